@@ -1,0 +1,1 @@
+"""How good a super-resolved scan is: image quality, T2, and the report."""

@@ -1,0 +1,66 @@
+"""What every command shares: how flags are read and how a call ends.
+
+A command is a module with a usage docstring, its flags, a `main()` without arguments, and
+
+    if __name__ == "__main__":
+        command.run(main)
+
+Exit codes: 0 done (or `--help`), 1 bad input, 2 wrong usage.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from absl import flags, logging
+
+from mrsr_tf.errors import AlreadyDone, InputError
+
+# TensorFlow prints its build options and the absence of a GPU at every start; a user who wants
+# them sets this variable. It must be set before TensorFlow is first imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+DONE, BAD_INPUT, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Parses the flags in `sys.argv`, runs `main` and exits with its code."""
+    sys.exit(_exit_code(main, sys.argv))
+
+
+def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
+    if any(argument in ("-h", "-help", "--help", "--helpfull") for argument in argv[1:]):
+        print(_help())
+        return DONE
+    try:
+        stray = flags.FLAGS(argv)[1:]
+    except flags.Error as error:
+        return _complain(f"{error}; --help lists the flags", WRONG_USAGE)
+    if stray:
+        return _complain(f"expected flags only, got {stray[0]!r}; --help lists them", WRONG_USAGE)
+    logging.use_absl_handler()
+    try:
+        main()
+    except AlreadyDone as done:
+        print(done)
+    except (InputError, OSError, MemoryError) as error:
+        if logging.level_debug():
+            traceback.print_exc()
+        return _complain(str(error) or type(error).__name__, BAD_INPUT)
+    except KeyboardInterrupt:
+        return _complain("interrupted; the same call resumes", INTERRUPTED)
+    return DONE
+
+
+def _help() -> str:
+    usage = (sys.modules["__main__"].__doc__ or "").strip()
+    return (
+        f"{usage}\n\n{flags.FLAGS.main_module_help().strip()}\n\n--flagfile=F reads flags from F."
+    )
+
+
+def _complain(message: str, code: int) -> int:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return code
