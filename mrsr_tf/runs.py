@@ -1,0 +1,192 @@
+"""A run folder: what one training was made from and what it gave; and any trained network's load.
+
+RUN_DIR/
+  configuration.json   what decides the weights: network, training settings, records
+  manifest.json        how the records were made, copied from them
+  flags.txt            replays the training: --flagfile=RUN_DIR/flags.txt
+  versions.json        of everything that computes
+  checkpoint.keras     network and optimizer, as of the last checkpoint
+  model.keras          the trained network; it stands here only when training is finished
+  logs/                for TensorBoard
+"""
+
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.model import convolution_layers, weights_sha256
+from mrsr_tf.outputs import (
+    CONFIGURATION,
+    check_configuration,
+    output_file,
+    read_configuration,
+    write_json,
+)
+from mrsr_tf.streaming import SuperResolver, save_graph
+
+CARD = "card.json"
+CHECKPOINT, TRAINED = "checkpoint.keras", "model.keras"
+COMPUTING_PACKAGES = ("mrsr-tf", "tensorflow", "keras", "numpy", "scipy", "pydicom")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network ready for use.
+
+    Attributes:
+        name: of the folder it came from.
+        resolver: its weights and the way from a thick scan to a fine one.
+        card: what it was trained on and how, as plain JSON values.
+    """
+
+    name: str
+    resolver: SuperResolver
+    card: Mapping[str, Any]
+
+    @property
+    def slice_factor(self) -> int:
+        """Fine slices per thick one."""
+        return self.resolver.slice_factor
+
+    @property
+    def contrasts(self) -> int:
+        """Echoes in and out."""
+        return self.resolver.contrasts
+
+    @property
+    def weights_sha256(self) -> str:
+        """A digest of the weights' values, the same before and after export."""
+        return weights_sha256(self.resolver.weights)
+
+
+def open_run(
+    run_dir: Path,
+    configuration: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    flagfile: str,
+    *,
+    overwrite: bool,
+) -> None:
+    """Makes the run folder, or finds there an unfinished run of the same configuration.
+
+    Raises:
+        AlreadyDone: the run is finished.
+        InputError: the folder holds a run of another configuration, or something else.
+    """
+    if overwrite:
+        shutil.rmtree(run_dir, ignore_errors=True)
+    if run_dir.exists() and any(run_dir.iterdir()):
+        check_configuration(run_dir, read_configuration(run_dir), configuration)
+        if (run_dir / TRAINED).exists():
+            raise AlreadyDone(f"{run_dir} is trained: nothing to do (--overwrite trains anew)")
+        return
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_json(run_dir / "manifest.json", manifest)
+    versions = {name: version(name) for name in COMPUTING_PACKAGES}
+    write_json(run_dir / "versions.json", {"python": platform.python_version(), **versions})
+    (run_dir / "flags.txt").write_text(flagfile, encoding="utf-8")
+    write_json(run_dir / CONFIGURATION, configuration)  # last: from now on it is a run
+
+
+def save_checkpoint(model: keras.Model, run_dir: Path) -> None:
+    """Replaces the last checkpoint by the network and optimizer as they are now."""
+    with output_file(run_dir / CHECKPOINT) as partial:
+        model.save(partial)
+
+
+def finish(model: keras.Model, run_dir: Path) -> None:
+    """Saves the trained network and drops the checkpoint: the run is finished."""
+    with output_file(run_dir / TRAINED) as partial:
+        model.save(partial, include_optimizer=False)
+    (run_dir / CHECKPOINT).unlink(missing_ok=True)
+
+
+def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Model:
+    """The Keras network of a finished run, or of an unfinished one's last checkpoint.
+
+    Raises:
+        InputError: no such file, or it is not a network that this package trained.
+    """
+    path = Path(run_dir) / (CHECKPOINT if checkpoint else TRAINED)
+    if not path.exists():
+        unfinished = (Path(run_dir) / CONFIGURATION).exists()
+        found = "one whose training is unfinished" if unfinished else "none there"
+        raise InputError(
+            f"expected the folder of a finished training run, found {found}: {run_dir}"
+        )
+    try:
+        model = keras.models.load_model(path)
+    except Exception as error:  # Keras lets through whatever its readers raise
+        raise InputError(
+            f"expected a trained network, could not read it ({error}): {path}"
+        ) from error
+    if not convolution_layers(model):
+        raise InputError(f"expected a network of 3-D convolutions, found none in it: {path}")
+    return model
+
+
+def load(path: str | Path) -> TrainedModel:
+    """Loads the network of a finished training run or of an exported folder.
+
+    Args:
+        path: RUN_DIR or EXPORT_DIR.
+
+    Raises:
+        InputError: there is no trained network, or it cannot be read.
+    """
+    folder = Path(path)
+    if str(path) == "pretrained":
+        raise InputError(
+            "expected a run folder or an exported one: this version ships no pretrained weights"
+        )
+    if (folder / "saved_model.pb").exists():
+        return _load_export(folder)
+    network = load_network(folder)
+    manifest = _read_json(folder / "manifest.json")
+    resolver = SuperResolver(network.get_weights(), manifest["slice_factor"])
+    card = {
+        "configuration": read_configuration(folder),
+        "records": manifest,
+        "versions": _read_json(folder / "versions.json"),
+    }
+    return TrainedModel(folder.name, resolver, card)
+
+
+def export(model: TrainedModel, folder: Path) -> None:
+    """Writes a SavedModel that needs no code of this package, with the card beside it."""
+    save_graph(model.resolver, folder)
+    identity = {
+        "slice_factor": model.slice_factor,
+        "contrasts": model.contrasts,
+        "weights_sha256": model.weights_sha256,
+    }
+    write_json(folder / CARD, {**identity, **model.card})
+
+
+def _load_export(folder: Path) -> TrainedModel:
+    card = _read_json(folder / CARD)
+    try:
+        loaded = tf.saved_model.load(str(folder))
+        pairs = zip(loaded.kernels, loaded.biases, strict=True)
+        weights = [variable.numpy() for pair in pairs for variable in pair]
+    except Exception as error:  # TensorFlow's reader raises many kinds
+        raise InputError(f"expected an exported network, could not read it: {folder}") from error
+    if weights_sha256(weights) != card["weights_sha256"]:
+        raise InputError(f"expected the weights that {CARD} names, found others: {folder}")
+    return TrainedModel(folder.name, SuperResolver(weights, card["slice_factor"]), card)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"expected a readable {path.name}: {path}") from error

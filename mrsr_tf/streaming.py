@@ -1,0 +1,182 @@
+"""From a thick scan to a fine one in TensorFlow, in bounded memory.
+
+What training did to its data (interpolate along slices, divide by one intensity scale), the
+network's convolutions, the residual sum and the scale back, as one piece of code: `mrsr_tf.infer`
+runs it as it stands, the SavedModel holds it as a graph, so both give the same voxels.
+
+The convolutions run over slabs of planes along the longest axis. Each layer keeps the last two
+planes it was given, which is all a 3x3x3 kernel needs of the slab before:
+
+    given to layer 1    |0 1 2 3 4|5 6 7|8 9|
+    given to layer 2    |0 1 2 3|4 5 6|7 8 9|     one plane behind
+    given to layer 3    |0 1 2|3 4 5|6 7 8 9|     two planes behind; the last slab catches up
+
+so every voxel of every layer is computed once and the result is that of the whole volume at once.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from mrsr_tf.volume import SCALE_PERCENTILE
+
+# One layer's activations in one slab.
+SLAB_BYTES = 192 * 2**20
+
+
+class SuperResolver(tf.Module):
+    """The whole way from raw thick slices to super-resolved ones.
+
+    Attributes:
+        kernels: one (3, 3, 3, maps in, maps out) per convolution.
+        biases: one (maps out,) per convolution.
+        slice_factor: fine slices per thick one.
+    """
+
+    def __init__(self, weights: Sequence[NDArray[np.float32]], slice_factor: int) -> None:
+        """Takes kernel and bias of each convolution, first to last, as Keras lists them."""
+        super().__init__(name="super_resolver")
+        self.kernels = [tf.Variable(kernel, trainable=False) for kernel in weights[0::2]]
+        self.biases = [tf.Variable(bias, trainable=False) for bias in weights[1::2]]
+        self.slice_factor = slice_factor
+        self._slab = tf.function(
+            self._convolve_slab,
+            input_signature=[
+                tf.TensorSpec([None, None, None, self.contrasts]),
+                [tf.TensorSpec([None, None, None, k.shape[3]]) for k in self.kernels],
+                [tf.TensorSpec(k.shape) for k in self.kernels],
+                tf.TensorSpec([], tf.bool),
+            ],
+        )
+
+    @property
+    def contrasts(self) -> int:
+        """Echoes in and out."""
+        return self.kernels[0].shape[3]
+
+    @property
+    def weights(self) -> list[NDArray[np.float32]]:
+        """Kernel and bias of each convolution, first to last."""
+        pairs = zip(self.kernels, self.biases, strict=True)
+        return [variable.numpy() for pair in pairs for variable in pair]
+
+    def super_resolve(
+        self, volume: tf.Tensor, advance: Callable[[int], object] | None = None
+    ) -> tf.Tensor:
+        """Super-resolves one scan.
+
+        Args:
+            volume: float32 (rows, cols, thick slices, echoes), raw intensities.
+            advance: called with the number of planes of the longest axis that each slab finished.
+
+        Returns:
+            float32 (rows, cols, slice_factor * thick slices, echoes), on the same scale.
+        """
+        interpolated = _interpolate(volume, self.slice_factor)
+        scale = _intensity_scale(interpolated)
+        scaled = interpolated / scale
+        longest_first = tf.argsort(tf.shape(scaled)[:3], direction="DESCENDING", stable=True)
+        as_given = tf.math.invert_permutation(longest_first)
+        residual = self._residual(
+            tf.transpose(scaled, tf.concat([longest_first, [3]], 0)),
+            [tf.transpose(k, tf.concat([longest_first, [3, 4]], 0)) for k in self.kernels],
+            advance,
+        )
+        residual = tf.transpose(residual, tf.concat([as_given, [3]], 0))
+        return (scaled + residual) * scale
+
+    def _residual(
+        self,
+        scaled: tf.Tensor,
+        kernels: list[tf.Tensor],
+        advance: Callable[[int], object] | None,
+    ) -> tf.Tensor:
+        shape = tf.shape(scaled)
+        widest = max(kernel.shape[-1] for kernel in self.kernels)
+        plane_bytes = 4 * widest * tf.reduce_prod(tf.cast(shape[1:3], tf.int64))
+        planes = tf.cast(tf.maximum(SLAB_BYTES // plane_bytes, 1), tf.int32)
+        tails = [tf.zeros([1, *tf.unstack(shape[1:3]), kernel.shape[3]]) for kernel in self.kernels]
+        slabs = tf.TensorArray(tf.float32, 0, dynamic_size=True, infer_shape=False)
+        # The first slab is longer by what the layers fall behind.
+        start, stop = tf.constant(0), planes + len(kernels)
+        while stop < shape[0]:
+            tf.autograph.experimental.set_loop_options(
+                shape_invariants=[(tails, [tf.TensorShape([None, *t.shape[1:]]) for t in tails])]
+            )
+            slab, tails = self._slab(scaled[start:stop], tails, kernels, False)
+            slabs = slabs.write(slabs.size(), slab)
+            start, stop = stop, stop + planes
+            if advance is not None:
+                advance(int(planes))
+        slab, _ = self._slab(scaled[start:], tails, kernels, True)
+        return slabs.write(slabs.size(), slab).concat()
+
+    def _convolve_slab(
+        self,
+        planes: tf.Tensor,
+        tails: list[tf.Tensor],
+        kernels: list[tf.Tensor],
+        last: tf.Tensor,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        new_tails = []
+        for layer, (kernel, tail) in enumerate(zip(kernels, tails, strict=True)):
+            planes = tf.concat([tail, planes], 0)
+            new_tails.append(planes[-2:])
+            planes = tf.pad(planes, [[0, tf.cast(last, tf.int32)], [1, 1], [1, 1], [0, 0]])[None]
+            planes = tf.nn.conv3d(planes, kernel, [1] * 5, "VALID")[0] + self.biases[layer]
+            if layer < len(kernels) - 1:
+                planes = tf.nn.relu(planes)
+        return planes, new_tails
+
+
+def _interpolate(volume: tf.Tensor, factor: int) -> tf.Tensor:
+    """What `mrsr_tf.slices.tricubic_matrix` does, for a slice count known only when run."""
+    slices = tf.shape(volume)[2]
+    unit, index = tf.eye(slices, dtype=tf.float64), tf.range(slices)
+
+    def shifted(offset: int) -> tf.Tensor:
+        mirrored = (index + offset) % (2 * slices)
+        return tf.gather(unit, tf.minimum(mirrored, 2 * slices - 1 - mirrored))
+
+    coefficients = tf.linalg.inv((4 * unit + shifted(-1) + shifted(1)) / 6)
+    t = tf.range(factor, dtype=tf.float64)[:, None, None] / factor
+    weights = [
+        (1 - t) ** 3,
+        4 - 6 * t**2 + 3 * t**3,
+        1 + 3 * t + 3 * t**2 - 3 * t**3,
+        t**3,
+    ]
+    basis = sum(w / 6 * shifted(o) for o, w in zip((-1, 0, 1, 2), weights, strict=True))
+    matrix = tf.transpose(basis @ coefficients, [1, 0, 2])  # slice, phase, knot
+    matrix = tf.cast(tf.reshape(matrix, [factor * slices, slices]), tf.float32)
+    return tf.einsum("rcse,fs->rcfe", volume, matrix)
+
+
+def _intensity_scale(interpolated: tf.Tensor) -> tf.Tensor:
+    """What `mrsr_tf.volume.intensity_scale` does: the joint percentile of all echoes."""
+    intensities = tf.reshape(interpolated, [-1])
+    rank = SCALE_PERCENTILE / 100 * tf.cast(tf.size(intensities) - 1, tf.float64)
+    below = tf.cast(tf.floor(rank), tf.int32)
+    above = tf.cast(rank - tf.floor(rank), tf.float32)
+    highest = tf.math.top_k(intensities, tf.size(intensities) - below).values
+    next_higher = highest[tf.maximum(tf.size(highest) - 2, 0)]
+    return (1 - above) * highest[-1] + above * next_higher
+
+
+def save_graph(resolver: SuperResolver, folder: Path) -> None:
+    """Writes a SavedModel whose serving signature takes raw scans and needs no code of ours.
+
+    Input `volume` float32 (batch, rows, cols, thick slices, echoes); output `super_resolved`
+    float32 (batch, rows, cols, slice_factor * thick slices, echoes), same intensity scale.
+    """
+    raw = tf.TensorSpec([None] * 4 + [resolver.contrasts], tf.float32, name="volume")
+
+    @tf.function(input_signature=[raw])
+    def serving_default(volume: tf.Tensor) -> dict[str, tf.Tensor]:
+        # One scan at a time, so that a batch needs no more memory than a scan.
+        return {"super_resolved": tf.map_fn(resolver.super_resolve, volume)}
+
+    tf.saved_model.save(resolver, str(folder), signatures=serving_default)
