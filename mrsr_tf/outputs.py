@@ -25,7 +25,7 @@ def output_folder(
     Args:
         path: where the finished folder shall stand.
         configuration: what decides the content; plain JSON values, no paths.
-        overwrite: remove what stands at `path`, finished or not, and start anew.
+        overwrite: remove what this command made at `path`, finished or not, and start anew.
         resume: what an interrupted call of the same configuration left in the yielded folder is
             kept, also when this one fails. Everything put there must then be whole at any moment.
 
@@ -36,8 +36,8 @@ def output_folder(
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     if overwrite:
-        for old in (path, partial):
-            shutil.rmtree(old, ignore_errors=True)
+        remove(path)
+        remove(partial)
     if path.exists():
         check_configuration(path, read_configuration(path), configuration)
         raise AlreadyDone(f"{path} is finished: nothing to do (--overwrite makes it anew)")
@@ -45,7 +45,7 @@ def output_folder(
         if resume:
             check_configuration(partial, read_configuration(partial), configuration)
         else:
-            shutil.rmtree(partial)
+            remove(partial)
     partial.mkdir(parents=True, exist_ok=True)
     write_json(partial / CONFIGURATION, configuration)
     try:
@@ -71,6 +71,13 @@ def output_file(path: str | Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove(folder: Path) -> None:
+    """Removes a folder that `output_folder` made, if it is there; `InputError` for any other."""
+    if folder.exists():
+        read_configuration(folder)
+        shutil.rmtree(folder)
 
 
 def read_configuration(folder: Path) -> Any:

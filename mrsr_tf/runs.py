@@ -12,7 +12,6 @@ RUN_DIR/
 
 import json
 import platform
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -29,6 +28,7 @@ from mrsr_tf.outputs import (
     check_configuration,
     output_file,
     read_configuration,
+    remove,
     write_json,
 )
 from mrsr_tf.streaming import SuperResolver, save_graph
@@ -83,7 +83,7 @@ def open_run(
         InputError: the folder holds a run of another configuration, or something else.
     """
     if overwrite:
-        shutil.rmtree(run_dir, ignore_errors=True)
+        remove(run_dir)
     if run_dir.exists() and any(run_dir.iterdir()):
         check_configuration(run_dir, read_configuration(run_dir), configuration)
         if (run_dir / TRAINED).exists():

@@ -1,0 +1,114 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = [
+    "phantom.simulate",
+    "tf_records_tools.make_records",
+    "tf_records_tools.check_records",
+    "mrsr_tf.train",
+    "mrsr_tf.export",
+    "mrsr_tf.infer",
+    "eval.t2map",
+    "eval.evaluate",
+    "eval.report",
+]
+
+PROBE = '''"""Probes a command's end.
+
+    python probe.py --end=well
+"""
+from absl import flags
+from mrsr_tf import command
+from mrsr_tf.errors import AlreadyDone, InputError
+
+END = flags.DEFINE_string("end", "well", "How.")
+ENDS = {
+    "done": AlreadyDone("out is finished"),
+    "bad": InputError("expected one study,\\ngot two: IM0001"),
+    "disk": OSError(28, "No space left on device"),
+    "bug": KeyError("a bug"),
+}
+
+def main():
+    if END.value in ENDS:
+        raise ENDS[END.value]
+
+command.run(main)
+'''
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.fixture
+def probe(tmp_path):
+    (tmp_path / "probe.py").write_text(PROBE)
+    return lambda *arguments: run(str(tmp_path / "probe.py"), *arguments)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--end=well"], ["--end=done"], ["--help"]])
+def test_good_ends_exit_0_without_a_word_on_stderr(probe, arguments):
+    result = probe(*arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_help_shows_the_usage_and_the_flags(probe):
+    assert "python probe.py --end=well" in probe("--help").stdout
+    assert "--end" in probe("--help").stdout
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["stray"], ["--flagfile=missing"]])
+def test_wrong_usage_exits_2(probe, arguments):
+    result = probe(*arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_bad_input_exits_1_with_one_line(probe):
+    result = probe("--end=bad")
+    assert result.returncode == 1
+    assert result.stderr == "error: expected one study, got two: IM0001\n"
+
+
+def test_a_full_disk_is_said_in_one_line(probe):
+    result = probe("--end=disk")
+    assert result.returncode == 1
+    assert result.stderr == "error: [Errno 28] No space left on device\n"
+
+
+def test_verbose_shows_the_traceback(probe):
+    assert "Traceback" in probe("--end=bad", "--v=1").stderr
+
+
+def test_a_bug_is_not_taken_for_bad_input(probe):
+    result = probe("--end=bug")
+    assert "Traceback" in result.stderr
+    assert "error: " not in result.stderr
+
+
+def test_a_later_flag_wins_over_the_flagfile(probe, tmp_path):
+    (tmp_path / "flagfile").write_text("# a comment\n--end=bad\n")
+    assert probe(f"--flagfile={tmp_path / 'flagfile'}").returncode == 1
+    assert probe(f"--flagfile={tmp_path / 'flagfile'}", "--end=well").returncode == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_that_shows_how_it_is_called(name):
+    result = run("-m", name, "--help")
+    assert result.returncode == 0
+    assert f"python -m {name} --" in result.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_loads_nothing_heavy(name):
+    code = (
+        f"import sys, runpy; sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_module('{name}', run_name='__main__', alter_sys=True)\n"
+        f"except SystemExit: pass\n"
+        f"print([m for m in ('tensorflow', 'matplotlib', 'skimage') if m in sys.modules])"
+    )
+    assert run("-c", code).stdout.endswith("[]\n")

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mrsr_tf import slices, streaming
+from mrsr_tf.model import build_model
+from mrsr_tf.streaming import SuperResolver, save_graph
+from mrsr_tf.volume import intensity_scale
+
+
+def network_and_resolver(contrasts: int, factor: int = 2, convolutions: int = 5):
+    network = build_model(contrasts, convolutions=convolutions, filters=4)
+    random = np.random.default_rng(0)
+    network.set_weights([random.normal(0, 0.15, w.shape) for w in network.get_weights()])
+    return network, SuperResolver(network.get_weights(), factor)
+
+
+def scan(shape, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0, 3000, shape).astype(np.float32)
+
+
+def whole_volume_pass(network, thick: np.ndarray, factor: int) -> np.ndarray:
+    """NumPy's interpolation and scale, and one pass of the Keras network over all of it."""
+    fine = slices.interpolate(thick, factor)
+    scale = intensity_scale(fine)
+    return network(fine[None] / scale).numpy()[0] * scale
+
+
+@pytest.mark.parametrize("slab_bytes", [1, 30_000, 100_000, 2**30])
+@pytest.mark.parametrize("shape", [(23, 9, 5, 2), (9, 31, 4, 1), (6, 5, 20, 2), (17, 16, 1, 2)])
+def test_slabs_equal_one_pass_over_the_whole_volume(monkeypatch, slab_bytes, shape):
+    monkeypatch.setattr(streaming, "SLAB_BYTES", slab_bytes)
+    network, resolver = network_and_resolver(shape[3])
+    thick = scan(shape)
+    expected = whole_volume_pass(network, thick, 2)
+    result = resolver.super_resolve(tf.constant(thick))
+    np.testing.assert_allclose(result, expected, atol=1e-5 * expected.max())
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(1, 14)] * 3, st.integers(1, 2)),
+    factor=st.integers(2, 4),
+    planes=st.integers(1, 5),
+)
+def test_any_size_and_factor_streams_rightly(shape, factor, planes):
+    network, resolver = network_and_resolver(shape[3], factor, convolutions=3)
+    streaming.SLAB_BYTES, default = 4 * 4 * 14 * 56 * planes, streaming.SLAB_BYTES
+    try:
+        result = resolver.super_resolve(tf.constant(scan(shape)))
+    finally:
+        streaming.SLAB_BYTES = default
+    expected = whole_volume_pass(network, scan(shape), factor)
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_every_plane_is_convolved_once(monkeypatch):
+    monkeypatch.setattr(streaming, "SLAB_BYTES", 1)
+    _, resolver = network_and_resolver(1)
+    convolved = []
+    slab = resolver._slab
+
+    def counting(planes, tails, kernels, last):
+        result, new_tails = slab(planes, tails, kernels, last)
+        convolved.append(len(result))
+        return result, new_tails
+
+    resolver._slab = counting
+    resolver.super_resolve(tf.constant(scan((25, 4, 3, 1))))
+    assert sum(convolved) == 25
+    assert len(convolved) > 10
+
+
+def test_graph_interpolation_equals_the_numpy_one():
+    for thick_slices in (1, 2, 3, 48):
+        thick = scan((3, 2, thick_slices, 2))
+        for factor in (2, 3):
+            np.testing.assert_allclose(
+                streaming._interpolate(tf.constant(thick), factor),
+                slices.interpolate(thick, factor),
+                atol=2e-3,
+            )
+
+
+@pytest.mark.parametrize("size", [1, 2, 999, 1000, 1001, 54_321])
+def test_graph_scale_equals_the_numpy_one(size):
+    values = np.random.default_rng(size).normal(0, 1, size).astype(np.float32) + 5
+    expected = intensity_scale(values)
+    assert float(streaming._intensity_scale(tf.constant(values))) == pytest.approx(expected)
+
+
+def test_scale_of_the_scan_is_the_scale_of_the_result():
+    _, resolver = network_and_resolver(2)
+    thick = scan((8, 8, 4, 2))
+    once, thousandfold = (resolver.super_resolve(tf.constant(s * thick)) for s in (1.0, 1000.0))
+    np.testing.assert_allclose(1000 * once, thousandfold, rtol=1e-4, atol=1)
+
+
+def test_saved_model_needs_only_tensorflow_and_gives_the_same_voxels(tmp_path):
+    _, resolver = network_and_resolver(2)
+    save_graph(resolver, tmp_path)
+    serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    for shape in ((2, 12, 9, 3, 2), (1, 5, 40, 7, 2)):
+        volumes = scan(shape)
+        served = serve(volume=tf.constant(volumes))["super_resolved"].numpy()
+        assert served.shape == (*shape[:3], 2 * shape[3], 2)
+        for volume, result in zip(volumes, served, strict=True):
+            expected = resolver.super_resolve(tf.constant(volume))
+            np.testing.assert_allclose(result, expected, atol=1e-4 * 3000)
+
+
+def test_progress_counts_planes():
+    _, resolver = network_and_resolver(1)
+    seen = []
+    streaming_planes = 4 * 4 * 6 * 6
+    default, streaming.SLAB_BYTES = streaming.SLAB_BYTES, streaming_planes
+    try:
+        resolver.super_resolve(tf.constant(scan((30, 6, 3, 1))), seen.append)
+    finally:
+        streaming.SLAB_BYTES = default
+    assert 20 < sum(seen) <= 30
