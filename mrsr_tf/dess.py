@@ -20,7 +20,12 @@ w = dk^2 D and a spoiler of duration Tg in the middle of TR,
     S2 = S1 d_0 h_1 exp(-2 (TR - TE)/T2)
 
 d_n holds the integral of the squared wavenumber: (TR - Tg)/2 each at n^2 and (n+1)^2 before and
-after the spoiler, Tg (n^2 + n + 1/3) during it, and the same on the way back.
+after the spoiler, Tg (n^2 + n + 1/3) during it, and the same on the way back. Without diffusion
+all h_n are one h, the root of a quadratic equation with E = E2^2:
+
+    h = 2 k / (1 - E + 2 k E + sqrt((1 - E) (1 - E + 4 k E (1 - k))))
+
+which makes S1 and S2 the textbook's closed form (`dess_signals`).
 
 The analytic T2 of Sveinsson et al. 2017 (doi 10.1016/j.mri.2016.12.018) stops at the first term,
 h_1 = k_1, and so reads long T2 too long. The exact one keeps them all.
@@ -76,6 +81,8 @@ class _Sequence(NamedTuple):
             )
         wavenumber = GYROMAGNETIC_RATIO * spoiler_area * 1e-4
         w = np.asarray(diffusivity) * (wavenumber**2 / 1000)
+        if not np.all((w >= 0) & np.isfinite(w)):
+            raise InputError("expected a diffusivity of 0 m^2/s or more everywhere")
         return cls(tr_ms, te_ms, spoiler_duration_us / 1000, w)
 
     def decay(self, n: int) -> Floats:
@@ -100,11 +107,14 @@ def dess_signals(
     spoiler_duration_us: float = 0.0,
     diffusivity: ArrayLike = WATER_IN_CARTILAGE,
 ) -> tuple[Floats, Floats]:
-    """Steady-state signals of both echoes; closed form unless the spoiler makes spins diffuse.
+    """Steady-state signals of both echoes, spoiled once per TR.
 
-    With r = sqrt((1 - E2^2) / ((1 - E1 cos a)^2 - E2^2 (E1 - cos a)^2)), no diffusion:
+    The formulas at the head of this file. Without diffusion they are, in their usual form, with
+    r = sqrt((1 - E2^2) / ((1 - E1 cos a)^2 - E2^2 (E1 - cos a)^2)),
     S1 = M0 tan(a/2) (1 - (E1 - cos a) r) exp(-TE/T2),
-    S2 = M0 tan(a/2) (1 - (1 - E1 cos a) r) exp(+TE/T2).
+    S2 = M0 tan(a/2) (1 - (1 - E1 cos a) r) exp(+TE/T2),
+    here kept from cancelling where T2 is short. With the usual spoiler some twenty passes over
+    the maps are made, else one.
 
     Args:
         m0: proton density, any unit. This, the relaxation times, the flip angle and the
@@ -124,57 +134,14 @@ def dess_signals(
     Raises:
         InputError: the sequence is impossible, or a relaxation time is negative or not finite.
     """
-    if spoiler_area:
-        return phase_graph_signals(
-            m0,
-            t1_ms,
-            t2_ms,
-            tr_ms=tr_ms,
-            te_ms=te_ms,
-            flip_deg=flip_deg,
-            spoiler_area=spoiler_area,
-            spoiler_duration_us=spoiler_duration_us,
-            diffusivity=diffusivity,
-        )
-    _Sequence.checked(tr_ms, te_ms, flip_deg)
-    m0, t1, t2, flip = _floats(m0, t1_ms, t2_ms, flip_deg)
-    r1, r2, angle = _rate(t1, "T1"), _rate(t2, "T2"), np.deg2rad(flip)
-    e1, e2_squared, c = np.exp(-tr_ms * r1), np.exp(-2 * tr_ms * r2), np.cos(angle)
-    a = 1 - e1 * c
-    denominator = a**2 - e2_squared * (e1 - c) ** 2
-    r = np.sqrt(-np.expm1(-2 * tr_ms * r2) / denominator)
-    scale = m0 * np.tan(angle / 2)
-    s1 = scale * (1 - (e1 - c) * r) * np.exp(-te_ms * r2)
-    # 1 - a r, multiplied out so that nothing cancels where T2 is short; the E2^2 that comes out
-    # of it turns exp(+TE/T2) into the decay over TE2.
-    rest = -np.expm1(-2 * tr_ms * r1) * np.sin(angle) ** 2 / (denominator * (1 + a * r))
-    s2 = scale * rest * np.exp(-(2 * tr_ms - te_ms) * r2)
-    return s1, s2
-
-
-def phase_graph_signals(
-    m0: ArrayLike,
-    t1_ms: ArrayLike,
-    t2_ms: ArrayLike,
-    *,
-    tr_ms: float,
-    te_ms: float,
-    flip_deg: ArrayLike,
-    spoiler_area: float = 0.0,
-    spoiler_duration_us: float = 0.0,
-    diffusivity: ArrayLike = WATER_IN_CARTILAGE,
-) -> tuple[Floats, Floats]:
-    """What `dess_signals` gives, by the phase graph: the formulas at the head of this file.
-
-    Takes some twenty passes over the maps with the usual spoiler, and 10 T2/TR without one.
-    """
     m0, t1, t2, flip, d = _floats(m0, t1_ms, t2_ms, flip_deg, diffusivity)
     sequence = _Sequence.checked(tr_ms, te_ms, flip_deg, spoiler_area, spoiler_duration_us, d)
     r1, r2, angle = _rate(t1, "T1"), _rate(t2, "T2"), np.deg2rad(flip)
     e1, e2_squared, c = np.exp(-tr_ms * r1), np.exp(-2 * tr_ms * r2), np.cos(angle)
     returning = sequence.decay(0) * _returning(e1, e2_squared, angle, sequence)
     q = e2_squared * returning
-    s1 = m0 * np.sin(angle) * (1 - e1) * np.exp(-te_ms * r2) / (1 - e1 * c + q * (c - e1))
+    scale = m0 * np.sin(angle) * -np.expm1(-tr_ms * r1)
+    s1 = scale * np.exp(-te_ms * r2) / (1 - e1 * c + q * (c - e1))
     return s1, s1 * returning * np.exp(-2 * (tr_ms - te_ms) * r2)
 
 
@@ -203,7 +170,7 @@ def t2_map(
         tr_ms: repetition time.
         te_ms: echo time of S1.
         flip_deg: flip angle, a scalar or a map.
-        t1_ms: T1, a scalar or a map; where a map is not positive there is no T2.
+        t1_ms: T1, a scalar or a map. Where either map is not positive there is no T2.
         spoiler_area: as GE stores it (3132 -> 8379 rad/m); 0: no diffusion.
         spoiler_duration_us: the spoiler's duration.
         diffusivity: m^2/s.
@@ -224,7 +191,8 @@ def t2_map(
     sequence = _Sequence.checked(tr_ms, te_ms, flip_deg, spoiler_area, spoiler_duration_us, d)
     _check_maps(s1, s2, t1, flip)
     with np.errstate(divide="ignore", invalid="ignore"):
-        k = sequence.turned_back(1, np.exp(-tr_ms / np.where(t1 > 0, t1, np.nan)), np.deg2rad(flip))
+        e1 = np.exp(-tr_ms / np.where(t1 > 0, t1, np.nan))
+        k = sequence.turned_back(1, e1, np.deg2rad(np.where(flip > 0, flip, np.nan)))
         rate = np.divide(s2, s1, where=s1 > 0, out=np.full_like(s1, np.nan))
         np.log(rate, out=rate)
         np.subtract(np.log(k * sequence.decay(0)), rate, out=rate)
@@ -281,7 +249,7 @@ def _nodes(values: Floats, count: int = 32) -> NDArray[np.float64]:
     """Where to tabulate over a map: from its lowest to its highest usable value."""
     usable = values[np.isfinite(values) & (values > 0)].astype(np.float64)
     lowest, highest = usable.min(initial=np.inf), usable.max(initial=0)
-    return np.linspace(lowest, highest, count) if lowest < highest else usable.reshape(-1)[:1]
+    return np.linspace(lowest, highest, count) if lowest < highest else np.resize(usable, 1)
 
 
 def _check_maps(s1: Floats, s2: Floats, t1_ms: Floats, flip_deg: Floats) -> None:
@@ -298,13 +266,19 @@ def _check_maps(s1: Floats, s2: Floats, t1_ms: Floats, flip_deg: Floats) -> None
 
 
 def _returning(e1: Floats, e2_squared: Floats, angle: Floats, sequence: _Sequence) -> Floats:
-    """h_1, the continued fraction cut where what is left weighs less than 1e-9."""
-    left, order = 1.0, 1
-    longest, slowest = float(np.max(e2_squared)), sequence._replace(w=float(np.min(sequence.w)))
-    while left > 1e-9:
-        left *= longest * float(slowest.decay(order))
+    """h_1.
+
+    The continued fraction starts, as if nothing diffused from there on, at the order where what
+    it would make of a mistake weighs less than 1e-9.
+    """
+    weight, order, diffusing = 1.0, 1, np.extract(sequence.w, sequence.w)
+    longest, slowest = float(np.max(e2_squared)), sequence._replace(w=diffusing.min(initial=1))
+    while diffusing.size and weight > 1e-9:
+        weight *= longest * float(slowest.decay(order))
         order += 1
-    h = sequence.turned_back(order, e1, angle)
+    k = sequence.turned_back(order, e1, angle)
+    lost, mixed = 1 - e2_squared, k * e2_squared
+    h = 2 * k / (lost + 2 * mixed + np.sqrt(lost * (lost + 4 * mixed * (1 - k))))
     for n in range(order - 1, 0, -1):
         k = sequence.turned_back(n, e1, angle)
         q = e2_squared * sequence.decay(n) * h
