@@ -187,15 +187,15 @@ def t2_map(
     if method not in ("analytic", "exact"):
         raise InputError(f"expected the T2 method analytic or exact, got {method!r}")
     s1, s2 = _floats(s1, s2)
-    t1, flip, d = (np.asarray(value, s1.dtype) for value in (t1_ms, flip_deg, diffusivity))
-    sequence = _Sequence.checked(tr_ms, te_ms, flip_deg, spoiler_area, spoiler_duration_us, d)
+    t1, flip = np.asarray(t1_ms), np.asarray(flip_deg)
+    sequence = _Sequence.checked(tr_ms, te_ms, flip, spoiler_area, spoiler_duration_us, diffusivity)
     _check_maps(s1, s2, t1, flip)
     with np.errstate(divide="ignore", invalid="ignore"):
         e1 = np.exp(-tr_ms / np.where(t1 > 0, t1, np.nan))
         k = sequence.turned_back(1, e1, np.deg2rad(np.where(flip > 0, flip, np.nan)))
         rate = np.divide(s2, s1, where=s1 > 0, out=np.full_like(s1, np.nan))
         np.log(rate, out=rate)
-        np.subtract(np.log(k * sequence.decay(0)), rate, out=rate)
+        np.subtract(np.log(k * sequence.decay(0)).astype(rate.dtype), rate, out=rate)
         rate /= 2 * (tr_ms - te_ms)
         if method == "exact":
             _add_higher_orders(rate, k, flip, sequence, limit_ms)
