@@ -1,0 +1,265 @@
+"""From a knee to what a scanner delivers: protocols, partial volume, coil, k-space, noise."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from phantom.anatomy import Knee, Material, Structure
+from phantom.dess import dess_signals
+from phantom.surfaces import Array
+from phantom.tissues import FIRST_CARTILAGE, table
+
+BLOCK = (32, 32, 16)
+FINEST_MM = 0.25  # distance of samples where tissues meet
+FAT_SHIFT_HZ = -430.0  # at 3 T
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A scan protocol; `snr` is the range of the cartilage's S1 SNR that a subject's is drawn from.
+
+    `phase_fraction` is how much of k-space is acquired along the phase-encoded columns.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    tr_ms: float
+    te_ms: tuple[float, float]
+    flip_deg: float
+    snr: tuple[float, float]
+    combined: bool = False
+    phase_fraction: float = 0.9
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "high_resolution", (416, 416, 160), (160 / 416, 160 / 416, 0.7), 23.0, (7.0, 39.0),
+            20.0, (50.0, 80.0),
+        ),
+        Protocol(
+            "thick", (416, 416, 72), (160 / 416, 160 / 416, 1.6), 23.0, (7.0, 39.0),
+            20.0, (35.0, 50.0),
+        ),
+        Protocol(
+            "single_contrast", (384, 384, 160), (140 / 384, 140 / 384, 0.7), 16.3, (4.7, 27.9),
+            25.0, (50.0, 80.0), combined=True,
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """What the signal equations need; a spoiler area of 0 where spins do not diffuse."""
+
+    tr_ms: float
+    te_ms: tuple[float, float]
+    flip_deg: float
+    diffusivity_m2_per_s: float = 0.0
+    spoiler_area: float = 0.0
+    spoiler_duration_us: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A noise-free scan and its truth; arrays are (rows, cols, slices[, echoes]).
+
+    Attributes:
+        signal: complex64, both echoes.
+        label: int16, tissue at the voxel's centre.
+        t1_ms: float32, of that tissue; `t2_ms` and `m0` likewise.
+        t2_ms: see `t1_ms`.
+        m0: see `t1_ms`.
+    """
+
+    signal: NDArray[np.complex64]
+    label: NDArray[np.int16]
+    t1_ms: Array
+    t2_ms: Array
+    m0: Array
+
+
+def scan(
+    knee: Knee,
+    to_knee: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    sequence: Sequence,
+    threads: int = 1,
+) -> Scan:
+    """Scans a knee on a grid; voxels in which tissues meet are averages of complex signal.
+
+    Args:
+        knee: what is scanned.
+        to_knee: (3, 4), (row, col, slice, 1) -> mm in the knee's own axes.
+        shape: rows, cols, slices.
+        sequence: what the signals depend on.
+        threads: blocks done at once; the result does not depend on it.
+    """
+    result = Scan(
+        np.zeros((*shape, 2), np.complex64),
+        np.zeros(shape, np.int16),
+        *(np.zeros(shape, np.float32) for _ in range(3)),
+    )
+    voxel_mm = np.linalg.norm(to_knee[:, :3], axis=0)
+
+    def fill(task: tuple[tuple[slice, ...], list[Structure]]) -> None:
+        block, structures = task
+        _fill(result, block, structures, knee, to_knee, voxel_mm, sequence)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(fill, _tasks(knee, to_knee, shape, voxel_mm)):
+            pass
+    return result
+
+
+def _tasks(
+    knee: Knee, to_knee: NDArray[np.float64], shape: tuple[int, ...], voxel_mm: NDArray
+) -> Iterator[tuple[tuple[slice, ...], list[Structure]]]:
+    """Blocks of the grid, each with the structures that can reach into it."""
+    starts = list(product(*(range(0, n, b) for n, b in zip(shape, BLOCK, strict=True))))
+    centres = np.array(starts, float) + (np.array(BLOCK) - 1) / 2
+    points = knee.points(*_positions(to_knee, centres.T))
+    # Surfaces are not quite distances, and the warp stretches: half as far again is safe.
+    reach = 0.75 * float(np.linalg.norm(BLOCK * voxel_mm)) / knee.size + 1.5
+    distance = np.stack([points.of(s.surface) for s in knee.structures])
+    for index, start in enumerate(starts):
+        block = tuple(slice(a, min(a + b, n)) for a, b, n in zip(start, BLOCK, shape, strict=True))
+        buried = np.flatnonzero(distance[:, index] < -reach)
+        first = int(buried[-1]) if buried.size else 0
+        near = np.flatnonzero(distance[first:, index] < reach) + first
+        yield block, [knee.structures[i] for i in near]
+
+
+def _fill(
+    result: Scan,
+    block: tuple[slice, ...],
+    structures: list[Structure],
+    knee: Knee,
+    to_knee: NDArray[np.float64],
+    voxel_mm: NDArray,
+    sequence: Sequence,
+) -> None:
+    if not structures:
+        result.t1_ms[block], result.t2_ms[block] = table("t1_ms")[0], table("t2_ms")[0]
+        return
+    index = np.stack([axis.ravel() for axis in np.mgrid[block]]).astype(np.float64)
+    margin = 0.5 * float(np.linalg.norm(voxel_mm)) / knee.size
+    centre = knee.material(knee.points(*_positions(to_knee, index)), structures, margin)
+    signal = _signal(centre, sequence)
+    meeting = np.flatnonzero(centre.near)
+    if meeting.size:
+        offsets = _offsets(voxel_mm)
+        fine = (index[:, meeting, None] + offsets[:, None, :]).reshape(3, -1)
+        parts = knee.material(knee.points(*_positions(to_knee, fine)), structures, 0.0)
+        mean = _signal(parts, sequence).reshape(2, meeting.size, -1).mean(axis=-1)
+        signal[:, meeting] = mean
+    shape = result.label[block].shape
+    result.signal[block] = signal.T.reshape(*shape, 2)
+    for whole, part in (
+        (result.label, centre.label),
+        (result.t1_ms, centre.t1_ms),
+        (result.t2_ms, centre.t2_ms),
+        (result.m0, centre.m0),
+    ):
+        whole[block] = part.reshape(shape)
+
+
+def _positions(to_knee: NDArray[np.float64], index: NDArray[np.float64]) -> list[Array]:
+    return [
+        (row[0] * index[0] + row[1] * index[1] + row[2] * index[2] + row[3]).astype(np.float32)
+        for row in to_knee
+    ]
+
+
+def _offsets(voxel_mm: NDArray) -> NDArray[np.float64]:
+    """(3, n) positions within a voxel, in voxels, no further apart than the finest distance."""
+    counts = np.ceil(voxel_mm / FINEST_MM).astype(int)
+    axes = [(np.arange(n) + 0.5) / n - 0.5 for n in counts]
+    return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
+
+
+def _signal(material: Material, sequence: Sequence) -> NDArray[np.complex64]:
+    """(2, n) both echoes; what is left of fat turns by its chemical shift until the echo."""
+    echoes = dess_signals(
+        material.m0,
+        material.t1_ms,
+        material.t2_ms,
+        tr_ms=sequence.tr_ms,
+        te_ms=sequence.te_ms[0],
+        flip_deg=sequence.flip_deg,
+        spoiler_area=sequence.spoiler_area,
+        spoiler_duration_us=sequence.spoiler_duration_us,
+        diffusivity=sequence.diffusivity_m2_per_s,
+    )
+    signal = np.stack(echoes).astype(np.complex64)
+    fat = np.flatnonzero(table("fat")[material.label])
+    # S2 is refocused by the pulse after it, TR - TE later.
+    for echo, time_ms in enumerate((sequence.te_ms[0], sequence.te_ms[0] - sequence.tr_ms)):
+        signal[echo, fat] *= np.exp(2j * np.pi * FAT_SHIFT_HZ * time_ms / 1000)
+    return signal
+
+
+def receive_field(
+    shape: tuple[int, int, int], spacing_mm: tuple[float, ...], rng: np.random.Generator
+) -> NDArray[np.complex64]:
+    """A smooth receive sensitivity, about 1 at the centre, and phase of a knee coil."""
+    axes = [
+        (np.arange(n, dtype=np.float32) - (n - 1) / 2) * np.float32(d / 80)
+        for n, d in zip(shape, spacing_mm, strict=True)
+    ]
+    r, c, s = np.meshgrid(*axes, indexing="ij", sparse=True)
+    slopes, turns = rng.normal(0, 0.05, 3).tolist(), rng.normal(0, 0.6, 3).tolist()
+    bowl = rng.uniform(0.05, 0.15, 3).tolist()
+    size = 1 + slopes[0] * r + slopes[1] * c + slopes[2] * s
+    size = size - bowl[0] * r * r + bowl[1] * c * c + bowl[2] * s * s
+    phase = turns[0] * r + turns[1] * c + turns[2] * s + 0.4 * (r * r + c * c)
+    return np.maximum(size, 0.2) * np.exp(1j * phase).astype(np.complex64)
+
+
+def cartilage_signal(scan: Scan, field: NDArray[np.complex64]) -> float:
+    """Mean S1 of all cartilage as received; of the brightest percent where there is none."""
+    s1 = np.abs(scan.signal[..., 0] * field)
+    cartilage = scan.label >= FIRST_CARTILAGE
+    return float(s1[cartilage].mean() if cartilage.any() else np.percentile(s1, 99))
+
+
+def acquire(
+    signal: NDArray[np.complex64],
+    field: NDArray[np.complex64],
+    sigma: float,
+    phase_fraction: float,
+    seed: list[int],
+) -> NDArray[np.float32]:
+    """One echo's magnitude image: complex noise, and the part of k-space that is acquired.
+
+    Args:
+        signal: complex (rows, cols, slices).
+        field: receive field, likewise.
+        sigma: noise of the real and of the imaginary part in the image.
+        phase_fraction: acquired part of k-space along columns; the rest is zero-filled. The image
+            is continued by its mirror, so that nothing wraps.
+        seed: of the noise.
+    """
+    image = np.empty(signal.shape, np.float32)
+    kept = max(1, round(phase_fraction * signal.shape[1]))
+    before = sigma / np.sqrt(kept / signal.shape[1])
+    for index in range(signal.shape[2]):
+        plane = signal[..., index] * field[..., index]
+        if sigma:
+            rng = np.random.default_rng([*seed, index])
+            noise = rng.standard_normal((*plane.shape, 2), np.float32) * np.float32(before)
+            plane = plane + noise.view(np.complex64)[..., 0]
+        if kept < signal.shape[1]:
+            spectrum = fft.dct(plane, axis=1, norm="ortho")
+            spectrum[:, kept:] = 0
+            plane = fft.idct(spectrum, axis=1, norm="ortho")
+        image[..., index] = np.abs(plane)
+    return image

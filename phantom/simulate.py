@@ -1,0 +1,121 @@
+"""Makes digital knees: DESS scans as DICOM, and the T1, T2 and proton density they were made of.
+
+    python -m phantom.simulate --output=data/phantom --subjects=10 --seed=0
+    python -m phantom.simulate --output=data/small --subjects=4 --shape=64,64,48
+    python -m phantom.simulate --output=data/thick --subjects=5 --protocol=thick \
+        --diffusivity=1.25e-9
+
+Each subject is a folder: dicom/ (one file per slice and echo), truth/{t1_ms,t2_ms,m0,labels}.nii.gz
+on the same grid, and truth/acquisition.json. The same seed gives the same files.
+"""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from mrsr_tf import command
+
+FLAGS = flags.FLAGS
+
+
+def _define_flags() -> None:
+    protocols = ["high_resolution", "thick", "single_contrast"]
+    flags.DEFINE_string("output", None, "Folder to make.", required=True)
+    flags.DEFINE_integer("subjects", None, "How many knees.", required=True, lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "What all random numbers start from.", lower_bound=0)
+    flags.DEFINE_list(
+        "shape", None, "Rows, columns, slices; the protocol's by default. Smaller ones crop the "
+        "field of view around the joint.",
+    )  # fmt: skip
+    flags.DEFINE_enum("protocol", "high_resolution", protocols, "What is scanned how.")
+    flags.DEFINE_float(
+        "diffusivity", 0.0, "m^2/s of all spins; 1.25e-9 is cartilage's. 0: spins do not diffuse "
+        "and the spoiler is not written.", lower_bound=0,
+    )  # fmt: skip
+    flags.DEFINE_list(
+        "snr", None, "Range of the S1 signal-to-noise ratio of cartilage; 0 is no noise. The "
+        "protocol's by default.",
+    )  # fmt: skip
+    flags.DEFINE_bool("truncate", True, "Leave out the part of k-space that is not acquired.")
+    flags.DEFINE_integer("workers", 0, "Processes; 0: one per core.", lower_bound=0)
+    flags.DEFINE_bool("overwrite", False, "Remove what stands at --output and start anew.")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides the content of a set of knees; plain values, written beside them."""
+
+    seed: int
+    subjects: int
+    protocol: str
+    shape: tuple[int, ...]
+    snr: tuple[float, ...]
+    diffusivity_m2_per_s: float
+    truncate: bool
+
+
+def main() -> None:
+    """The command."""
+    from tqdm import tqdm
+
+    from mrsr_tf.outputs import output_folder
+
+    options = _options()
+    cores = os.cpu_count() or 1
+    workers = min(FLAGS.workers or cores, options.subjects)
+    with output_folder(
+        FLAGS.output, asdict(options), overwrite=FLAGS.overwrite, resume=True
+    ) as folder:
+        make = partial(_make, folder=folder, options=options, threads=max(1, cores // workers))
+        missing = [n for n in range(options.subjects) if not (folder / _name(n)).exists()]
+        with ProcessPoolExecutor(workers) as pool:
+            done = pool.map(make, missing)
+            list(tqdm(done, "knees", len(missing), unit="knee", disable=None, delay=2))
+
+
+def _options() -> Options:
+    from mrsr_tf.errors import InputError
+    from phantom.acquisition import PROTOCOLS
+
+    protocol = PROTOCOLS[FLAGS.protocol]
+    try:
+        shape = tuple(int(n) for n in FLAGS.shape or protocol.shape)
+        snr = tuple(float(n) for n in FLAGS.snr or protocol.snr)
+    except ValueError:
+        raise InputError(
+            f"expected numbers in --shape and --snr, got {FLAGS.shape} and {FLAGS.snr}"
+        ) from None
+    if len(shape) != 3 or min(shape) < 1:
+        raise InputError(f"expected --shape=ROWS,COLUMNS,SLICES of 1 or more, got {FLAGS.shape}")
+    if len(snr) not in (1, 2) or min(snr) < 0 or snr[0] > snr[-1]:
+        raise InputError(f"expected --snr=LOWEST,HIGHEST of 0 or more, got {FLAGS.snr}")
+    return Options(
+        FLAGS.seed, FLAGS.subjects, protocol.name, shape, snr, FLAGS.diffusivity, FLAGS.truncate
+    )
+
+
+def _name(number: int) -> str:
+    return f"subject_{number:03d}"
+
+
+def _make(number: int, folder: Path, options: Options, threads: int) -> None:
+    import shutil
+
+    from phantom.subject import write_subject
+
+    unfinished = folder / f"{_name(number)}.partial"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    settings: dict[str, Any] = asdict(options)
+    settings.pop("subjects")
+    write_subject(unfinished, number, threads=threads, **settings)
+    unfinished.rename(folder / _name(number))
+
+
+if __name__ == "__main__":
+    _define_flags()
+    command.run(main)

@@ -1,0 +1,192 @@
+"""Implicit surfaces: functions of space that are negative inside a body and about mm from it.
+
+Coordinates are those of a reference knee: x lateral, y posterior, z superior, mm, origin between
+the femoral condyles and the tibial plateau.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import PchipInterpolator
+
+Array = NDArray[np.floating]
+
+
+class Points:
+    """Positions, and what is already known of them: each surface is evaluated at most once.
+
+    Attributes:
+        x, y, z: float32 (n,), reference mm.
+    """
+
+    def __init__(self, x: Array, y: Array, z: Array) -> None:
+        self.x, self.y, self.z = x, y, z
+        self._known: dict[Surface, Array] = {}
+
+    def of(self, surface: "Surface") -> Array:
+        """The value of `surface` at every point; not to be written to."""
+        if surface not in self._known:
+            self._known[surface] = surface(self)
+        return self._known[surface]
+
+
+Surface = Callable[[Points], Array]
+
+
+def smooth_min(a: Array, b: Array, radius: float) -> Array:
+    """The smaller of two, rounded where they are within `radius` mm (a polynomial blend)."""
+    blend = np.maximum(radius - np.abs(a - b), 0)
+    return np.minimum(a, b) - blend * blend * (0.25 / radius)
+
+
+def smooth_max(a: Array, b: Array, radius: float) -> Array:
+    """The larger of two, rounded where they are within `radius` mm."""
+    blend = np.maximum(radius - np.abs(a - b), 0)
+    return np.maximum(a, b) + blend * blend * (0.25 / radius)
+
+
+def smooth_step(a: Array) -> Array:
+    """0 below 0, 1 above 1, and a cubic between."""
+    a = np.clip(a, 0, 1)
+    return a * a * (3 - 2 * a)
+
+
+def union(*surfaces: Surface, radius: float = 0.0) -> Surface:
+    """Points of any body; edges between them rounded by `radius` mm."""
+    return _combined(surfaces, radius, smooth_min, np.minimum)
+
+
+def intersection(*surfaces: Surface, radius: float = 0.0) -> Surface:
+    """Points of every body; edges rounded by `radius` mm."""
+    return _combined(surfaces, radius, smooth_max, np.maximum)
+
+
+def _combined(surfaces, radius, smooth, sharp):  # type: ignore[no-untyped-def]
+    def combined(points: Points) -> Array:
+        value = points.of(surfaces[0])
+        for surface in surfaces[1:]:
+            other = points.of(surface)
+            value = smooth(value, other, radius) if radius else sharp(value, other)
+        return value
+
+    return combined
+
+
+def complement(surface: Surface) -> Surface:
+    """Everything outside the body."""
+    return lambda points: -points.of(surface)
+
+
+def grown(surface: Surface, by: float) -> Surface:
+    """The body, larger by `by` mm all around (smaller where negative)."""
+    return lambda points: points.of(surface) - by
+
+
+def sheet(surface: Surface, inner: float, outer: float) -> Surface:
+    """The layer between `inner` and `outer` mm from the body's surface (positive outside)."""
+    middle, half = (inner + outer) / 2, (outer - inner) / 2
+    return lambda points: np.abs(points.of(surface) - middle) - half
+
+
+def ellipsoid(centre: Sequence[float], radii: Sequence[float]) -> Surface:
+    """An ellipsoid along the axes."""
+    (cx, cy, cz), (rx, ry, rz) = map(_floats, (centre, radii))
+    smallest = min(rx, ry, rz)
+
+    def surface(p: Points) -> Array:
+        squared = ((p.x - cx) / rx) ** 2 + ((p.y - cy) / ry) ** 2 + ((p.z - cz) / rz) ** 2
+        return (np.sqrt(squared) - 1) * smallest
+
+    return surface
+
+
+def curve(knots: ArrayLike, values: ArrayLike) -> Callable[[Array], Array]:
+    """A smooth monotone-between-knots function of one coordinate, constant beyond its ends."""
+    at_knots = np.asarray(knots, float)
+    fine = np.linspace(at_knots[0], at_knots[-1], 256)
+    table = PchipInterpolator(at_knots, values)(fine)
+    return lambda at: np.interp(at, fine, table).astype(np.float32)
+
+
+def column(
+    z: Sequence[float],
+    x: Sequence[float],
+    y: Sequence[float],
+    half_width: Sequence[float],
+    half_depth: Sequence[float],
+    turn_deg: float = 0.0,
+) -> Surface:
+    """An elliptic column that runs along z and ends where its half-width falls to 0.
+
+    Args:
+        z: ascending knots.
+        x: of the centre at each knot; `y` likewise.
+        y: see `x`.
+        half_width: of the ellipse along x before it is turned, at each knot.
+        half_depth: along y.
+        turn_deg: of the ellipse about the column.
+    """
+    centre_x, centre_y = curve(z, x), curve(z, y)
+    a, b = curve(z, np.maximum(half_width, 0.05)), curve(z, np.maximum(half_depth, 0.05))
+    cos, sin = float(np.cos(np.deg2rad(turn_deg))), float(np.sin(np.deg2rad(turn_deg)))
+    low, high = float(z[0]), float(z[-1])
+
+    def surface(p: Points) -> Array:
+        dx, dy = p.x - centre_x(p.z), p.y - centre_y(p.z)
+        width, depth = a(p.z), b(p.z)
+        u, v = (cos * dx + sin * dy) / width, (cos * dy - sin * dx) / depth
+        side = (np.sqrt(u * u + v * v) - 1) * np.minimum(width, depth)
+        return np.maximum(side, np.maximum(low - p.z, p.z - high))
+
+    return surface
+
+
+def cord(
+    path: Sequence[Sequence[float]],
+    radius: float | Sequence[float],
+    across: Sequence[float] = (1, 0, 0),
+    flatness: float = 1.0,
+) -> Surface:
+    """A rounded cord along a smooth path; a band where `flatness` is above 1.
+
+    Args:
+        path: (n, 3) points it passes through.
+        radius: half its thickness, mm; one, or one per point of the path.
+        across: the direction in which a band is wide.
+        flatness: half-width over half-thickness.
+    """
+    knots = np.asarray(path, float)
+    along = np.r_[0, np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))]
+    fine = np.linspace(0, along[-1], 4 * len(knots) - 3)
+    nodes = PchipInterpolator(along, knots)(fine)
+    radii = np.interp(fine, along, np.broadcast_to(radius, len(knots)))
+    wide = np.asarray(across, float) / np.linalg.norm(across)
+    segments = [
+        (_floats(a), _floats(b - a), float((b - a) @ (b - a)), float(r), float(s - r))
+        for a, b, r, s in zip(nodes[:-1], nodes[1:], radii[:-1], radii[1:], strict=True)
+    ]
+    wx, wy, wz = _floats(wide)
+    squeeze = 1 - 1 / flatness
+
+    def distance(p: Points, segment: tuple) -> Array:
+        (ax, ay, az), (bx, by, bz), length, start, change = segment
+        dx, dy, dz = p.x - ax, p.y - ay, p.z - az
+        t = np.clip((dx * bx + dy * by + dz * bz) / length, 0, 1)
+        dx, dy, dz = dx - t * bx, dy - t * by, dz - t * bz
+        if squeeze:
+            aside = (dx * wx + dy * wy + dz * wz) * squeeze
+            dx, dy, dz = dx - aside * wx, dy - aside * wy, dz - aside * wz
+        return np.sqrt(dx * dx + dy * dy + dz * dz) - (start + change * t)
+
+    def surface(p: Points) -> Array:
+        value = distance(p, segments[0])
+        for segment in segments[1:]:
+            value = np.minimum(value, distance(p, segment))
+        return value
+
+    return surface
+
+
+def _floats(values: Sequence[float] | NDArray[np.floating]) -> list[float]:
+    return [float(value) for value in values]

@@ -1,0 +1,90 @@
+"""What the knee is made of: labels, and T1, T2 and proton density of each tissue at 3 T.
+
+Relaxation times follow Gold et al. 2004 (doi 10.2214/ajr.183.2.1830343), Jordan et al. 2013
+(doi 10.1016/j.ejrad.2012.08.028) and, for the layers of cartilage, Mosher and Dardzinski 2004
+(doi 10.1055/s-2004-861764). Proton densities are relative to water and as seen after water
+excitation, which leaves a few percent of fat.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """One tissue: times in ms; `spread` is the relative within-tissue variation of m0.
+
+    `fat` tells what fat's chemical shift turns in phase.
+    """
+
+    name: str
+    t1_ms: float
+    t2_ms: float
+    m0: float
+    spread: float = 0.0
+    fat: bool = False
+
+
+COMPARTMENTS = (
+    "medial_femoral",
+    "lateral_femoral",
+    "medial_tibial",
+    "lateral_tibial",
+    "patellar",
+)
+LAYERS = ("deep", "superficial")
+
+# Values of the layers' middles: T2 runs smoothly from bone to surface through them.
+DEEP = (1200.0, 27.0, 0.72)
+SUPERFICIAL = (1250.0, 46.0, 0.82)
+
+TISSUES = (
+    Tissue("air", 1000, 10, 0.0),
+    Tissue("skin", 900, 25, 0.45, 0.1),
+    Tissue("subcutaneous_fat", 371, 133, 0.05, 0.25, fat=True),
+    Tissue("intermuscular_fat", 371, 133, 0.055, 0.25, fat=True),
+    Tissue("hoffa_fat_pad", 371, 133, 0.06, 0.3, fat=True),
+    Tissue("septum", 1000, 20, 0.45, 0.1),
+    Tissue("muscle", 1420, 32, 0.80, 0.12),
+    Tissue("tendon", 700, 6, 0.6, 0.08),
+    Tissue("ligament", 1000, 20, 0.7, 0.1),
+    Tissue("cruciate_ligament", 1000, 20, 0.7, 0.2),
+    Tissue("meniscus", 1000, 15, 0.65, 0.08),
+    Tissue("capsule", 1000, 20, 0.6, 0.1),
+    Tissue("synovium", 1400, 50, 0.8, 0.1),
+    Tissue("synovial_fluid", 3620, 767, 1.0, 0.02),
+    Tissue("artery", 1900, 120, 0.30, 0.2),
+    Tissue("vein", 1800, 80, 0.75, 0.1),
+    Tissue("nerve", 1200, 40, 0.6, 0.25),
+    Tissue("cortical_bone", 250, 0.5, 0.2),
+    Tissue("marrow", 365, 133, 0.055, 0.35, fat=True),
+    Tissue("bone_marrow_lesion", 1000, 60, 0.35, 0.25),
+    Tissue("cyst", 3000, 500, 0.95, 0.02),
+    *(
+        Tissue(f"{compartment}_cartilage_{layer}", *values, 0.03)
+        for compartment in COMPARTMENTS
+        for layer, values in zip(LAYERS, (DEEP, SUPERFICIAL), strict=True)
+    ),
+)
+
+LABELS = {tissue.name: index for index, tissue in enumerate(TISSUES)}
+FIRST_CARTILAGE = LABELS["medial_femoral_cartilage_deep"]
+
+
+def table(attribute: str) -> NDArray[np.float32]:
+    """One attribute of every tissue, indexed by label."""
+    return np.array([getattr(tissue, attribute) for tissue in TISSUES], np.float32)
+
+
+def cartilage_values(
+    depth: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """T1, T2 and m0 of cartilage at a depth from 0 (surface) to 1 (bone).
+
+    A straight line through the middles of the two layers, at depths 1/4 and 3/4.
+    """
+    w = 2 * depth - 0.5
+    t1, t2, m0 = (s + (d - s) * w for d, s in zip(DEEP, SUPERFICIAL, strict=True))
+    return t1, t2, m0
