@@ -125,10 +125,12 @@ class SuperResolver(tf.Module):
         for layer, (kernel, tail) in enumerate(zip(kernels, tails, strict=True)):
             planes = tf.concat([tail, planes], 0)
             new_tails.append(planes[-2:])
-            planes = tf.pad(planes, [[0, tf.cast(last, tf.int32)], [1, 1], [1, 1], [0, 0]])[None]
-            planes = tf.nn.conv3d(planes, kernel, [1] * 5, "VALID")[0] + self.biases[layer]
-            if layer < len(kernels) - 1:
-                planes = tf.nn.relu(planes)
+            padding = [[0, 0], [0, tf.cast(last, tf.int32)], [1, 1], [1, 1], [0, 0]]
+            x = tf.nn.conv3d(tf.pad(planes[None], padding), kernel, [1] * 5, "VALID")
+            x = tf.nn.bias_add(
+                x, self.biases[layer]
+            )  # as an op of its own it fuses with its neighbours
+            planes = (tf.nn.relu(x) if layer < len(kernels) - 1 else x)[0]
         return planes, new_tails
 
 
