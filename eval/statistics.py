@@ -1,0 +1,132 @@
+"""How well two measurements agree over subjects, and whether they differ."""
+
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from mrsr_tf.errors import InputError
+
+Values = NDArray[np.float64]
+
+
+class Agreement(TypedDict):
+    """See `agreement`."""
+
+    mean: float
+    sd: float
+    difference: float
+    difference_sd: float
+    cv_percent: float
+    cv_percent_sd: float
+    ccc: float
+
+
+def agreement(reference: ArrayLike, estimate: ArrayLike) -> Agreement:
+    """Agreement of an estimate with a reference over subjects, as the paper's Table 2 has it.
+
+    Args:
+        reference: one value per subject, two subjects or more.
+        estimate: likewise, of the same subjects in the same order.
+
+    Returns:
+        mean, sd: of the estimate; every SD is of ddof 1.
+        difference, difference_sd: of estimate minus reference.
+        cv_percent, cv_percent_sd: of each subject's 100 |difference| / (sqrt 2 x mean of the pair).
+        ccc: Lin's concordance correlation (doi 10.2307/2532051) of ddof 0,
+            2 s_xy / (s_x^2 + s_y^2 + (mean_x - mean_y)^2); NaN where all values are one.
+
+    Raises:
+        InputError: fewer than two subjects, other subjects in one, or a value that is not finite.
+    """
+    x, y = _pairs(reference, estimate)
+    difference = y - x
+    cv = 100 * np.abs(difference) / (np.sqrt(2) * (x + y) / 2)
+    spread = x.var() + y.var() + (y.mean() - x.mean()) ** 2
+    covariance = np.mean((x - x.mean()) * (y - y.mean()))
+    return {
+        "mean": float(y.mean()),
+        "sd": float(y.std(ddof=1)),
+        "difference": float(difference.mean()),
+        "difference_sd": float(difference.std(ddof=1)),
+        "cv_percent": float(cv.mean()),
+        "cv_percent_sd": float(cv.std(ddof=1)),
+        "ccc": float(2 * covariance / spread) if spread else float("nan"),
+    }
+
+
+def mann_whitney(a: ArrayLike, b: ArrayLike) -> float:
+    """Two-sided p of the Mann-Whitney U test, which takes the samples for unpaired.
+
+    Exact where no value occurs twice, else the normal approximation corrected for ties and for
+    continuity; 1 where all values are one.
+
+    Args:
+        a: two values or more.
+        b: two values or more.
+
+    Raises:
+        InputError: fewer than two values in one, or a value that is not finite.
+    """
+    a, b = _sample(a), _sample(b)
+    distinct = np.unique(np.concatenate([a, b])).size
+    if distinct == 1:
+        return 1.0
+    method = "exact" if distinct == a.size + b.size else "asymptotic"
+    return float(stats.mannwhitneyu(a, b, alternative="two-sided", method=method).pvalue)
+
+
+def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test, for measurements of the same subjects.
+
+    Exact up to 50 subjects without ties or zeros among the differences, else SciPy's choice for
+    those; zeros are left out, and 1 where all are zero.
+
+    Args:
+        a: one value per subject, two subjects or more.
+        b: likewise, of the same subjects in the same order.
+
+    Raises:
+        InputError: fewer than two subjects, other subjects in one, or a value that is not finite.
+    """
+    a, b = _pairs(a, b)
+    if np.array_equal(a, b):
+        return 1.0
+    return float(stats.wilcoxon(a, b).pvalue)
+
+
+def holm(p_values: ArrayLike) -> Values:
+    """Holm's step-down adjustment (1979) of p-values, in their order.
+
+    The k-th smallest of m is multiplied by m - k + 1; none becomes smaller than one before it,
+    none larger than 1.
+
+    Raises:
+        InputError: a p-value outside [0, 1].
+    """
+    p = np.asarray(p_values, np.float64).reshape(-1)
+    if not np.all((p >= 0) & (p <= 1)):
+        raise InputError(f"expected p-values in [0, 1], got {p.tolist()}")
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
+    return np.minimum(adjusted, 1)
+
+
+def _pairs(a: ArrayLike, b: ArrayLike) -> tuple[Values, Values]:
+    a, b = _sample(a), _sample(b)
+    if a.size != b.size:
+        raise InputError(f"expected the same subjects in both, got {a.size} and {b.size}")
+    return a, b
+
+
+def _sample(values: ArrayLike) -> Values:
+    values = np.asarray(values, np.float64).reshape(-1)
+    if values.size < 2:
+        raise InputError(
+            f"expected two subjects or more, got {values.size}: no test or spread is possible"
+        )
+    if not np.isfinite(values).all():
+        raise InputError(f"expected finite values, got {(~np.isfinite(values)).sum()} that are not")
+    return values
