@@ -1,0 +1,195 @@
+"""The MR images of a folder, found by what the files hold, never by their names."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import FileDataset
+
+from mrsr_tf.errors import InputError
+
+MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
+READERS = 2  # more threads than this only wait for each other in the interpreter
+COSINE_TOLERANCE = 1e-3
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One MR image: its header, and what of it tells where it belongs in the scan.
+
+    Attributes:
+        path: the file.
+        header: everything before the pixels.
+        matrix: (rows, cols).
+        position: float64 (3,), patient position of the first voxel's centre in mm, LPS.
+        orientation: float64 (2, 3), unit vectors along a row (columns ascending) and along a
+            column (rows ascending).
+        pixel_spacing_mm: between rows, between columns.
+        rescale: slope and intercept that take stored values to intensities.
+        echo: EchoNumbers and EchoTime in ms, each None where missing.
+    """
+
+    path: Path
+    header: FileDataset
+    matrix: tuple[int, int]
+    position: NDArray[np.float64]
+    orientation: NDArray[np.float64]
+    pixel_spacing_mm: tuple[float, float]
+    rescale: tuple[float, float]
+    echo: tuple[int | None, float | None]
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """(3,) row direction x column direction, along which slices ascend."""
+        return np.cross(*self.orientation)
+
+    @property
+    def distance_mm(self) -> float:
+        """Where the image lies along its normal."""
+        return float(self.position @ self.normal)
+
+
+def find_images(path: str | Path) -> tuple[list[Image], str]:
+    """The MR images in a folder and below, or in one file, without their pixels.
+
+    Returns:
+        The images, and in words how many files of which kind are none ("2 not DICOM", or "").
+
+    Raises:
+        InputError: there is no MR image, or a DICOM file cannot be read or is cut short.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"expected a DICOM folder or file, found nothing at {path}")
+    found = list(in_threads(_read_image, _files(path)))
+    images = [image for image in found if isinstance(image, Image)]
+    others = [kind for kind in found if isinstance(kind, str)]
+    skipped = ", ".join(f"{others.count(kind)} {kind}" for kind in sorted(set(others)))
+    if not images:
+        raise InputError(f"expected MR images, found {skipped or 'no file at all'} in {path}")
+    return images, skipped
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file says it is DICOM: DICM after 128 bytes."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def first_header(path: Path) -> FileDataset | None:
+    """The header of the first DICOM file in a folder and below, by name; None without any."""
+    file = next((file for file in _files(path) if is_dicom(file)), None)
+    return None if file is None else _guarded(file, lambda: _read(file, stop_before_pixels=True))
+
+
+def read_pixels(image: Image) -> NDArray[np.number]:
+    """The stored values of an image, (rows, cols).
+
+    Raises:
+        InputError: the pixels cannot be read, are cut short or are not one grey image.
+    """
+    return _guarded(image.path, lambda: _decode(image))
+
+
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`map(function, items)`, with warnings off: pydicom's quote the header, so the patient."""
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(READERS) as pool:
+        yield from pool.map(function, items)
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+
+
+def _read_image(path: Path) -> Image | str:
+    """The image in a file, or in words what the file is instead."""
+    if not path.stat().st_size:
+        raise InputError(f"expected a DICOM file, got an empty one: {path}")
+    if not is_dicom(path):
+        if path.suffix.lower() == ".dcm":
+            raise InputError(f"expected DICM at byte 128 of a DICOM file, got none: {path}")
+        return "not DICOM"
+    return _guarded(path, lambda: _parse(path))
+
+
+def _guarded(path: Path, read: Callable[[], Result]) -> Result:
+    """What `read()` gives; whatever a damaged file makes pydicom raise becomes an `InputError`."""
+    try:
+        return read()
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # pydicom raises nearly every type there is
+        raise InputError(
+            f"expected a readable DICOM image, got a {type(error).__name__} in reading {path}"
+        ) from error
+
+
+def _read(path: Path, *, stop_before_pixels: bool) -> FileDataset:
+    return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
+
+
+def _parse(path: Path) -> Image | str:
+    header = _read(path, stop_before_pixels=True)
+    kind = header.get("SOPClassUID") or header.file_meta.MediaStorageSOPClassUID
+    if kind != MR_IMAGE:
+        return f"DICOM of class {kind.name}"
+    orientation = np.reshape(_numbers(header, path, "ImageOrientationPatient", 6), (2, 3))
+    if np.abs(orientation @ orientation.T - np.eye(2)).max() > COSINE_TOLERANCE:
+        raise InputError(f"expected ImageOrientationPatient of two perpendicular axes: {path}")
+    rows, cols = _numbers(header, path, "PixelSpacing", 2)
+    slope, intercept = (
+        float(header.get(keyword, default))
+        for keyword, default in (("RescaleSlope", 1), ("RescaleIntercept", 0))
+    )
+    if not (rows > 0 and cols > 0 and slope and math.isfinite(slope + intercept)):
+        raise InputError(f"expected PixelSpacing above 0 and a finite RescaleSlope: {path}")
+    return Image(
+        path=path,
+        header=header,
+        matrix=(int(header.Rows), int(header.Columns)),
+        position=_numbers(header, path, "ImagePositionPatient", 3),
+        orientation=orientation / np.linalg.norm(orientation, axis=1, keepdims=True),
+        pixel_spacing_mm=(rows, cols),
+        rescale=(slope, intercept),
+        echo=_echo(header),
+    )
+
+
+def _numbers(header: FileDataset, path: Path, keyword: str, count: int) -> NDArray[np.float64]:
+    value = header.get(keyword)
+    if value is None or np.size(value) != count or not np.isfinite(np.array(value, float)).all():
+        raise InputError(f"expected {count} numbers as {keyword}, found none such in {path}")
+    return np.array(value, float)
+
+
+def _echo(header: FileDataset) -> tuple[int | None, float | None]:
+    number, time = header.get("EchoNumbers"), header.get("EchoTime")
+    return (
+        int(number) if number not in (None, "") else None,
+        # Rounded: the same echo may be printed with differing digits in another slice.
+        round(float(time), 2) if time not in (None, "") else None,
+    )
+
+
+def _decode(image: Image) -> NDArray[np.number]:
+    dataset = _read(image.path, stop_before_pixels=False)
+    rows, cols = image.matrix
+    if dataset.get("SamplesPerPixel", 1) != 1 or int(dataset.get("NumberOfFrames") or 1) != 1:
+        raise InputError(f"expected one grey image in each file, got more in {image.path}")
+    whole = rows * cols * dataset.BitsAllocated // 8
+    found = len(dataset.get("PixelData") or b"")
+    if not dataset.file_meta.TransferSyntaxUID.is_compressed and found < whole:
+        raise InputError(
+            f"expected {whole} bytes of pixels, got {found}: {image.path} is cut short"
+        )
+    return dataset.pixel_array
