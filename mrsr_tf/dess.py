@@ -193,7 +193,7 @@ def t2_map(
     with np.errstate(divide="ignore", invalid="ignore"):
         e1 = np.exp(-tr_ms / np.where(t1 > 0, t1, np.nan))
         k = sequence.turned_back(1, e1, np.deg2rad(np.where(flip > 0, flip, np.nan)))
-        rate = np.divide(s2, s1, where=s1 > 0, out=np.full_like(s1, np.nan))
+        rate = np.divide(s2, s1, where=s1 > 0, out=np.full(s1.shape, np.nan, s1.dtype))
         np.log(rate, out=rate)
         np.subtract(np.log(k * sequence.decay(0)).astype(rate.dtype), rate, out=rate)
         rate /= 2 * (tr_ms - te_ms)

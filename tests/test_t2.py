@@ -89,6 +89,15 @@ def test_a_map_of_one_t1_gives_what_the_number_gives():
         )
 
 
+@pytest.mark.parametrize("method", ["analytic", "exact"])
+def test_the_order_in_memory_does_not_matter(method):
+    t1, t2 = np.random.default_rng(0).uniform([[[700]], [[5]]], [[[1500]], [[99]]], (2, 6, 7))
+    s1, s2 = dess_signals(1.0, t1, t2, **PAPER)
+    turned = (np.asfortranarray(s1), np.stack([s2, s1], axis=-1)[..., 0])
+    expected = t2_map(s1, s2, t1_ms=t1, method=method, **PAPER)
+    np.testing.assert_allclose(t2_map(*turned, t1_ms=t1, method=method, **PAPER), expected)
+
+
 def test_a_wrong_t1_costs_two_percent():
     s1, s2 = dess_signals(1.0, 1000.0, CARTILAGE, **PAPER)
     error = t2_map(s1, s2, t1_ms=1200.0, method="exact", **PAPER) / CARTILAGE - 1
