@@ -10,8 +10,10 @@ Exit codes: 0 done (or `--help`), 1 bad input, 2 wrong usage.
 
 import os
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from absl import flags, logging
@@ -28,6 +30,24 @@ DONE, BAD_INPUT, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 def run(main: Callable[[], None]) -> NoReturn:
     """Parses the flags in `sys.argv`, runs `main` and exits with its code."""
     sys.exit(_exit_code(main, sys.argv))
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """For the imports that load TensorFlow: what its libraries print then is shown if they fail."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            chatter.seek(0)
+            os.write(stderr, chatter.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _exit_code(main: Callable[[], None], argv: list[str]) -> int:

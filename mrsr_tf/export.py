@@ -18,7 +18,8 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what the output folde
 
 def main() -> None:
     """Loads the run and writes the SavedModel."""
-    from mrsr_tf import runs
+    with command.quiet_imports():
+        from mrsr_tf import runs
     from mrsr_tf.outputs import output_folder
 
     model = runs.load(RUN_DIR.value)

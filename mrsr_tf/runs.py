@@ -14,13 +14,15 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import scipy
 import tensorflow as tf
 
+import mrsr_tf
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.model import convolution_layers, weights_sha256
 from mrsr_tf.outputs import (
@@ -35,7 +37,7 @@ from mrsr_tf.streaming import SuperResolver, save_graph
 
 CARD = "card.json"
 CHECKPOINT, TRAINED = "checkpoint.keras", "model.keras"
-COMPUTING_PACKAGES = ("mrsr-tf", "tensorflow", "keras", "numpy", "scipy", "pydicom")
+COMPUTING = (mrsr_tf, tf, keras, np, scipy)
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,15 @@ def open_run(
         if (run_dir / TRAINED).exists():
             raise AlreadyDone(f"{run_dir} is trained: nothing to do (--overwrite trains anew)")
         return
-    run_dir.mkdir(parents=True, exist_ok=True)
-    write_json(run_dir / "manifest.json", manifest)
-    versions = {name: version(name) for name in COMPUTING_PACKAGES}
-    write_json(run_dir / "versions.json", {"python": platform.python_version(), **versions})
-    (run_dir / "flags.txt").write_text(flagfile, encoding="utf-8")
-    write_json(run_dir / CONFIGURATION, configuration)  # last: from now on it is a run
+    # Made aside and renamed: whatever interrupts this, a run folder tells what run it is.
+    new = run_dir.with_name(run_dir.name + ".partial")
+    new.mkdir(parents=True, exist_ok=True)
+    versions = {package.__name__: package.__version__ for package in COMPUTING}
+    write_json(new / "manifest.json", manifest)
+    write_json(new / "versions.json", {"python": platform.python_version(), **versions})
+    (new / "flags.txt").write_text(flagfile, encoding="utf-8")
+    write_json(new / CONFIGURATION, configuration)
+    new.rename(run_dir)
 
 
 def save_checkpoint(model: keras.Model, run_dir: Path) -> None:

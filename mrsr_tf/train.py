@@ -40,7 +40,8 @@ CHECKPOINT_STEPS = flags.DEFINE_integer(
 
 def main() -> None:
     """Reads the flags and trains."""
-    from mrsr_tf import training
+    with command.quiet_imports():
+        from mrsr_tf import training
 
     training.train(
         training.TrainingConfig(**{flag.name: flag.value for flag in SETTINGS}),

@@ -140,7 +140,14 @@ def _fit(
             skip_batches=skip if epoch == first_epoch else 0,
             replicas=model.distribute_strategy.num_replicas_in_sync,
         )
-        model.fit(batches, initial_epoch=epoch, epochs=epoch + 1, verbose=0, callbacks=callbacks)
+        model.fit(
+            batches,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            shuffle=False,  # the dataset has its own order
+            verbose=0,
+            callbacks=callbacks,
+        )
 
 
 class _Checkpoints(keras.callbacks.Callback):
