@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.t2 import t2_map
+from eval.t2 import above_noise, sequence, t2_map, with_sequence
 from mrsr_tf.dess import dess_signals
 from mrsr_tf.errors import InputError
+from mrsr_tf.volume import Volume
 
 PAPER = {"tr_ms": 23.0, "te_ms": 7.0, "flip_deg": 20.0}
 SPOILER = {"spoiler_area": 3132.0, "spoiler_duration_us": 1560.0}
@@ -157,3 +158,88 @@ def test_numbers_empty_arrays_and_scanner_integers_are_taken():
 def test_what_does_not_fit_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         t2_map(**({"s1": np.ones(2), "s2": np.ones(2)} | PAPER | arguments))
+
+
+def scan(echoes=2, **changed):
+    known = {
+        "echo_times_ms": (7.0, 39.0)[:echoes],
+        "repetition_time_ms": 23.0,
+        "flip_angle_deg": 20.0,
+        "spoiler_area": 3132.0,
+        "spoiler_duration_us": 1560.0,
+    }
+    return Volume(np.ones((2, 2, 2, echoes)), np.eye(4), **(known | changed))
+
+
+def test_the_sequence_is_what_the_scan_says():
+    assert sequence(scan()) == {**PAPER, **SPOILER}
+
+
+def test_a_single_contrast_scan_has_no_t2_and_the_refusal_says_why():
+    with pytest.raises(InputError, match=r"single-contrast .* combined into one image"):
+        sequence(scan(echoes=1))
+
+
+@pytest.mark.parametrize(
+    ("unknown", "flag"),
+    [
+        ("repetition_time_ms", "--tr_ms"),
+        ("echo_times_ms", "--te_ms"),
+        ("flip_angle_deg", "--flip_deg"),
+    ],
+)
+def test_an_unknown_time_or_flip_angle_is_asked_for(unknown, flag):
+    with pytest.raises(InputError, match=f"needs {flag}"):
+        sequence(scan(**{unknown: None}))
+
+
+def test_an_unknown_spoiler_means_no_diffusion_and_a_warning(caplog):
+    assert sequence(scan(spoiler_area=None)) == {
+        **PAPER,
+        "spoiler_area": 0.0,
+        "spoiler_duration_us": 0.0,
+    }
+    assert "without diffusion" in caplog.text
+
+
+def test_echo_times_that_are_not_of_a_dess_are_warned_of(caplog):
+    sequence(scan(echo_times_ms=(7.0, 30.0)))
+    assert "TE1 + TE2 = 2 TR" in caplog.text
+
+
+def test_what_is_given_fills_what_the_header_lacks(caplog):
+    bare = scan(
+        echo_times_ms=None,
+        repetition_time_ms=None,
+        flip_angle_deg=None,
+        spoiler_area=None,
+        spoiler_duration_us=None,
+    )
+    told = with_sequence(bare, **PAPER, **SPOILER)
+    assert sequence(told) == {**PAPER, **SPOILER}
+    assert told.echo_times_ms == (7.0, 39.0)
+    assert not caplog.text
+
+
+def test_what_contradicts_the_header_is_used_and_said(caplog):
+    told = sequence(with_sequence(scan(), tr_ms=25.0, te_ms=7.48, flip_deg=20.0))
+    assert (told["tr_ms"], told["te_ms"], told["flip_deg"]) == (25.0, 7.48, 20.0)
+    assert "repetition time ms: 25 is given and used, the header says 23" in caplog.text
+    assert "echo time ms: 7.48 is given and used, the header says 7" in caplog.text
+    assert "flip" not in caplog.text
+
+
+def test_tissue_stands_out_of_the_noise_and_air_does_not():
+    rng = np.random.default_rng(0)
+    signal = np.zeros((64, 64, 3, 2))
+    signal[16:48, 16:48] = (1.0, 0.3)
+    noise = rng.normal(0, 0.02, (*signal.shape, 2))
+    image = np.hypot(signal + noise[..., 0], noise[..., 1])
+    mask = above_noise(Volume(image, np.eye(4)))
+    assert mask[18:46, 18:46].all()
+    assert mask[:12].mean() < 0.01
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_an_image_of_one_grey_is_taken(level):
+    assert above_noise(Volume(np.full((12, 12, 2, 2), level), np.eye(4))).shape == (12, 12, 2)

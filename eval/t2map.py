@@ -1,0 +1,114 @@
+"""Makes the T2 map of a dual-echo DESS scan, in ms.
+
+    python -m eval.t2map --input=scans/knee --output=t2/knee
+    python -m eval.t2map --input=scans/knee --output=t2/knee --method=exact --t1_ms=1000
+    python -m eval.t2map --input=knee.nii.gz --output=t2/knee --tr_ms=23 --te_ms=7 --flip_deg=20 \
+        --spoiler_area=3132 --spoiler_duration_us=1560
+
+The output folder holds t2_ms.nii.gz (NaN where there is no T2 in (0, 100] ms), t2_ms.png and, of a
+DICOM scan, dicom/ (a derived series; 0 where there is no T2).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from mrsr_tf import command
+from mrsr_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+INPUT = flags.DEFINE_string("input", None, "A folder of DICOM, or a NIfTI file.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+METHOD = flags.DEFINE_enum(
+    "method",
+    "analytic",
+    ["analytic", "exact"],
+    "The paper's formula (5 % too long at 50 ms, 13 % at 80), or the steady state inverted.",
+)
+T1_MS = flags.DEFINE_float("t1_ms", 1200.0, "T1: 1200 for cartilage, 1000 for meniscus.")
+TR_MS = flags.DEFINE_float("tr_ms", None, "Repetition time, where the header has none.")
+TE_MS = flags.DEFINE_float("te_ms", None, "Echo time of S1, where the header has none.")
+FLIP_DEG = flags.DEFINE_float("flip_deg", None, "Flip angle, where the header has none.")
+SPOILER_AREA = flags.DEFINE_float(
+    "spoiler_area", None, "Of the gradient between the echoes, as GE stores it (such as 3132)."
+)
+SPOILER_DURATION_US = flags.DEFINE_float("spoiler_duration_us", None, "Its duration.")
+SLICE_AXIS = flags.DEFINE_integer("slice_axis", 2, "Which axis of a NIfTI counts slices.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an output of another configuration.")
+
+
+def main() -> None:
+    """Reads the scan, computes T2 and writes map, derived series and picture."""
+    from mrsr_tf import __version__, derived, outputs
+
+    source = Path(INPUT.value)
+    told = {
+        flag.name: flag.value
+        for flag in (TR_MS, TE_MS, FLIP_DEG, SPOILER_AREA, SPOILER_DURATION_US)
+    }
+    how = {"version": __version__, "method": METHOD.value, "t1_ms": T1_MS.value}
+    configuration = {
+        **how,
+        **told,
+        "source": derived.source_digest(source),
+        "slice_axis": SLICE_AXIS.value,
+    }
+    output = outputs.output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value)
+    with output as folder:
+        print(f"{_make(source, told, how, folder)}: {OUTPUT.value}")
+
+
+def _make(source: Path, told: dict[str, float | None], how: dict[str, Any], folder: Path) -> str:
+    """Fills the folder; returns what to tell about the map."""
+    from tqdm import tqdm
+
+    from eval import t2
+    from eval.t2_figure import t2_figure
+    from mrsr_tf import dicom, nifti, scans
+
+    with tqdm(total=4, desc="T2 map", unit="step", disable=None, delay=2) as progress:
+        scan = t2.with_sequence(scans.read_scan(source, slice_axis=SLICE_AXIS.value), **told)
+        try:
+            sequence = t2.sequence(scan)
+        except InputError as error:
+            raise InputError(f"{error}: {source}") from None
+        progress.update()
+        t2_ms = t2.t2_map(
+            scan.array[..., 0],
+            scan.array[..., 1],
+            t1_ms=T1_MS.value,
+            method=METHOD.value,
+            **sequence,
+        )
+        tissue = t2.above_noise(scan)
+        progress.update()
+        nifti.write_map(t2_ms, scan, folder / "t2_ms.nii.gz", slice_axis=SLICE_AXIS.value)
+        like = scans.scan_path(source)
+        if not nifti.is_nifti(like):
+            derivation = how | sequence
+            dicom.write_t2_map(t2_ms, scan, folder / "dicom", like=like, derivation=derivation)
+        progress.update()
+        title = f"T2, {METHOD.value}, T1 {T1_MS.value:g} ms"
+        t2_figure(t2_ms, scan, tissue, title).savefig(folder / "t2_ms.png")
+        progress.update()
+    return _told(t2_ms, tissue)
+
+
+def _told(t2_ms: "NDArray[np.floating]", tissue: "NDArray[np.bool_]") -> str:
+    import numpy as np
+
+    invalid = np.isnan(t2_ms)
+    believed = t2_ms[tissue & ~invalid]
+    median = f"T2 {np.median(believed):.1f} ms in the median" if believed.size else "no T2"
+    return (
+        f"{median} of the {tissue.sum()} voxels above the noise ({(tissue & invalid).sum()} of "
+        f"them invalid); of all {invalid.size} voxels {invalid.sum()} are invalid"
+    )
+
+
+if __name__ == "__main__":
+    command.run(main)
