@@ -1,0 +1,404 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mrsr_tf import scans
+from mrsr_tf.dataset import read_manifest
+from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.patches import positions
+from mrsr_tf.records import BEFORE_RECORD, decode, frame_dtype, parse, record_dtype
+from mrsr_tf.slices import interpolate, thicken
+from tf_records_tools import cohort, subject
+from tf_records_tools.checking import check_records
+from tf_records_tools.cohort import make_records, split
+from tf_records_tools.subject import Settings, contrast, source_sha256, training_pair
+
+DUAL = Settings("dual", patch_size=8, stride=4)
+SHAPE = (12, 11, 13)  # an odd number of slices, and sizes the stride does not reach
+RECORDS_EACH = len(positions(SHAPE, 8, 4))
+NAMES = ["Doe_Jane_19700101", "Roe_Richard_19651231", "Poe_Edgar_18490119", "Loe_Ann_20010203"]
+
+
+def write_scan(path, seed, shape=SHAPE, echoes=2):
+    array = np.random.default_rng(seed).integers(0, 3000, (*shape, echoes)).astype(np.int16)
+    image = nib.Nifti1Image(np.swapaxes(array, 0, 1), np.diag([0.4, 0.4, 0.7 + seed / 100, 1]))
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = path.parent.name.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.to_filename(path)
+    times = {"EchoTime": [0.007, 0.039][:echoes], "RepetitionTime": 0.023, "FlipAngle": 20}
+    path.with_name("image.json").write_text(json.dumps(times))
+
+
+@pytest.fixture
+def studies(tmp_path):
+    for seed, name in enumerate(NAMES):
+        write_scan(tmp_path / "studies" / name / "image.nii", seed)
+    return tmp_path / "studies"
+
+
+@pytest.fixture
+def records(studies, tmp_path):
+    make_records([studies], tmp_path / "records", DUAL)
+    return tmp_path / "records"
+
+
+def all_records(folder):
+    manifest = read_manifest(folder)
+    dtype = record_dtype(manifest["patch_size"], {"single": 1, "dual": 2}[manifest["contrasts"]])
+    for shard in manifest["subjects"]:
+        for serialized in tf.data.TFRecordDataset(str(folder / shard["shard"])):
+            yield shard, decode(serialized.numpy(), dtype)
+
+
+def test_the_records_are_the_thickened_and_the_true_scan_over_one_scale(records, studies):
+    hashes = {}
+    for name in NAMES:
+        volume = scans.read_scan(studies / name)
+        hashes[source_sha256(volume, read_manifest(records)["salt"])] = volume.array
+    count = 0
+    for facts, record in all_records(records):
+        fine = hashes[facts["source_sha256"]]
+        tci = interpolate(thicken(fine))[:, :, : SHAPE[2]]
+        scale = np.percentile(tci, 99.9)
+        place = tuple(slice(a, a + 8) for a in record["position"].tolist())
+        patches = [np.empty((8, 8, 8, 2), np.float32) for _ in range(2)]
+        parse(record, *patches)
+        np.testing.assert_allclose(patches[0], tci[place] / scale, atol=record["input_step"])
+        np.testing.assert_allclose(patches[1], fine[place] / scale, atol=record["truth_step"])
+        assert facts["intensity_scale"] == pytest.approx(scale)
+        count += 1
+    assert count == 4 * RECORDS_EACH
+
+
+def test_the_manifest_says_what_was_done(records):
+    manifest = read_manifest(records)
+    assert manifest["contrasts"] == "dual"
+    assert manifest["patch_size"] == [8, 8, 8]
+    assert manifest["stride"] == [4, 4, 4]
+    assert manifest["slice_factor"] == 2
+    assert manifest["thickening"] == {"profile": "fir", "order": 48}
+    assert manifest["counts"] == {
+        "train": {"subjects": 3, "records": 3 * RECORDS_EACH},
+        "validation": {"subjects": 1, "records": RECORDS_EACH},
+    }
+    assert manifest["spacing_mm"] == {"min": [0.4, 0.4, 0.7], "max": [0.4, 0.4, 0.73]}
+    for facts in manifest["subjects"]:
+        assert facts["echo_times_ms"] == [7.0, 39.0]
+        assert facts["repetition_time_ms"] == 23.0
+        assert facts["flip_angle_deg"] == 20.0
+        assert facts["shape"] == list(SHAPE)
+    assert {path.name for path in records.iterdir()} == {
+        "configuration.json",
+        "manifest.json",
+        "train-00000-of-00003.tfrecord",
+        "train-00001-of-00003.tfrecord",
+        "train-00002-of-00003.tfrecord",
+        "validation-00000-of-00001.tfrecord",
+    }
+
+
+def test_nothing_written_says_who_or_where(records, studies):
+    told = b"".join(path.read_bytes() for path in records.iterdir()).lower()
+    words = [word for name in NAMES for word in [name, *name.split("_")] if len(word) > 3]
+    for word in [*words, "studies", str(studies)]:
+        assert word.lower().encode() not in told
+
+
+def test_the_salt_makes_the_same_scan_another_source_in_another_set(records, studies, tmp_path):
+    make_records([studies], tmp_path / "again", DUAL)
+    first, second = (
+        {facts["source_sha256"] for facts in read_manifest(folder)["subjects"]}
+        for folder in (records, tmp_path / "again")
+    )
+    assert not first & second
+
+
+def test_the_same_call_gives_the_same_records_and_another_seed_another_split(
+    records, studies, tmp_path
+):
+    make_records([studies], tmp_path / "again", DUAL)
+    make_records([studies], tmp_path / "other", replace(DUAL, seed=2))
+    for name in ("train-00000-of-00003.tfrecord", "validation-00000-of-00001.tfrecord"):
+        assert (tmp_path / "again" / name).read_bytes() == (records / name).read_bytes()
+        assert (tmp_path / "other" / name).read_bytes() != (records / name).read_bytes()
+
+
+def test_records_lie_shuffled_within_their_subject(records):
+    places = [tuple(record["position"]) for _, record in all_records(records)][:RECORDS_EACH]
+    assert places != sorted(places)
+    assert sorted(places) == sorted(map(tuple, positions(SHAPE, 8, 4)))
+
+
+def test_a_finished_set_is_left_alone_and_another_configuration_is_refused(records, studies):
+    before = {path: path.stat().st_mtime_ns for path in records.iterdir()}
+    with pytest.raises(AlreadyDone):
+        make_records([studies], records, DUAL)
+    with pytest.raises(InputError, match="stride 4 -> 8"):
+        make_records([studies], records, replace(DUAL, stride=8))
+    assert before == {path: path.stat().st_mtime_ns for path in records.iterdir()}
+
+
+def test_overwrite_makes_them_anew(records, studies):
+    make_records([studies], records, replace(DUAL, stride=8), overwrite=True)
+    assert check_records(records)["stride"] == [8, 8, 8]
+
+
+def test_other_subjects_in_the_same_place_are_refused(records, studies):
+    write_scan(studies / "New_One" / "image.nii", 9)
+    with pytest.raises(InputError, match="subjects 4 -> 5"):
+        make_records([studies], records, DUAL)
+
+
+@pytest.mark.parametrize("stop_at", range(4 * RECORDS_EACH + 1, 0, -7))
+def test_an_interrupted_call_leaves_no_manifest_and_is_completed_by_the_same_call(
+    studies, tmp_path, monkeypatch, stop_at
+):
+    written = []
+
+    def encode(given, truth, places, patch_size, number, whole=subject.encode):
+        written.extend(places)
+        if len(written) >= stop_at:
+            raise KeyboardInterrupt
+        return whole(given, truth, places, patch_size, number)
+
+    monkeypatch.setattr(subject, "RECORDS_AT_ONCE", 3)
+    monkeypatch.setattr(subject, "encode", encode)
+    if stop_at <= 4 * RECORDS_EACH:
+        with pytest.raises(KeyboardInterrupt):
+            make_records([studies], tmp_path / "records", DUAL)
+        assert not list(tmp_path.rglob("manifest.json"))
+        assert not (tmp_path / "records").exists()
+    monkeypatch.undo()
+    make_records([studies], tmp_path / "records", DUAL)
+    check_records(tmp_path / "records")
+
+
+def test_finished_subjects_are_kept_unless_their_scan_has_changed(studies, tmp_path, monkeypatch):
+    def made(folder):
+        numbers = []
+
+        def write(volume, shard, number, settings, whole=subject.write_shard):
+            numbers.append(number)
+            if number == 3 and not (tmp_path / "whole").exists():
+                raise KeyboardInterrupt
+            return whole(volume, shard, number, settings)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(cohort, "write_shard", write)
+            try:
+                make_records([folder], tmp_path / "records", DUAL)
+            except KeyboardInterrupt:
+                (tmp_path / "whole").touch()
+        return numbers
+
+    assert made(studies) == [0, 1, 2, 3]
+    order = np.random.default_rng(DUAL.seed).permutation(4)
+    write_scan(studies / sorted(NAMES)[order[1]] / "image.nii", 42)
+    assert made(studies) == [1, 3]
+    check_records(tmp_path / "records")
+
+
+@pytest.mark.parametrize(
+    ("subjects", "validation", "train"),
+    [(40, 10, 30), (40, None, 30), (1, None, 1), (2, None, 1), (3, 0, 3), (4, None, 3)],
+)
+def test_the_split_has_as_many_validation_subjects_as_asked(subjects, validation, train):
+    names = split(subjects, validation)
+    assert len(set(names)) == subjects
+    assert sum(name.startswith("train") for name in names) == train
+    assert names[0] == f"train-00000-of-{train:05d}.tfrecord"
+
+
+@pytest.mark.parametrize("validation", [4, 5, -1])
+def test_a_split_that_leaves_no_training_is_refused(studies, tmp_path, validation):
+    with pytest.raises(InputError, match=f"than the 4 there are, got {validation}"):
+        make_records([studies], tmp_path / "records", DUAL, validation_subjects=validation)
+    assert not list(tmp_path.glob("records*"))
+
+
+def test_the_same_scan_under_two_names_is_refused(studies, tmp_path):
+    write_scan(studies / "Copy" / "image.nii.gz", 2)
+    with pytest.raises(InputError, match=r"each scan once, .*(Poe.*Copy|Copy.*Poe)"):
+        make_records([studies], tmp_path / "records", DUAL)
+
+
+def test_subjects_come_from_several_folders(studies, tmp_path):
+    write_scan(tmp_path / "more" / NAMES[0] / "image.nii", 7)
+    made = make_records([studies, tmp_path / "more"], tmp_path / "records", DUAL)
+    assert made["counts"]["train"]["subjects"] + made["counts"]["validation"]["subjects"] == 5
+
+
+def test_dual_contrast_of_one_echo_is_refused_by_file(studies, tmp_path):
+    write_scan(studies / NAMES[2] / "image.nii", 2, echoes=1)
+    with pytest.raises(InputError, match=r"two echoes for --contrasts=dual, got one echo: .*Poe"):
+        make_records([studies], tmp_path / "records", DUAL)
+
+
+@pytest.mark.parametrize("shape", [(7, 11, 13), (12, 11, 1)])
+def test_a_scan_smaller_than_a_patch_is_refused_by_file(studies, tmp_path, shape):
+    write_scan(studies / NAMES[2] / "image.nii", 2, shape=shape)
+    with pytest.raises(InputError, match=r"at least one patch .*: .*Poe"):
+        make_records([studies], tmp_path / "records", DUAL)
+
+
+def test_an_empty_image_is_refused_by_file(studies, tmp_path):
+    path = studies / NAMES[2] / "image.nii"
+    image = nib.load(path)
+    nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine, image.header).to_filename(path)
+    with pytest.raises(InputError, match=r"expected an image, got .*: .*Poe"):
+        make_records([studies], tmp_path / "records", DUAL)
+
+
+def test_a_disk_too_small_is_refused_before_the_subject_is_written(studies, tmp_path, monkeypatch):
+    usage = subject.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(subject.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(InputError, match=r"GB of free disk for the subject's \d+ records, found"):
+        make_records([studies], tmp_path / "records", DUAL)
+
+
+def test_single_contrast_joins_two_echoes_and_takes_one_as_it_is(studies, tmp_path):
+    volume = scans.read_scan(studies / NAMES[0])
+    joined = contrast(volume, "single")
+    s1, s2 = np.moveaxis(volume.array.astype(np.float64), 3, 0)
+    np.testing.assert_allclose(joined[..., 0], np.sqrt(s1**2 + s2**2), rtol=1e-6)
+    one = replace(volume, array=volume.array[..., :1], echo_times_ms=None)
+    np.testing.assert_array_equal(contrast(one, "single"), volume.array[..., :1])
+    write_scan(studies / NAMES[2] / "image.nii", 2, echoes=1)
+    make_records([studies], tmp_path / "records", replace(DUAL, contrasts="single"))
+    manifest = check_records(tmp_path / "records")
+    assert sorted(facts["echoes_in_scan"] for facts in manifest["subjects"]) == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("factor", [2, 3, 5])
+def test_any_factor_leaves_the_number_of_slices(factor):
+    fine = np.random.default_rng(0).random((4, 5, 13, 2)).astype(np.float32) * 900
+    given, truth, scale = training_pair(fine, factor)
+    assert given.shape == truth.shape == fine.shape
+    assert given.dtype == truth.dtype == np.float32
+    np.testing.assert_allclose(truth * scale, fine, rtol=1e-5)
+
+
+def damaged(name, at, value=b"\xff"):
+    def damage(folder):
+        data = bytearray((folder / name).read_bytes())
+        data[at : at + len(value)] = value
+        (folder / name).write_bytes(data)
+
+    return damage
+
+
+def told_otherwise(key, value):
+    def damage(folder):
+        manifest = read_manifest(folder)
+        manifest["subjects"][1][key] = value(manifest["subjects"][0][key])
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    return damage
+
+
+def rewritten(change):
+    """The second shard with its records changed, checksums right."""
+
+    def damage(folder):
+        dtype = record_dtype(8, 2)
+        shard = folder / "train-00001-of-00003.tfrecord"
+        frames = np.fromfile(shard, frame_dtype(dtype))["record"].copy()
+        change(frames)
+        with tf.io.TFRecordWriter(str(shard)) as writer:
+            for record in frames:
+                writer.write(record.tobytes())
+
+    return damage
+
+
+def doubled(records):
+    records[5] = records[4]
+
+
+def of_another_subject(records):
+    records["subject"][3] = 0
+
+
+def not_finite(records):
+    records["truth_step"][2] = np.nan
+
+
+def truncated(folder):
+    path = folder / "train-00002-of-00003.tfrecord"
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+FRAME = frame_dtype(record_dtype(8, 2)).itemsize
+LENGTH = np.dtype(BEFORE_RECORD).itemsize
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damaged("train-00001-of-00003.tfrecord", 3 * FRAME + 500), "record 3 of .*train-00001"),
+        (damaged("train-00001-of-00003.tfrecord", 2 * FRAME), "record 2 of .*train-00001"),
+        (damaged("validation-00000-of-00001.tfrecord", LENGTH + 4), "schema.*record 0 of .*valid"),
+        (truncated, f"end with record {RECORDS_EACH - 1}: .*train-00002"),
+        (rewritten(doubled), "grid once, found another at .*: record 5 of .*train-00001"),
+        (rewritten(of_another_subject), "subject 1, found subject 0: record 3 of .*train-00001"),
+        (rewritten(not_finite), "finite intensities, .*: record 2 of .*train-00001"),
+        (lambda f: (f / "train-00001-of-00003.tfrecord").unlink(), "missing .*train-00001"),
+        (lambda f: (f / "train-00003-of-00003.tfrecord").touch(), "more .*train-00003"),
+        (told_otherwise("source_sha256", lambda x: x), "found a source_sha256 twice"),
+        (told_otherwise("records", lambda x: x - 1), "for train, found"),
+        (told_otherwise("shape", lambda x: [16, 11, 13]), r"expected \d+ records, found"),
+        (lambda f: (f / "manifest.json").unlink(), "no manifest.json"),
+    ],
+)
+def test_a_damaged_set_is_named_by_shard_and_record(records, damage, message):
+    check_records(records)
+    damage(records)
+    with pytest.raises(InputError, match=message):
+        check_records(records)
+
+
+def run(command, *flags):
+    return subprocess.run(
+        [sys.executable, "-m", f"tf_records_tools.{command}", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_commands_make_and_check(studies, tmp_path):
+    made = run(
+        "make_records",
+        f"--input={studies}",
+        f"--output={tmp_path / 'records'}",
+        "--contrasts=dual",
+        "--patch_size=8",
+        "--stride=4",
+        "--validation_subjects=2",
+    )
+    assert made.returncode == 0, made.stderr
+    assert f"validation: {2 * RECORDS_EACH} records of 2 subjects" in made.stdout
+    checked = run("check_records", f"--records={tmp_path / 'records'}")
+    assert checked.returncode == 0, checked.stderr
+    assert "are right" in checked.stdout
+    truncated_shard = tmp_path / "records" / "train-00000-of-00002.tfrecord"
+    truncated_shard.write_bytes(truncated_shard.read_bytes()[:-1])
+    checked = run("check_records", f"--records={tmp_path / 'records'}")
+    assert checked.returncode == 1
+    errors = [line for line in checked.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "train-00000" in errors[0]
+    assert "Traceback" not in checked.stderr
+
+
+@pytest.mark.parametrize("command", ["make_records", "check_records"])
+def test_usage_is_shown_and_wrong_usage_is_told(command):
+    assert run(command, "--help").returncode == 0
+    assert run(command).returncode == 2
