@@ -4,13 +4,15 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom import config
 from pydicom.dataset import FileDataset
 
 from mrsr_tf.errors import InputError
@@ -18,6 +20,13 @@ from mrsr_tf.errors import InputError
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 READERS = 2  # more threads than this only wait for each other in the interpreter
 COSINE_TOLERANCE = 1e-3
+# Read later by others. pydicom decodes an element when it is first asked for; asking at once finds
+# the damage while its file is known.
+NEEDED = """
+    PatientID PatientName StudyInstanceUID SeriesInstanceUID SOPInstanceUID FrameOfReferenceUID
+    SeriesNumber SeriesDescription DerivationDescription RepetitionTime FlipAngle SliceThickness
+    SpacingBetweenSlices
+""".split()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,6 +68,17 @@ class Image:
         return float(self.position @ self.normal)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings from pydicom: they quote the header, so the patient."""
+    before, config.logger.disabled = config.logger.disabled, True
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        config.logger.disabled = before
+
+
 def find_images(path: str | Path) -> tuple[list[Image], str]:
     """The MR images in a folder and below, or in one file, without their pixels.
 
@@ -71,7 +91,8 @@ def find_images(path: str | Path) -> tuple[list[Image], str]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"expected a DICOM folder or file, found nothing at {path}")
-    found = list(in_threads(_read_image, _files(path)))
+    with quiet():
+        found = list(in_threads(_read_image, _files(path)))
     images = [image for image in found if isinstance(image, Image)]
     others = [kind for kind in found if isinstance(kind, str)]
     skipped = ", ".join(f"{others.count(kind)} {kind}" for kind in sorted(set(others)))
@@ -89,7 +110,10 @@ def is_dicom(path: Path) -> bool:
 def first_header(path: Path) -> FileDataset | None:
     """The header of the first DICOM file in a folder and below, by name; None without any."""
     file = next((file for file in _files(path) if is_dicom(file)), None)
-    return None if file is None else _guarded(file, lambda: _read(file, stop_before_pixels=True))
+    if file is None:
+        return None
+    with quiet():
+        return guarded(file, _read_header, file)
 
 
 def read_pixels(image: Image) -> NDArray[np.number]:
@@ -98,12 +122,12 @@ def read_pixels(image: Image) -> NDArray[np.number]:
     Raises:
         InputError: the pixels cannot be read, are cut short or are not one grey image.
     """
-    return _guarded(image.path, lambda: _decode(image))
+    return guarded(image.path, _decode, image)
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`map(function, items)`, with warnings off: pydicom's quote the header, so the patient."""
-    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(READERS) as pool:
+    """`map(function, items)`, in order."""
+    with ThreadPoolExecutor(READERS) as pool:
         yield from pool.map(function, items)
 
 
@@ -119,13 +143,13 @@ def _read_image(path: Path) -> Image | str:
         if path.suffix.lower() == ".dcm":
             raise InputError(f"expected DICM at byte 128 of a DICOM file, got none: {path}")
         return "not DICOM"
-    return _guarded(path, lambda: _parse(path))
+    return guarded(path, _parse, path)
 
 
-def _guarded(path: Path, read: Callable[[], Result]) -> Result:
-    """What `read()` gives; whatever a damaged file makes pydicom raise becomes an `InputError`."""
+def guarded(path: Path, read: Callable[..., Result], *arguments: Any) -> Result:
+    """`read(*arguments)`; whatever a damaged file makes pydicom raise becomes an `InputError`."""
     try:
-        return read()
+        return read(*arguments)
     except (InputError, MemoryError):
         raise
     except Exception as error:  # pydicom raises nearly every type there is
@@ -134,13 +158,17 @@ def _guarded(path: Path, read: Callable[[], Result]) -> Result:
         ) from error
 
 
-def _read(path: Path, *, stop_before_pixels: bool) -> FileDataset:
-    return pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
+def _read_header(path: Path) -> FileDataset:
+    header = pydicom.dcmread(path, stop_before_pixels=True)
+    for keyword in NEEDED:
+        header.get(keyword)
+    return header
 
 
 def _parse(path: Path) -> Image | str:
-    header = _read(path, stop_before_pixels=True)
-    kind = header.get("SOPClassUID") or header.file_meta.MediaStorageSOPClassUID
+    header = _read_header(path)
+    # Said first in the file: what follows may be cut short, and is then no reason to skip it.
+    kind = header.file_meta.MediaStorageSOPClassUID
     if kind != MR_IMAGE:
         return f"DICOM of class {kind.name}"
     orientation = np.reshape(_numbers(header, path, "ImageOrientationPatient", 6), (2, 3))
@@ -182,7 +210,7 @@ def _echo(header: FileDataset) -> tuple[int | None, float | None]:
 
 
 def _decode(image: Image) -> NDArray[np.number]:
-    dataset = _read(image.path, stop_before_pixels=False)
+    dataset = pydicom.dcmread(image.path)
     rows, cols = image.matrix
     if dataset.get("SamplesPerPixel", 1) != 1 or int(dataset.get("NumberOfFrames") or 1) != 1:
         raise InputError(f"expected one grey image in each file, got more in {image.path}")

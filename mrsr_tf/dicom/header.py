@@ -4,7 +4,6 @@ Nothing is copied blindly: of each module of the MR Image IOD (DICOM PS3.3 A.4) 
 that still hold are carried over, the rest is left out or written anew.
 """
 
-import warnings
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -16,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat, validate_value
 
 import mrsr_tf
-from mrsr_tf.dicom.files import MR_IMAGE, Image
+from mrsr_tf.dicom.files import MR_IMAGE, Image, quiet
 
 # Type 2: present in every image, empty where unknown.
 REQUIRED = """
@@ -91,7 +90,7 @@ def _carried(source: Dataset) -> Dataset:
     for keyword in REQUIRED:
         setattr(header, keyword, None)
     header.ScanningSequence, header.SequenceVariant = "RM", "NONE"
-    with warnings.catch_warnings(action="ignore"):  # pydicom's quote the header, so the patient
+    with quiet():
         for keyword in [*REQUIRED, *CARRIED, "ScanningSequence", "SequenceVariant"]:
             if _holds(source, keyword):
                 header[keyword] = source[keyword]

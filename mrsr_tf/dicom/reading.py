@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from absl import logging
+from pydicom.dataset import Dataset
 
-from mrsr_tf.dicom.files import in_threads, read_pixels
+from mrsr_tf.dicom.files import guarded, in_threads, quiet, read_pixels
 from mrsr_tf.dicom.series import Series, find_series
 from mrsr_tf.volume import Volume
 
@@ -32,8 +33,9 @@ def read_series(path: str | Path) -> Volume:
     slices, (rows, cols) = len(series.echoes[0]), series.echoes[0][0].matrix
     images = np.empty((len(series.images), rows, cols), np.float32)
     slope, intercept = series.images[0].rescale
-    for target, stored in zip(images, in_threads(read_pixels, series.images), strict=True):
-        target[:] = stored * slope + intercept
+    with quiet():
+        for target, stored in zip(images, in_threads(read_pixels, series.images), strict=True):
+            target[:] = stored * slope + intercept
     array = images.reshape(len(series.echoes), slices, rows, cols).transpose(2, 3, 1, 0)
     first = series.images[0]
     area, duration = spoiler(series)
@@ -61,18 +63,24 @@ def spoiler(series: Series) -> tuple[float | None, float | None]:
     of a DESS: its second echo forms before the next pulse, so TE1 + TE2 = 2 TR, which no other
     two-echo sequence has (its second echo would come after the next pulse).
     """
-    header, times = series.images[0].header, _echo_times_ms(series)
-    repetition_time = _positive(header.get("RepetitionTime"))
+    first, times = series.images[0], _echo_times_ms(series)
+    repetition_time = _positive(first.header.get("RepetitionTime"))
     if times is None or repetition_time is None or len(times) != 2:
         return None, None
     if abs(sum(times) - 2 * repetition_time) > DESS_TOLERANCE * repetition_time:
         return None, None
-    try:
-        block = header.private_block(SPOILER_GROUP, SPOILER_CREATOR)
-        area, duration = (_positive(block[i].value) for i in (SPOILER_AREA, SPOILER_DURATION))
-    except KeyError:
-        return None, None
+    area, duration = (
+        _positive(guarded(first.path, _private, first.header, offset))
+        for offset in (SPOILER_AREA, SPOILER_DURATION)
+    )
     return (None, None) if area is None or duration is None else (area, duration)
+
+
+def _private(header: Dataset, offset: int) -> object:
+    try:
+        return header.private_block(SPOILER_GROUP, SPOILER_CREATOR)[offset].value
+    except KeyError:
+        return None
 
 
 def _positive(value: object) -> float | None:

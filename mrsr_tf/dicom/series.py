@@ -1,6 +1,5 @@
 """From a heap of images to one scan: which echo, which slice, and is every one there."""
 
-import warnings
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from mrsr_tf.dicom.files import COSINE_TOLERANCE, Image, find_images
+from mrsr_tf.dicom.files import COSINE_TOLERANCE, Image, find_images, quiet
 from mrsr_tf.errors import InputError
 
 # Headers print positions to between 0.0001 and 0.01 mm.
@@ -47,7 +46,7 @@ def find_series(path: str | Path) -> Series:
             once, evenly spaced along the normal.
     """
     images, skipped = find_images(path)
-    with warnings.catch_warnings(action="ignore"):  # pydicom's quote the header, so the patient
+    with quiet():
         _check_one_scan(images)
     echoes = [_ordered(echo) for echo in _split_echoes(images)]
     if len(echoes) == 2:

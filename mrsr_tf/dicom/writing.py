@@ -181,7 +181,7 @@ def _scale(array: NDArray[np.float32], source: tuple[float, float]) -> tuple[flo
 def _add_pixels(
     header: Dataset, intensities: NDArray[np.floating], slope: float, intercept: float
 ) -> None:
-    stored = np.rint((intensities.astype(np.float64) - intercept) / slope)
+    stored = np.rint((np.maximum(intensities, 0).astype(np.float64) - intercept) / slope)
     header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
     header.Rows, header.Columns = intensities.shape
     header.BitsAllocated = header.BitsStored = 16
