@@ -9,6 +9,7 @@ echoes; RepetitionTime in seconds; FlipAngle in degrees) and three of our own: S
 stores it), SpoilerDurationUs and SliceAxis.
 """
 
+import gzip
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -57,7 +58,7 @@ def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
         )
     sidecar = read_sidecar(path)
     _check_slice_axis(image, path, sidecar.get("SliceAxis"), slice_axis)
-    data = _guarded(path, lambda: image.get_fdata(dtype=np.float32, caching="unchanged"))
+    data = _guarded(path, image.get_fdata, "unchanged", np.float32)
     array = _to_rows(data if data.ndim == 4 else data[..., None], slice_axis)
     acquisition = _acquisition(sidecar, sidecar_path(path), echoes=array.shape[3])
     try:
@@ -77,7 +78,7 @@ def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArra
     """
     path = Path(path)
     image = _load(path)
-    array = _guarded(path, lambda: np.asanyarray(image.dataobj))
+    array = _guarded(path, np.asanyarray, image.dataobj)
     shape = volume.array.shape[:3]
     if array.ndim != 3 or _to_rows(array, slice_axis).shape != shape:
         raise InputError(
@@ -135,7 +136,7 @@ def write_map(
     if array.dtype.kind == "f":
         stored = array.astype(np.float32)
     else:
-        stored = array.astype(np.result_type(*map(np.min_scalar_type, (array.min(), array.max()))))
+        stored = array.astype(_integer_type(int(array.min()), int(array.max())))
     _save(stored, volume.affine, _checked_name(path), slice_axis)
 
 
@@ -214,16 +215,25 @@ def _described(volume: Volume) -> dict[str, Any]:
 def _load(path: Path) -> nib.Nifti1Image:
     if not path.exists():
         raise InputError(f"expected a NIfTI file, found nothing at {path}")
-    image = _guarded(path, lambda: nib.load(path))
+    _guarded(path, _check_whole, path)
+    image = _guarded(path, nib.load, path)
     if not isinstance(image, nib.Nifti1Image) or image.get_data_dtype().kind not in "iuf":
         raise InputError(f"expected a NIfTI of real numbers, got another image: {path}")
     return image
 
 
-def _guarded(path: Path, read: Callable[[], Result]) -> Result:
-    """What `read()` gives; whatever a damaged file makes nibabel raise becomes an `InputError`."""
+def _check_whole(path: Path) -> None:
+    """Reads a compressed file to its end, where the checksum is: nibabel stops before."""
+    if path.suffix == ".gz":
+        with gzip.open(path) as stream:
+            while stream.read(2**22):
+                pass
+
+
+def _guarded(path: Path, read: Callable[..., Result], *arguments: Any) -> Result:
+    """`read(*arguments)`; whatever a damaged file makes nibabel raise becomes an `InputError`."""
     try:
-        return read()
+        return read(*arguments)
     except MemoryError:
         raise
     except Exception as error:  # nibabel, gzip and zlib each raise their own
@@ -243,6 +253,8 @@ def _check_slice_axis(
     image: nib.Nifti1Image, path: Path, recorded: int | None, slice_axis: int
 ) -> None:
     """Raises if the sidecar's SliceAxis differs or, without one, another axis is coarser."""
+    if slice_axis not in (0, 1, 2):
+        raise InputError(f"expected --slice_axis 0, 1 or 2, got {slice_axis}")
     if recorded not in (None, slice_axis):
         raise InputError(
             f"expected --slice_axis={recorded}, as the sidecar of {path} says, got {slice_axis}"
@@ -258,10 +270,15 @@ def _check_slice_axis(
         )
 
 
+def _integer_type(lowest: int, highest: int) -> type[np.integer]:
+    for dtype in (np.uint8, np.int16, np.int32):
+        if np.iinfo(dtype).min <= lowest and highest <= np.iinfo(dtype).max:
+            return dtype
+    raise InputError(f"expected labels of up to 32 bits, got {lowest} to {highest}")
+
+
 def _axes(slice_axis: int) -> list[int]:
     """Which axis of the file counts rows, columns and slices."""
-    if slice_axis not in (0, 1, 2):
-        raise InputError(f"expected --slice_axis 0, 1 or 2, got {slice_axis}")
     columns, rows = (axis for axis in range(3) if axis != slice_axis)
     return [rows, columns, slice_axis]
 
