@@ -1,0 +1,121 @@
+"""Evaluates methods on a cohort, as the paper does: image quality, or T2 of cartilage.
+
+    python -m eval.evaluate --cohort=image_quality --data=DATA --output=RESULTS --model=RUNS/dual
+    python -m eval.evaluate --cohort=t2 --data=DATA --output=RESULTS --model=EXPORTED
+    python -m eval.evaluate --cohort=image_quality --data=SCAN --output=RESULTS --methods=tci,fi
+
+DATA holds one folder per subject (dicom/ or image.nii.gz; for T2, rois.nii.gz with rois.json, or a
+phantom's truth/), or is one scan. Cohort image_quality takes each scan as the truth, thickens it
+and compares what each method makes of it. Cohort t2 takes each scan as thick, multiplies its
+slices, combines their signals again and compares T2 in the region with the scan's own.
+
+Gives RESULTS/rows.csv, and RESULTS/reformats/ for eval.report. Interrupted, the same call goes on
+with the subjects that are missing.
+"""
+
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from mrsr_tf import command
+from mrsr_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from eval.methods import Method
+
+COHORT = flags.DEFINE_enum(
+    "cohort", None, ["image_quality", "t2"], "What is measured.", required=True
+)
+DATA = flags.DEFINE_string("data", None, "Folder of subjects, or one scan.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+MODEL = flags.DEFINE_string(
+    "model", "pretrained", "Of method mrsr: a run folder, an exported one, or pretrained."
+)
+METHODS = flags.DEFINE_list("methods", ["mrsr", "tci", "fi"], "What to compare: mrsr, tci, fi.")
+SLICE_FACTOR = flags.DEFINE_integer(
+    "slice_factor", None, "Fine slices per thick one; the model's, 2 without one.", lower_bound=2
+)
+SLICE_AXIS = flags.DEFINE_integer(
+    "slice_axis", 2, "Which axis of a NIfTI counts slices.", lower_bound=0, upper_bound=2
+)
+ROI = flags.DEFINE_string(
+    "roi", "medial_femoral_cartilage", "Region for T2: all labels whose names start so."
+)
+COMBINATION = flags.DEFINE_enum(
+    "combination",
+    "covering",
+    ["covering", "pair"],
+    "For T2, what makes up a thick slice: the fine ones that cover it, weighed by how much, or the "
+    "plain mean of as many as the factor, which lies half a fine slice off.",
+)
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove what stands at --output, start anew.")
+
+DEFAULT_FACTOR = 2
+
+
+def main() -> None:
+    """Evaluates the cohort."""
+    from eval import cohorts, results
+    from eval.methods import chosen
+    from mrsr_tf.outputs import output_folder, write_json
+    from mrsr_tf.scans import find_subjects
+
+    available, model, factor = _methods()
+    methods = chosen(METHODS.value, available)
+    settings = cohorts.Settings(
+        COHORT.value, factor, SLICE_AXIS.value, ROI.value, COMBINATION.value
+    )
+    subjects = find_subjects(DATA.value)
+    configuration = settings.configuration() | {
+        "methods": METHODS.value,
+        "model": model,
+        "subjects": list(subjects),
+    }
+    with output_folder(
+        OUTPUT.value, configuration, overwrite=OVERWRITE.value, resume=True
+    ) as folder:
+        write_json(folder / results.MADE_WITH, _versions())
+        cohorts.evaluate(subjects, methods, settings, folder)
+    print(f"evaluated {len(subjects)} subjects: {Path(OUTPUT.value) / results.ROWS}")
+
+
+def _methods() -> "tuple[dict[str, Method], dict[str, Any] | None, int]":
+    """All methods by name, which model mrsr is (if it is asked for), and the slice factor."""
+    from eval.methods import NETWORK, baseline_methods
+
+    if NETWORK not in METHODS.value:
+        factor = SLICE_FACTOR.value or DEFAULT_FACTOR
+        return baseline_methods(factor), None, factor
+    with command.quiet_imports():
+        from mrsr_tf import runs
+        from mrsr_tf.inference import super_resolve
+
+    model = runs.load(MODEL.value)
+    if SLICE_FACTOR.value not in (None, model.slice_factor):
+        raise InputError(
+            f"expected --slice_factor={model.slice_factor}, which the model was trained for, "
+            f"got {SLICE_FACTOR.value}: {MODEL.value}"
+        )
+    identity = {"name": model.name, "weights_sha256": model.weights_sha256}
+    network = {NETWORK: lambda thick: super_resolve(thick, model).array}
+    return network | baseline_methods(model.slice_factor), identity, model.slice_factor
+
+
+def _versions() -> dict[str, str]:
+    import numpy
+    import scipy
+    import skimage
+
+    import mrsr_tf
+
+    packages = (mrsr_tf, numpy, scipy, skimage)
+    return {
+        "python": platform.python_version(),
+        **{package.__name__: package.__version__ for package in packages},
+    }
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,100 @@
+"""Cohort 1: the scan is the truth; thickened, brought back by each method and compared with it."""
+
+from collections.abc import Mapping
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage import filters
+
+from eval import metrics, pictures
+from eval.methods import INPUT, Method, baseline_methods, fine_slices
+from eval.pictures import POSTERIOR, TRUTH, Picture
+from eval.results import Row
+from mrsr_tf import slices
+from mrsr_tf.volume import Volume, intensity_scale
+
+BODY_SMOOTHING_MM = 1.0
+FAINTEST = 1e-3  # of the scale
+
+
+def evaluate(
+    truth: Volume, methods: Mapping[str, Method], factor: int
+) -> tuple[list[Row], list[Picture]]:
+    """Scores each method on one scan.
+
+    Truth and estimates are divided by the truth's intensity scale and clipped to [0, 1]; what a
+    method gives beyond the truth's last slice is cropped.
+
+    Args:
+        truth: of fine slices.
+        methods: by name.
+        factor: fine slices per thick one.
+
+    Returns:
+        A row of method, echo (1, 2) and `scores` per method and echo; and the reformats of truth,
+        methods and the network's input (TCI, whether a method or not).
+
+    Raises:
+        InputError: an empty image, or a method that gives another number of slices.
+    """
+    scale = intensity_scale(truth.array)
+    thick = truth.resliced(slices.thicken(truth.array, factor), 1 / factor)
+    body = body_mask(truth)
+    planes = pictures.reformats(truth)
+    panels = {plane: {TRUTH: plane.cut(truth.array) / scale} for plane in planes}
+    rows: list[Row] = []
+    shown = methods if INPUT in methods else {**methods, INPUT: baseline_methods(factor)[INPUT]}
+    for name, method in shown.items():
+        estimate = fine_slices(name, method, thick, factor)[:, :, : truth.array.shape[2]]
+        for plane in planes:
+            panels[plane][name] = plane.cut(estimate) / scale
+        for echo in range(truth.echoes if name in methods else 0):
+            pair = (np.clip(a[..., echo] / scale, 0, 1) for a in (truth.array, estimate))
+            rows.append({"method": name, "echo": echo + 1} | scores(*pair, body=body))
+    return rows, [Picture(plane.view, plane.spacing_mm, panels[plane]) for plane in planes]
+
+
+def scores(
+    truth: NDArray[np.floating], estimate: NDArray[np.floating], *, body: NDArray[np.bool_]
+) -> dict[str, float]:
+    """SSIM, pSNR, MSE and RMSE of the whole image and of the body alone.
+
+    The body's SSIM is the mean of the whole image's SSIM map over it.
+
+    Args:
+        truth: (rows, cols, slices) in [0, 1].
+        estimate: likewise.
+        body: likewise, of the truth.
+    """
+    similarity = metrics.ssim_map(truth, estimate, data_range=1.0)
+    return {
+        "ssim": float(similarity.mean()),
+        **_errors(truth, estimate),
+        "ssim_body": float(similarity[body].mean()),
+        **{f"{name}_body": value for name, value in _errors(truth[body], estimate[body]).items()},
+    }
+
+
+def _errors(truth: NDArray[np.floating], estimate: NDArray[np.floating]) -> dict[str, float]:
+    measures = {"psnr_db": metrics.psnr, "mse": metrics.mse, "rmse": metrics.rmse}
+    return {name: measure(truth, estimate, data_range=1.0) for name, measure in measures.items()}
+
+
+def body_mask(truth: Volume) -> NDArray[np.bool_]:
+    """(rows, cols, slices): what is leg, not air.
+
+    Otsu's threshold of the logarithm of echo 1, smoothed in plane. Bone and suppressed fat are as
+    dark as air, but a line from front to back crosses a leg in one piece: the mask is filled
+    between the foremost and the hindmost bright voxel of each such line.
+    """
+    image = truth.array[..., 0] / intensity_scale(truth.array)
+    rows_mm, cols_mm, _ = truth.spacing_mm
+    sigma = (BODY_SMOOTHING_MM / rows_mm, BODY_SMOOTHING_MM / cols_mm, 0)
+    smooth = np.log(np.maximum(ndimage.gaussian_filter(image, sigma), FAINTEST))
+    bright = smooth > filters.threshold_otsu(smooth)
+    orientation = nibabel.io_orientation(truth.affine)
+    axis = int(np.argmax(orientation[:, 0] == POSTERIOR))
+    from_back = np.flip(np.maximum.accumulate(np.flip(bright, axis), axis), axis)
+    return np.maximum.accumulate(bright, axis) & from_back

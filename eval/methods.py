@@ -1,0 +1,54 @@
+"""The ways from a thick scan to a fine one that an evaluation compares, by name."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval import baselines
+from mrsr_tf.errors import InputError
+from mrsr_tf.volume import Volume
+
+# A thick scan to the (rows, cols, factor x slices, echoes) of a fine one, on its intensity scale.
+Method = Callable[[Volume], NDArray[np.floating]]
+
+NETWORK, INPUT = "mrsr", "tci"
+
+
+def baseline_methods(factor: int) -> dict[str, Method]:
+    """The methods that need no network; "tci" is also what the network is given."""
+    return {
+        INPUT: lambda thick: _echo_by_echo(baselines.tci, thick, factor),
+        "fi": lambda thick: _echo_by_echo(baselines.fi, thick, factor),
+    }
+
+
+def _echo_by_echo(
+    baseline: Callable[[NDArray, int], NDArray], thick: Volume, factor: int
+) -> NDArray[np.floating]:
+    echoes = [baseline(thick.array[..., echo], factor) for echo in range(thick.echoes)]
+    return np.stack(echoes, axis=-1)
+
+
+def chosen(names: Sequence[str], available: dict[str, Method]) -> dict[str, Method]:
+    """The methods of these names, in this order.
+
+    Raises:
+        InputError: none, one twice, or one that is not available.
+    """
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"expected different methods, got {','.join(names) or 'none'}")
+    unknown = [name for name in names if name not in available]
+    if unknown:
+        raise InputError(f"expected methods among {', '.join(available)}, got {unknown[0]!r}")
+    return {name: available[name] for name in names}
+
+
+def fine_slices(name: str, method: Method, thick: Volume, factor: int) -> NDArray[np.floating]:
+    """What a method makes of a thick scan; `InputError` where it is not of the fine grid."""
+    fine = method(thick)
+    rows, cols, count, echoes = thick.array.shape
+    expected = (rows, cols, factor * count, echoes)
+    if fine.shape != expected:
+        raise InputError(f"expected an image {expected} from method {name}, got {fine.shape}")
+    return fine

@@ -1,0 +1,224 @@
+"""The report: one HTML file that holds everything it shows."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from eval import figures, paper, pictures
+from eval.layout import Table
+from eval.methods import INPUT, NETWORK
+from eval.results import MADE_WITH, PICTURES, Results, unique
+
+TEMPLATE = "report.html.jinja"
+DECIMALS = {"psnr_db": 1, "ssim": 3}
+REFERENCES = {
+    "T2 minus the thick scan's, ms": "t2_thick_ms",
+    "T2 minus the truth, ms": "t2_truth_ms",
+}
+Captioned = Mapping[str, tuple[str, Figure]]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A headline figure: what, how much, and a word on it."""
+
+    name: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the report shows of one cohort.
+
+    Attributes:
+        cohort: "image_quality" or "t2".
+        tiles: the headline figures.
+        table: the paper's table.
+        dots: file stem -> (caption, plot per subject), none or one.
+        images: file stem -> (caption, figure).
+        command: the command line that made the rows.
+        versions: package -> version, as of then.
+        configuration: what the evaluation wrote down.
+    """
+
+    cohort: str
+    tiles: Sequence[Tile]
+    table: Table
+    dots: Captioned
+    images: Captioned
+    command: str
+    versions: Mapping[str, str]
+    configuration: Mapping[str, object]
+
+    @property
+    def figures(self) -> Captioned:
+        """All of its figures."""
+        return {**self.dots, **self.images}
+
+
+def section(results: Results, table: Table) -> Section:
+    """Everything to show of one evaluation."""
+    parts = _image_quality if results.cohort == "image_quality" else _t2
+    tiles, dots, images = parts(results)
+    return Section(
+        results.cohort,
+        tiles,
+        table,
+        dots,
+        images,
+        command_line(results.configuration),
+        json.loads((results.folder / MADE_WITH).read_text(encoding="utf-8")),
+        results.configuration,
+    )
+
+
+Parts = tuple[list[Tile], Captioned, Captioned]
+
+
+def _image_quality(results: Results) -> Parts:
+    gains, subjects = _gains(results), len(results.subjects)
+    tiles = [
+        Tile(
+            f"{_title(column, echo)}: MRSR minus TCI",
+            _signed(np.mean(values[NETWORK]), DECIMALS[column]),
+            f"mean of {subjects}; paper {_signed(_paper_gain(column, echo), DECIMALS[column])}",
+        )
+        for (column, echo), values in gains.items()
+        if NETWORK in values
+    ]
+    shown = _typical(results, "psnr_db")
+    images = {
+        picture.view: (
+            f"{picture.view.capitalize()} reformat of {shown}, the subject with the median result, "
+            "in the plane of most structure. Above: both echoes in one window; the inset is where "
+            "the input lost most. Below: differences from the truth on one scale.",
+            figures.reformat(picture),
+        )
+        for picture in pictures.load(results.folder / PICTURES / f"{shown}.npz")
+    }
+    panels = {_title(*key): values for key, values in gains.items()}
+    caption = "Gain over TCI: a dot per subject, a bar at the mean."
+    return tiles, {"gains": (caption, figures.dots(panels))} if panels else {}, images
+
+
+def _gains(results: Results) -> dict[tuple[str, int], dict[str, list[float]]]:
+    """(quality, echo) -> method -> what each subject gains over TCI; none without it or others."""
+    others = [method for method in results.methods if method != INPUT]
+    if not others or len(others) == len(results.methods):
+        return {}
+    return {
+        (column, int(echo)): {
+            method: np.subtract(
+                _values(results, method, column, echo), _values(results, INPUT, column, echo)
+            ).tolist()
+            for method in others
+        }
+        for column in DECIMALS
+        for echo in unique(row["echo"] for row in results.rows)
+    }
+
+
+def _title(column: str, echo: int) -> str:
+    return f"S{echo} {'pSNR, dB' if column == 'psnr_db' else 'SSIM'}"
+
+
+def _paper_gain(column: str, echo: int) -> float:
+    reported = paper.TABLE_1[column, echo]
+    return reported[NETWORK].mean - reported[INPUT].mean
+
+
+def _signed(value: float | np.floating, decimals: int) -> str:
+    """With a sign that is as wide as a plus."""
+    return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _t2(results: Results) -> Parts:
+    differences = {
+        title: {
+            method: np.subtract(
+                _values(results, method, "t2_ms"), _values(results, method, column)
+            ).tolist()
+            for method in results.methods
+        }
+        for title, column in REFERENCES.items()
+        if np.isfinite(_values(results, results.methods[0], column)).all()
+    }
+    paper_difference = np.mean(np.subtract(paper.T2_MS[NETWORK], paper.T2_THICK_MS))
+    notes = [f"paper {_signed(paper_difference, 1)}", "the paper has no truth"]
+    subjects = len(results.subjects)
+    tiles = [
+        Tile(f"MRSR: {title}", _signed(np.mean(values[NETWORK]), 1), f"mean of {subjects}; {note}")
+        for (title, values), note in zip(differences.items(), notes, strict=False)
+        if NETWORK in values
+    ]
+    shown = _typical(results, "t2_ms")
+    (picture,) = pictures.load(results.folder / PICTURES / f"{shown}.npz")
+    caption = (
+        f"T2 of {shown}, the subject with the median result, in the slice that holds most of the "
+        "region, on the thick scan's S1. Above: T2 on one scale. Below: differences from the thick "
+        "scan's, on another."
+    )
+    about = "T2 difference: a dot per subject, a bar at the mean."
+    dots = {"t2_differences": (about, figures.dots(differences))}
+    return tiles, dots, {"t2": (caption, figures.t2_maps(picture))}
+
+
+def _values(results: Results, method: str, column: str, echo: float | None = None) -> list[float]:
+    return [
+        row[column]
+        for row in results.rows
+        if row["method"] == method and (echo is None or row["echo"] == echo)
+    ]
+
+
+def _typical(results: Results, column: str) -> str:
+    """The subject whose value by MRSR (else by the first method) is the median."""
+    method = NETWORK if NETWORK in results.methods else results.methods[0]
+    echo = 1 if results.cohort == "image_quality" else None
+    values = _values(results, method, column, echo)
+    return results.subjects[int(np.argsort(values)[(len(values) - 1) // 2])]
+
+
+def command_line(configuration: Mapping[str, object]) -> str:
+    """The call that made an evaluation, its paths left open."""
+    flags = {
+        name: ",".join(value) if isinstance(value, list) else value
+        for name, value in configuration.items()
+        if name not in ("model", "subjects")
+    }
+    model = {"model": "MODEL"} if configuration.get("model") else {}
+    paths = {"data": "DATA", "output": "RESULTS", **model}
+    return "python -m eval.evaluate " + " ".join(
+        f"--{name}={value}" for name, value in (flags | paths).items()
+    )
+
+
+def html(sections: Sequence[Section], versions: Mapping[str, str]) -> str:
+    """The page. All text is escaped; images are inside; nothing is loaded from elsewhere."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["png"] = _png
+    environment.filters["svg"] = _svg
+    return environment.get_template(TEMPLATE).render(sections=sections, versions=versions)
+
+
+def _png(figure: Figure) -> str:
+    return "data:image/png;base64," + base64.b64encode(figures.rendered(figure, "png")).decode()
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an element of the page, in its ink."""
+    drawn = figures.rendered(figure, "svg").decode()
+    return drawn[drawn.index("<svg") :].replace(figures.INK, "currentColor")

@@ -1,0 +1,73 @@
+"""What is known of a subject beside its scan: regions of interest and the true T2."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrsr_tf.errors import InputError
+from mrsr_tf.nifti import read_map, read_sidecar
+from mrsr_tf.volume import Volume
+
+DRAWN, KNOWN = "rois.nii.gz", "truth/labels.nii.gz"
+KNOWN_NAMES, TRUE_T2 = "truth/acquisition.json", "truth/t2_ms.nii.gz"
+
+
+def region(subject: Path, scan: Volume, roi: str, *, slice_axis: int = 2) -> NDArray[np.bool_]:
+    """The voxels of a region: all labels whose names start with its name.
+
+    The labels are rois.nii.gz, named by rois.json ({name: label}) beside it, else a phantom's.
+    Without names, the only label there is is the region, whatever it is called.
+
+    Args:
+        subject: the subject's folder.
+        scan: the scan on whose grid the labels lie.
+        roi: as "medial_femoral_cartilage", which is its deep and its superficial layer.
+        slice_axis: which axis of a NIfTI counts slices.
+
+    Returns:
+        (rows, cols, slices), not empty.
+
+    Raises:
+        InputError: no labels, none of that name, on another grid, or not one voxel of it.
+    """
+    path = next((subject / name for name in (DRAWN, KNOWN) if (subject / name).exists()), None)
+    if path is None:
+        raise InputError(f"expected the region {roi} in {DRAWN} or {KNOWN}, found none: {subject}")
+    labels = read_map(path, scan, slice_axis=slice_axis)
+    names = read_sidecar(path) if path.name == DRAWN else _known_names(subject / KNOWN_NAMES)
+    inside = np.isin(labels, _labels_of(roi, names, labels, path))
+    if not inside.any():
+        raise InputError(f"expected at least one voxel of the region {roi}, found none in {path}")
+    return inside
+
+
+def _labels_of(roi: str, names: Mapping[str, int], labels: NDArray, path: Path) -> list[int]:
+    found = [label for name, label in names.items() if name.startswith(roi)]
+    if found:
+        return found
+    if names:
+        raise InputError(
+            f"expected a region {roi}, found only {', '.join(sorted(names))} named for {path}"
+        )
+    there = np.setdiff1d(labels, [0])
+    if len(there) > 1:
+        raise InputError(
+            f"expected one label, or a JSON beside it that names them, got {len(there)}: {path}"
+        )
+    return there.tolist()
+
+
+def _known_names(path: Path) -> Mapping[str, int]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["labels"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"expected the names of the labels under “labels” in {path}") from None
+
+
+def true_t2(subject: Path, scan: Volume, *, slice_axis: int = 2) -> NDArray[np.floating] | None:
+    """(rows, cols, slices) true T2 in ms on the grid of `scan`; None where it is not known."""
+    path = subject / TRUE_T2
+    return read_map(path, scan, slice_axis=slice_axis) if path.exists() else None

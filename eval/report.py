@@ -1,0 +1,95 @@
+"""Makes the report of one or two evaluations: tables, figures and a page that holds them.
+
+    python -m eval.report --results=RESULTS/image_quality,RESULTS/t2 --output=REPORT
+
+Gives REPORT/report.html (opens offline), table1.csv of an image-quality evaluation, table2.csv of
+a T2 evaluation, and figures/ as PNG and SVG; and prints the tables.
+"""
+
+import hashlib
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from mrsr_tf import __version__, command
+from mrsr_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from eval.page import Section
+    from eval.results import Results
+
+RESULTS = flags.DEFINE_list(
+    "results", None, "Folders that eval.evaluate wrote, one per cohort.", required=True
+)
+OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what the output folder holds.")
+
+
+def main() -> None:
+    """Prints the tables and writes the report."""
+    from eval import layout, page, results, tables
+    from mrsr_tf.outputs import output_folder
+
+    evaluations = _one_per_cohort([results.read(Path(folder)) for folder in RESULTS.value])
+    tabulated = [layout.tabulate(each) for each in evaluations]
+    for _, _, table in tabulated:
+        print(layout.text(table), end="\n\n")
+    with output_folder(
+        OUTPUT.value, _configuration(evaluations), overwrite=OVERWRITE.value
+    ) as folder:
+        for name, records, _ in tabulated:
+            tables.write_csv(folder / name, records)
+        sections = [
+            page.section(each, table)
+            for each, (_, _, table) in zip(evaluations, tabulated, strict=True)
+        ]
+        _save_figures(sections, folder / "figures")
+        (folder / "report.html").write_text(page.html(sections, _versions()), encoding="utf-8")
+    print(f"report: {Path(OUTPUT.value) / 'report.html'}")
+
+
+def _one_per_cohort(evaluations: "list[Results]") -> "list[Results]":
+    cohorts = [each.cohort for each in evaluations]
+    if not cohorts or len(set(cohorts)) < len(cohorts):
+        raise InputError(
+            f"expected one evaluation per cohort, got {' and '.join(cohorts) or 'none'} in "
+            f"{','.join(RESULTS.value)}"
+        )
+    return sorted(evaluations, key=lambda each: each.cohort)
+
+
+def _configuration(evaluations: "list[Results]") -> dict[str, str]:
+    from eval.results import ROWS
+
+    digests = {
+        each.cohort: hashlib.sha256((each.folder / ROWS).read_bytes()).hexdigest()
+        for each in evaluations
+    }
+    return {"version": __version__, **digests}
+
+
+def _save_figures(sections: "list[Section]", folder: Path) -> None:
+    from eval import figures
+
+    for section in sections:
+        for stem, (_, figure) in section.figures.items():
+            figures.save(figure, folder, stem)
+
+
+def _versions() -> dict[str, str]:
+    import matplotlib
+    import numpy
+    import scipy
+
+    packages = (numpy, scipy, matplotlib)
+    return {
+        "mrsr_tf": __version__,
+        "python": platform.python_version(),
+        **{package.__name__: package.__version__ for package in packages},
+    }
+
+
+if __name__ == "__main__":
+    command.run(main)

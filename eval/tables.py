@@ -1,0 +1,218 @@
+"""Tables 1 and 2 of the paper from an evaluation's rows, as records: one per cell, tidy.
+
+How they are laid out for reading is `layout`'s part.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval import paper, statistics
+from eval.results import QUALITIES, Results, Row, unique
+from mrsr_tf.outputs import output_file
+
+SIGNIFICANT = 0.05
+OURS = "mrsr"
+NAN = float("nan")
+
+Record = dict[str, Any]
+
+
+def table1(results: Results) -> list[Record]:
+    """Image quality: mean and SD (ddof 1) per metric, region, echo and method, and the tests.
+
+    Each method is tested against MRSR over the subjects: Mann-Whitney (the paper's; it ignores
+    that the subjects are the same) and Wilcoxon's signed ranks (paired). Holm's adjustment is over
+    the comparisons of one metric in one region: methods times echoes.
+
+    Returns:
+        Records of metric, region ("whole" or "body"), echo, method, subjects, mean, sd,
+        mann_whitney_p, mann_whitney_p_holm, paired_p, paired_p_holm, paper_mean, paper_sd,
+        paper_starred; NaN where there is no value.
+    """
+    records: list[Record] = []
+    for region, suffix in (("whole", ""), ("body", "_body")):
+        for metric in QUALITIES:
+            family = [
+                _quality(results, metric, region, metric + suffix, echo, method)
+                for echo in sorted(unique(row["echo"] for row in results.rows))
+                for method in results.methods
+            ]
+            records += _with_holm(family)
+    return records
+
+
+def _quality(
+    results: Results, metric: str, region: str, column: str, echo: float, method: str
+) -> Record:
+    of_echo = [row for row in results.rows if row["echo"] == echo]
+    values = _values(of_echo, method, column)
+    reported = paper.TABLE_1.get((metric, int(echo)), {}).get(method) if region == "whole" else None
+    mean, sd, starred = reported or (NAN, NAN, False)
+    return {
+        "metric": metric,
+        "region": region,
+        "echo": int(echo),
+        "method": method,
+        "subjects": len(values),
+        **_mean_and_sd(values),
+        **_tests(values, _values(of_echo, OURS, column), method),
+        "paper_mean": mean,
+        "paper_sd": sd,
+        "paper_starred": starred,
+    }
+
+
+def _values(rows: Iterable[Row], method: str, column: str) -> list[float]:
+    return [row[column] for row in rows if row["method"] == method]
+
+
+def _mean_and_sd(values: Sequence[float]) -> Record:
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else NAN
+    return {"mean": float(np.mean(values)), "sd": sd}
+
+
+def _tests(values: Sequence[float], ours: Sequence[float], method: str) -> Record:
+    """The two p-values of `values` against `ours`; NaN with fewer than two subjects."""
+    if method == OURS or min(len(values), len(ours)) < 2:
+        return {"mann_whitney_p": NAN, "paired_p": NAN}
+    return {
+        "mann_whitney_p": statistics.mann_whitney(values, ours),
+        "paired_p": statistics.wilcoxon(values, ours),
+    }
+
+
+def _with_holm(family: list[Record]) -> list[Record]:
+    """Each record with both of its p-values adjusted over the family."""
+    for test in ("mann_whitney_p", "paired_p"):
+        tested = [record for record in family if record[test] == record[test]]
+        adjusted = statistics.holm([record[test] for record in tested])
+        for record in family:
+            record[f"{test}_holm"] = NAN
+        for record, p in zip(tested, adjusted, strict=True):
+            record[f"{test}_holm"] = float(p)
+    return family
+
+
+def table2(results: Results) -> list[Record]:
+    """Cartilage T2: each subject's, then every method's agreement with a reference.
+
+    The references are the thick scan (the paper's) and, where it is known, the truth.
+
+    Returns:
+        Records of subject ("" for a summary), quantity, reference ("", "thick" or "truth"),
+        method (also "thick" and "truth"), value, sd, paper_value, paper_sd. Quantities: t2_ms,
+        average_t2_ms, difference_ms, cv_percent (see `statistics.agreement`), ccc,
+        pixel_cv_percent (mean over subjects), voxels, excluded, mann_whitney_p, paired_p and
+        both with _holm.
+    """
+    columns = {"thick": "t2_thick_ms", "truth": "t2_truth_ms"}
+    measured = {name: _per_subject(results, column) for name, column in columns.items()}
+    references = {name: values for name, values in measured.items() if np.isfinite(values).all()}
+    methods = {method: _values(results.rows, method, "t2_ms") for method in results.methods}
+    maps = references | methods
+    records = [
+        _record(quantity="t2_ms", subject=subject, method=method, value=values[index])
+        for method, values in maps.items()
+        for index, subject in enumerate(results.subjects)
+    ]
+    records += [_average(method, values) for method, values in maps.items()]
+    for name, reference in references.items():
+        records += _agreements(name, reference, methods)
+    return records + _counts(results)
+
+
+def _per_subject(results: Results, column: str) -> list[float]:
+    return _values(results.rows, results.methods[0], column)
+
+
+def _record(**values: Any) -> Record:
+    blank = {"subject": "", "quantity": "", "reference": "", "method": ""}
+    return blank | {"value": NAN, "sd": NAN, "paper_value": NAN, "paper_sd": NAN} | values
+
+
+def _average(method: str, values: Sequence[float]) -> Record:
+    ours = _mean_and_sd(values)
+    reported = {"thick": paper.T2_THICK_MS, **paper.T2_MS}.get(method)
+    theirs = _mean_and_sd(reported) if reported else {"mean": NAN, "sd": NAN}
+    return _record(
+        quantity="average_t2_ms",
+        method=method,
+        value=ours["mean"],
+        sd=ours["sd"],
+        paper_value=theirs["mean"],
+        paper_sd=theirs["sd"],
+    )
+
+
+# Quantity -> (value, SD) in what `statistics.agreement` returns.
+AGREEMENT: dict[str, tuple[str, str]] = {
+    "difference_ms": ("difference", "difference_sd"),
+    "cv_percent": ("cv_percent", "cv_percent_sd"),
+    "ccc": ("ccc", "no SD"),
+}
+
+
+def _agreements(
+    name: str, reference: Sequence[float], methods: dict[str, list[float]]
+) -> list[Record]:
+    """Agreement of every method with one reference, and the tests of the reference against it."""
+    records, family = [], []
+    for method, values in methods.items():
+        ours = _agreement(reference, values)
+        reported = paper.T2_MS.get(method) if name == "thick" else None
+        theirs = _agreement(paper.T2_THICK_MS, reported) if reported else {}
+        label = {"reference": name, "method": method}
+        for quantity, (value, sd) in AGREEMENT.items():
+            records.append(
+                _record(
+                    quantity=quantity,
+                    value=ours[value],
+                    sd=ours.get(sd, NAN),
+                    paper_value=theirs.get(value, NAN),
+                    paper_sd=theirs.get(sd, NAN),
+                    **label,
+                )
+            )
+        family.append(label | _tests(values, reference, method=""))
+    tests = ("mann_whitney_p", "paired_p", "mann_whitney_p_holm", "paired_p_holm")
+    return records + [
+        _record(quantity=test, value=entry[test], reference=name, method=entry["method"])
+        for entry in _with_holm(family)
+        for test in tests
+    ]
+
+
+def _agreement(reference: Sequence[float], estimate: Sequence[float]) -> dict[str, Any]:
+    """`statistics.agreement`; of one subject only what one can have."""
+    if len(reference) > 1:
+        return dict(statistics.agreement(reference, estimate))
+    twice = dict(statistics.agreement([*reference] * 2, [*estimate] * 2))
+    return twice | dict.fromkeys(("difference_sd", "cv_percent_sd", "ccc"), NAN)
+
+
+def _counts(results: Results) -> list[Record]:
+    return [
+        _record(quantity=quantity, method=method, value=float(summary(values)))
+        for quantity, summary in (
+            ("pixel_cv_percent", np.mean),
+            ("voxels", np.sum),
+            ("excluded", np.sum),
+        )
+        for method in results.methods
+        for values in [_values(results.rows, method, quantity)]
+    ]
+
+
+def write_csv(path: Path, records: list[Record]) -> None:
+    """Writes the records under their names; empty where a value is NaN."""
+    with output_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, records[0])
+        writer.writeheader()
+        for record in records:
+            writer.writerow(
+                {name: "" if value != value else value for name, value in record.items()}
+            )
