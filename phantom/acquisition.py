@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from phantom.anatomy import Knee, Material, Structure
+from phantom.anatomy import Structure
 from phantom.dess import dess_signals
+from phantom.knee import Knee, Material
 from phantom.surfaces import Array
 from phantom.tissues import FIRST_CARTILAGE, table
 
@@ -42,7 +43,7 @@ PROTOCOLS = {
     for protocol in (
         Protocol(
             "high_resolution", (416, 416, 160), (160 / 416, 160 / 416, 0.7), 23.0, (7.0, 39.0),
-            20.0, (50.0, 80.0),
+            20.0, (60.0, 80.0),
         ),
         Protocol(
             "thick", (416, 416, 72), (160 / 416, 160 / 416, 1.6), 23.0, (7.0, 39.0),

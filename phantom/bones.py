@@ -14,7 +14,6 @@ from phantom.surfaces import (
     Surface,
     column,
     complement,
-    cord,
     ellipsoid,
     intersection,
     smooth_max,
@@ -212,5 +211,6 @@ def patella(shape: Shape, groove_y: float) -> Bone:
 
 def fibula() -> Bone:
     """A head behind the lateral plateau, on a thin shaft."""
-    shaft = cord([(33, 24, -16), (32.5, 22, -40), (30, 21, -75), (29, 21, -130)], [6, 5.5, 5.5, 6])
+    shaft = column([-140, -75, -40, -12], [29, 30, 32.5, 33], [21, 21, 22, 24], [6, 5.5, 5.5, 6],
+                   [6, 6, 6, 6])  # fmt: skip
     return Bone(union(ellipsoid((33.5, 23.5, -17), (9.5, 10, 10.5)), shaft, radius=5))

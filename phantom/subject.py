@@ -19,7 +19,8 @@ from phantom.acquisition import (
     receive_field,
     scan,
 )
-from phantom.anatomy import Knee
+from phantom.knee import Knee
+from phantom.pathology import Finding
 from phantom.study import Header, write_study
 from phantom.tissues import LABELS
 
@@ -94,10 +95,22 @@ def write_subject(
         "intensity_per_m0": scale,
         "phase_fraction": fraction,
         "spacing_mm": list(chosen.spacing_mm),
-        "pathology": [],
+        "pathology": [_described(f, knee, to_knee) for f in knee.findings],
         "labels": LABELS,
     }
     _write_truth(result, affine, facts, folder / "truth")
+
+
+def _described(finding: Finding, knee: Knee, to_knee: NDArray[np.float64]) -> dict[str, object]:
+    """A finding with where it lies in the scan; it may lie outside."""
+    voxel = np.linalg.solve(to_knee[:, :3], knee.position(finding.centre) - to_knee[:, 3])
+    return {
+        "kind": finding.kind,
+        "where": finding.where,
+        "row_column_slice": [round(float(v), 2) for v in voxel],
+        "size_mm": round(finding.size_mm * knee.size, 3),
+        "severity": round(finding.severity, 3),
+    }
 
 
 def _sequence(protocol: Protocol, diffusivity: float) -> Sequence:

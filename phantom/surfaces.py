@@ -30,6 +30,10 @@ class Points:
             self._known[surface] = surface(self)
         return self._known[surface]
 
+    def at(self, which: NDArray[np.intp]) -> "Points":
+        """Some of them."""
+        return Points(self.x[which], self.y[which], self.z[which])
+
 
 Surface = Callable[[Points], Array]
 
@@ -83,6 +87,16 @@ def grown(surface: Surface, by: float) -> Surface:
     return lambda points: points.of(surface) - by
 
 
+def rippled(surface: Surface, by: float) -> Surface:
+    """The body with its surface moved in and out by up to `by` mm, in folds of about a cm."""
+    return lambda points: points.of(surface) - by * points.of(_folds)
+
+
+def _folds(p: Points) -> Array:
+    waves = np.sin(0.61 * p.x + 0.4 * p.z + 1) + np.sin(0.55 * p.y - 0.37 * p.x)
+    return 0.4 * (waves + np.sin(0.83 * p.z + 0.3 * p.y + 2))
+
+
 def sheet(surface: Surface, inner: float, outer: float) -> Surface:
     """The layer between `inner` and `outer` mm from the body's surface (positive outside)."""
     middle, half = (inner + outer) / 2, (outer - inner) / 2
@@ -101,12 +115,34 @@ def ellipsoid(centre: Sequence[float], radii: Sequence[float]) -> Surface:
     return surface
 
 
-def curve(knots: ArrayLike, values: ArrayLike) -> Callable[[Array], Array]:
-    """A smooth monotone-between-knots function of one coordinate, constant beyond its ends."""
-    at_knots = np.asarray(knots, float)
-    fine = np.linspace(at_knots[0], at_knots[-1], 256)
-    table = PchipInterpolator(at_knots, values)(fine)
-    return lambda at: np.interp(at, fine, table).astype(np.float32)
+# Functions of height share one table: where a point lies in it is found once.
+_LOWEST, _STEP, _STEPS = -150.0, 0.5, 600
+
+
+def _place(p: Points) -> Array:
+    return np.clip((p.z - _LOWEST) * (1 / _STEP), 0, _STEPS - 1)
+
+
+def _index(p: Points) -> Array:
+    return p.of(_place).astype(np.int32)
+
+
+def _fraction(p: Points) -> Array:
+    return p.of(_place) - p.of(_index).astype(np.float32)
+
+
+def by_height(z: ArrayLike, values: ArrayLike) -> Surface:
+    """A smooth function of z through ascending knots, constant beyond them."""
+    knots = np.asarray(z, float)
+    heights = np.clip(_LOWEST + _STEP * np.arange(_STEPS + 1), knots[0], knots[-1])
+    table = PchipInterpolator(knots, values)(heights).astype(np.float32)
+    rise = np.append(np.diff(table), np.float32(0))
+
+    def function(p: Points) -> Array:
+        index = p.of(_index)
+        return table[index] + p.of(_fraction) * rise[index]
+
+    return function
 
 
 def column(
@@ -127,14 +163,14 @@ def column(
         half_depth: along y.
         turn_deg: of the ellipse about the column.
     """
-    centre_x, centre_y = curve(z, x), curve(z, y)
-    a, b = curve(z, np.maximum(half_width, 0.05)), curve(z, np.maximum(half_depth, 0.05))
+    centre_x, centre_y = by_height(z, x), by_height(z, y)
+    a, b = (by_height(z, np.maximum(half, 0.05)) for half in (half_width, half_depth))
     cos, sin = float(np.cos(np.deg2rad(turn_deg))), float(np.sin(np.deg2rad(turn_deg)))
     low, high = float(z[0]), float(z[-1])
 
     def surface(p: Points) -> Array:
-        dx, dy = p.x - centre_x(p.z), p.y - centre_y(p.z)
-        width, depth = a(p.z), b(p.z)
+        dx, dy = p.x - centre_x(p), p.y - centre_y(p)
+        width, depth = a(p), b(p)
         u, v = (cos * dx + sin * dy) / width, (cos * dy - sin * dx) / depth
         side = (np.sqrt(u * u + v * v) - 1) * np.minimum(width, depth)
         return np.maximum(side, np.maximum(low - p.z, p.z - high))
@@ -147,8 +183,8 @@ def cord(
     radius: float | Sequence[float],
     across: Sequence[float] = (1, 0, 0),
     flatness: float = 1.0,
-) -> Surface:
-    """A rounded cord along a smooth path; a band where `flatness` is above 1.
+) -> list[Surface]:
+    """The pieces of a rounded cord along a smooth path; of a band where `flatness` is above 1.
 
     Args:
         path: (n, 3) points it passes through.
@@ -158,34 +194,49 @@ def cord(
     """
     knots = np.asarray(path, float)
     along = np.r_[0, np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))]
-    fine = np.linspace(0, along[-1], 4 * len(knots) - 3)
+    fine = np.linspace(0, along[-1], 3 * len(knots) - 2)
     nodes = PchipInterpolator(along, knots)(fine)
     radii = np.interp(fine, along, np.broadcast_to(radius, len(knots)))
     wide = np.asarray(across, float) / np.linalg.norm(across)
-    segments = [
-        (_floats(a), _floats(b - a), float((b - a) @ (b - a)), float(r), float(s - r))
+    return [
+        _piece(_floats(a), _floats(b - a), float(r), float(s - r), _floats(wide), flatness)
         for a, b, r, s in zip(nodes[:-1], nodes[1:], radii[:-1], radii[1:], strict=True)
     ]
-    wx, wy, wz = _floats(wide)
-    squeeze = 1 - 1 / flatness
 
-    def distance(p: Points, segment: tuple) -> Array:
-        (ax, ay, az), (bx, by, bz), length, start, change = segment
+
+def _piece(
+    start: list[float],
+    step: list[float],
+    radius: float,
+    widening: float,
+    wide: list[float],
+    flatness: float,
+) -> Surface:
+    (ax, ay, az), (wx, wy, wz), squeeze = start, wide, 1 - 1 / flatness
+    # A band is a round cord in a space squeezed along `wide`: its pieces meet without gaps.
+    aside = squeeze * sum(w * s for w, s in zip(wide, step, strict=True))
+    bx, by, bz = (s - aside * w for w, s in zip(wide, step, strict=True))
+    length = max(bx * bx + by * by + bz * bz, 1e-6)
+
+    def surface(p: Points) -> Array:
         dx, dy, dz = p.x - ax, p.y - ay, p.z - az
-        t = np.clip((dx * bx + dy * by + dz * bz) / length, 0, 1)
-        dx, dy, dz = dx - t * bx, dy - t * by, dz - t * bz
         if squeeze:
             aside = (dx * wx + dy * wy + dz * wz) * squeeze
             dx, dy, dz = dx - aside * wx, dy - aside * wy, dz - aside * wz
-        return np.sqrt(dx * dx + dy * dy + dz * dz) - (start + change * t)
-
-    def surface(p: Points) -> Array:
-        value = distance(p, segments[0])
-        for segment in segments[1:]:
-            value = np.minimum(value, distance(p, segment))
-        return value
+        t = np.clip((dx * bx + dy * by + dz * bz) * (1 / length), 0, 1)
+        dx, dy, dz = dx - t * bx, dy - t * by, dz - t * bz
+        return np.sqrt(dx * dx + dy * dy + dz * dz) - (radius + widening * t)
 
     return surface
+
+
+def crossing(surface: Surface, start: Sequence[float], towards: Sequence[float]) -> list[float]:
+    """The first point of the body's surface on the way from outside it, in steps of 0.05 mm."""
+    a, b = np.asarray(start, float), np.asarray(towards, float)
+    t = np.linspace(0, 1, int(np.linalg.norm(b - a) / 0.05) + 2)[:, None]
+    way = a + t * (b - a)
+    inside = surface(Points(*way.astype(np.float32).T)) < 0
+    return _floats(way[int(np.argmax(inside))])
 
 
 def _floats(values: Sequence[float] | NDArray[np.floating]) -> list[float]:
