@@ -11,6 +11,7 @@ The same call again goes on where an interrupted one stopped. To watch it:
 """  # noqa: E501 (commands as one pastes them)
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -43,8 +44,9 @@ def main() -> None:
     with command.quiet_imports():
         from mrsr_tf import training
 
+    settings: dict[str, Any] = {flag.name: flag.value for flag in SETTINGS}
     training.train(
-        training.TrainingConfig(**{flag.name: flag.value for flag in SETTINGS}),
+        training.TrainingConfig(**settings),
         Path(RECORDS.value),
         Path(RUN_DIR.value),
         init_from=Path(INIT_FROM.value) if INIT_FROM.value else None,

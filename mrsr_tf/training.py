@@ -75,8 +75,11 @@ def train(
         "records_sha256": dataset.manifest_sha256(records),
         "first_weights_sha256": weights_sha256(weights),
     }
-    runs.open_run(run_dir, configuration, manifest, flagfile, overwrite=overwrite)
     strategy = visible_devices()
+    validation = dataset.validation_batches(
+        records, config.batch_size, replicas=strategy.num_replicas_in_sync
+    )
+    runs.open_run(run_dir, configuration, manifest, flagfile, overwrite=overwrite)
     with strategy.scope():
         if (run_dir / runs.CHECKPOINT).exists():
             model = runs.load_network(run_dir, checkpoint=True)
@@ -86,7 +89,8 @@ def train(
             )
             model.set_weights(weights)
             model.compile(keras.optimizers.Adam(config.learning_rate), "mse", jit_compile=False)
-        watch = Watch(model, run_dir / "logs", records, config.batch_size, config.epochs)
+        steps = config.epochs * dataset.steps_per_epoch(manifest, config.batch_size)
+        watch = Watch(model, run_dir / "logs", validation, config.batch_size, steps)
     _fit(model, config, records, [watch, _Checkpoints(run_dir, checkpoint_steps)])
     runs.finish(model, run_dir)
 

@@ -14,8 +14,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mrsr_tf import dataset
-
 EXAMPLES, EXAMPLE_CANDIDATES, ZOOM = 4, 256, 6
 DIFFERENCE_GAIN = 4
 
@@ -24,28 +22,36 @@ class Watch(keras.callbacks.Callback):
     """Logs the training loss by step, and the quality on the validation records by epoch."""
 
     def __init__(
-        self, network: keras.Model, logs: Path, records: Path, batch_size: int, epochs: int
+        self,
+        network: keras.Model,
+        logs: Path,
+        validation: tf.data.Dataset,
+        batch_size: int,
+        steps: int,
     ) -> None:
-        """Measures the input's own quality once; to be made in the network's strategy scope."""
+        """Measures the input's own quality once; to be made in the network's strategy scope.
+
+        Args:
+            network: the one that is trained.
+            logs: folder for TensorBoard.
+            validation: batches of (input, truth, weight).
+            batch_size: patches per training step.
+            steps: of the whole training.
+        """
         super().__init__()
         self._writer = tf.summary.create_file_writer(str(logs))
-        self._batch_size, self._epochs = batch_size, epochs
-        manifest = dataset.read_manifest(records)
-        self._steps = dataset.steps_per_epoch(manifest, batch_size)
-        self._validation = dataset.validation_batches(
-            records, batch_size, replicas=network.distribute_strategy.num_replicas_in_sync
-        )
+        self._validation, self._batch_size, self._steps = validation, batch_size, steps
         contrasts = network.input_shape[-1]
         tci = keras.Input(network.input_shape[1:])
         self._network_quality = _Quality(network.input, network.output, contrasts)
-        self._tci = _Quality(tci, keras.layers.Identity()(tci), contrasts)(self._validation)
-        self._examples = _examples(self._validation)
+        self._tci = _Quality(tci, keras.layers.Identity()(tci), contrasts)(validation)
+        self._examples = _examples(validation)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts the clock and the bar, at the step that a resumed run goes on from."""
         self._started, self._first_step = time.monotonic(), self._step()
         self._bar = tqdm(
-            total=self._steps * self._epochs,
+            total=self._steps,
             initial=self._step(),
             unit="step",
             desc="training",
@@ -89,7 +95,7 @@ class Watch(keras.callbacks.Callback):
             if name.startswith("psnr")
         ]
         return (
-            f"epoch {epoch + 1}/{self._epochs}: loss {loss:.3e}, "
+            f"epoch {epoch + 1}, step {self._step()} of {self._steps}: loss {loss:.3e}, "
             f"{', '.join([*gains, f'{speed:.1f} patches/s'])}"
         )
 

@@ -1,8 +1,10 @@
 """What several test files share."""
 
+import functools
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 # Before any test imports TensorFlow: the same order of sums in every run.
@@ -24,3 +26,30 @@ def real_data(name: str) -> Path:
 def real_knee() -> Path:
     """A real qDESS knee: both echoes, 48 slices of 1.5 mm."""
     return real_data("qdess_knee")
+
+
+@pytest.fixture(scope="session")
+def small_records(tmp_path_factory):
+    """Training records of three small made-up scans: `small_records("dual")`, or "single"."""
+    from scipy import ndimage
+
+    from mrsr_tf.nifti import write_nifti
+    from mrsr_tf.volume import Volume
+    from tf_records_tools.cohort import make_records
+    from tf_records_tools.subject import Settings
+
+    root = tmp_path_factory.mktemp("cohort")
+    for subject in range(3):
+        noise = np.random.default_rng(subject).normal(0, 1, (28, 28, 20, 2))
+        structure = 500 + 1000 * ndimage.gaussian_filter(noise, (1.2, 1.2, 1.2, 0))
+        affine = np.diag([0.4, 0.4, 0.7, 1.0])
+        scan = Volume(np.abs(structure), affine, (7.0, 39.0), 23.0, 20.0)
+        write_nifti(scan, root / "scans" / f"scan_{subject}.nii.gz")
+
+    @functools.cache
+    def records(contrasts: str) -> Path:
+        settings = Settings(contrasts, patch_size=12, stride=8)
+        make_records([root / "scans"], root / contrasts, settings, validation_subjects=1)
+        return root / contrasts
+
+    return records
