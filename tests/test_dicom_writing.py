@@ -1,10 +1,11 @@
 import shutil
 import subprocess
+from contextlib import suppress
 
 import numpy as np
 import pydicom
 import pytest
-from dicom_studies import SAGITTAL, scan, write_study
+from dicom_studies import SAGITTAL, SECRETS, scan, write_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -360,3 +361,18 @@ def test_a_t2_map_without_a_valid_voxel_can_be_written(source, output):
 def test_a_t2_map_of_another_shape_is_refused(source, output):
     with pytest.raises(InputError, match=r"expected a T2 map of \(6, 5, 4\), got \(6, 5\)"):
         dicom.write_t2_map(np.zeros((6, 5)), dicom.read_series(source), output, like=source)
+
+
+def test_damaged_sources_are_written_from_or_refused_and_tell_nothing(
+    source, output, recwarn, caplog
+):
+    file = source / "slice001_echo1.dcm"
+    whole, random = file.read_bytes(), np.random.default_rng(1)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[random.integers(128, len(whole) - 100)] = random.integers(256)
+        file.write_bytes(damaged)
+        with suppress(InputError):
+            dicom.write_series(dicom.read_series(source), output, like=source)
+    spoken = "".join(str(warning.message) for warning in recwarn) + caplog.text
+    assert not any(secret in spoken for secret in SECRETS)

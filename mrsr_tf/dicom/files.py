@@ -79,6 +79,7 @@ def quiet() -> Iterator[None]:
         config.logger.disabled = before
 
 
+@quiet()
 def find_images(path: str | Path) -> tuple[list[Image], str]:
     """The MR images in a folder and below, or in one file, without their pixels.
 
@@ -91,8 +92,7 @@ def find_images(path: str | Path) -> tuple[list[Image], str]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"expected a DICOM folder or file, found nothing at {path}")
-    with quiet():
-        found = list(in_threads(_read_image, _files(path)))
+    found = list(in_threads(_read_image, _files(path)))
     images = [image for image in found if isinstance(image, Image)]
     others = [kind for kind in found if isinstance(kind, str)]
     skipped = ", ".join(f"{others.count(kind)} {kind}" for kind in sorted(set(others)))
@@ -101,19 +101,26 @@ def find_images(path: str | Path) -> tuple[list[Image], str]:
     return images, skipped
 
 
+def positive(value: object) -> float | None:
+    """A header's number; None where it is missing, unreadable or not above 0."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return number if 0 < number < math.inf else None
+
+
 def is_dicom(path: Path) -> bool:
     """Whether the file says it is DICOM: DICM after 128 bytes."""
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
 
 
+@quiet()
 def first_header(path: Path) -> FileDataset | None:
     """The header of the first DICOM file in a folder and below, by name; None without any."""
     file = next((file for file in _files(path) if is_dicom(file)), None)
-    if file is None:
-        return None
-    with quiet():
-        return guarded(file, _read_header, file)
+    return None if file is None else guarded(file, _read_header, file)
 
 
 def read_pixels(image: Image) -> NDArray[np.number]:

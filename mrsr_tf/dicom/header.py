@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat, validate_value
 
 import mrsr_tf
-from mrsr_tf.dicom.files import MR_IMAGE, Image, quiet
+from mrsr_tf.dicom.files import MR_IMAGE, Image
 
 # Type 2: present in every image, empty where unknown.
 REQUIRED = """
@@ -90,10 +90,9 @@ def _carried(source: Dataset) -> Dataset:
     for keyword in REQUIRED:
         setattr(header, keyword, None)
     header.ScanningSequence, header.SequenceVariant = "RM", "NONE"
-    with quiet():
-        for keyword in [*REQUIRED, *CARRIED, "ScanningSequence", "SequenceVariant"]:
-            if _holds(source, keyword):
-                header[keyword] = source[keyword]
+    for keyword in [*REQUIRED, *CARRIED, "ScanningSequence", "SequenceVariant"]:
+        if _holds(source, keyword):
+            header[keyword] = source[keyword]
     if "ImageLaterality" in header:
         del header.Laterality
     if not {"WindowCenter", "WindowWidth"} <= set(header.dir("Window")):  # one needs the other

@@ -1,13 +1,12 @@
 """A folder of DICOM files to a `Volume`."""
 
-import math
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 from pydicom.dataset import Dataset
 
-from mrsr_tf.dicom.files import guarded, in_threads, quiet, read_pixels
+from mrsr_tf.dicom.files import guarded, in_threads, positive, quiet, read_pixels
 from mrsr_tf.dicom.series import Series, find_series
 from mrsr_tf.volume import Volume
 
@@ -16,6 +15,7 @@ SPOILER_AREA, SPOILER_DURATION = 0xB6, 0xB7
 DESS_TOLERANCE = 0.02
 
 
+@quiet()
 def read_series(path: str | Path) -> Volume:
     """Reads the one scan in a folder and below (or in one file).
 
@@ -33,9 +33,8 @@ def read_series(path: str | Path) -> Volume:
     slices, (rows, cols) = len(series.echoes[0]), series.echoes[0][0].matrix
     images = np.empty((len(series.images), rows, cols), np.float32)
     slope, intercept = series.images[0].rescale
-    with quiet():
-        for target, stored in zip(images, in_threads(read_pixels, series.images), strict=True):
-            target[:] = stored * slope + intercept
+    for target, stored in zip(images, in_threads(read_pixels, series.images), strict=True):
+        target[:] = stored * slope + intercept
     array = images.reshape(len(series.echoes), slices, rows, cols).transpose(2, 3, 1, 0)
     first = series.images[0]
     area, duration = spoiler(series)
@@ -43,15 +42,15 @@ def read_series(path: str | Path) -> Volume:
         array=array,
         affine=series.affine,
         echo_times_ms=_echo_times_ms(series),
-        repetition_time_ms=_positive(first.header.get("RepetitionTime")),
-        flip_angle_deg=_positive(first.header.get("FlipAngle")),
+        repetition_time_ms=positive(first.header.get("RepetitionTime")),
+        flip_angle_deg=positive(first.header.get("FlipAngle")),
         spoiler_area=area,
         spoiler_duration_us=duration,
     )
 
 
 def _echo_times_ms(series: Series) -> tuple[float, ...] | None:
-    times = [_positive(echo[0].header.get("EchoTime")) for echo in series.echoes]
+    times = [positive(echo[0].header.get("EchoTime")) for echo in series.echoes]
     known = tuple(time for time in times if time is not None)
     return known if len(known) == len(times) else None
 
@@ -64,13 +63,13 @@ def spoiler(series: Series) -> tuple[float | None, float | None]:
     two-echo sequence has (its second echo would come after the next pulse).
     """
     first, times = series.images[0], _echo_times_ms(series)
-    repetition_time = _positive(first.header.get("RepetitionTime"))
+    repetition_time = positive(first.header.get("RepetitionTime"))
     if times is None or repetition_time is None or len(times) != 2:
         return None, None
     if abs(sum(times) - 2 * repetition_time) > DESS_TOLERANCE * repetition_time:
         return None, None
     area, duration = (
-        _positive(guarded(first.path, _private, first.header, offset))
+        positive(guarded(first.path, _private, first.header, offset))
         for offset in (SPOILER_AREA, SPOILER_DURATION)
     )
     return (None, None) if area is None or duration is None else (area, duration)
@@ -81,12 +80,3 @@ def _private(header: Dataset, offset: int) -> object:
         return header.private_block(SPOILER_GROUP, SPOILER_CREATOR)[offset].value
     except KeyError:
         return None
-
-
-def _positive(value: object) -> float | None:
-    """A header's number; None where it is missing, unreadable or not above 0."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return number if 0 < number < math.inf else None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from mrsr_tf.dicom.files import COSINE_TOLERANCE, Image, find_images, quiet
+from mrsr_tf.dicom.files import COSINE_TOLERANCE, Image, find_images, positive, quiet
 from mrsr_tf.errors import InputError
 
 # Headers print positions to between 0.0001 and 0.01 mm.
@@ -38,6 +38,7 @@ class Series:
         return [image for echo in self.echoes for image in echo]
 
 
+@quiet()
 def find_series(path: str | Path) -> Series:
     """The one scan in a folder and below, checked to be whole; pixels are not read.
 
@@ -46,8 +47,7 @@ def find_series(path: str | Path) -> Series:
             once, evenly spaced along the normal.
     """
     images, skipped = find_images(path)
-    with quiet():
-        _check_one_scan(images)
+    _check_one_scan(images)
     echoes = [_ordered(echo) for echo in _split_echoes(images)]
     if len(echoes) == 2:
         _check_same_positions(*echoes)
@@ -203,8 +203,8 @@ def _check_even(echo: list[Image], step: NDArray[np.float64]) -> None:
 def _header_spacing(image: Image) -> float:
     """What one slice alone cannot tell by position: SpacingBetweenSlices, else SliceThickness."""
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
-        spacing = abs(float(image.header.get(keyword) or 0))
-        if spacing > 0:
+        spacing = positive(image.header.get(keyword))
+        if spacing:
             return spacing
     raise InputError(
         f"expected SpacingBetweenSlices or SliceThickness in a scan of one slice, found neither "

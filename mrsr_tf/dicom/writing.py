@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from mrsr_tf.dicom.derivation import derivation_text, images_digest
-from mrsr_tf.dicom.files import Image
+from mrsr_tf.dicom.files import Image, positive, quiet
 from mrsr_tf.dicom.header import code, decimal, derived_header, file_meta
 from mrsr_tf.dicom.reading import SPOILER_AREA, SPOILER_CREATOR, SPOILER_DURATION, SPOILER_GROUP
 from mrsr_tf.dicom.series import Series, find_series
@@ -23,6 +23,7 @@ T2_STEP_MS = 0.01
 GRID_TOLERANCE_VOXELS = 1e-3
 
 
+@quiet()
 def write_series(
     volume: Volume,
     path: str | Path,
@@ -64,6 +65,7 @@ def write_series(
             _save(header, Path(path), f"echo{echo + 1}_{index + 1:04d}.dcm")
 
 
+@quiet()
 def write_t2_map(
     t2_ms: NDArray[np.floating],
     volume: Volume,
@@ -135,7 +137,7 @@ def _source_positions(volume: Volume, source: Series) -> NDArray[np.float64]:
 
 
 def _series(source: Image, description: str, number: int) -> Dataset:
-    series, base = Dataset(), int(source.header.get("SeriesNumber") or 0)
+    series, base = Dataset(), int(positive(source.header.get("SeriesNumber")) or 0)
     series.SeriesInstanceUID = _new_uid()
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         setattr(series, keyword, source.header.get(keyword) or _new_uid())
@@ -148,8 +150,8 @@ def _series(source: Image, description: str, number: int) -> Dataset:
 
 def _completed(derivation: Mapping[str, Any], source: Series) -> dict[str, Any]:
     completed = dict(derivation)
-    thickness = float(source.images[0].header.get("SliceThickness") or 0)
-    if thickness > 0:
+    thickness = positive(source.images[0].header.get("SliceThickness"))
+    if thickness:
         completed.setdefault("acquired_slice_thickness_mm", thickness)
     completed["source"] = images_digest(source.images)
     return completed
