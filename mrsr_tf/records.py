@@ -8,7 +8,7 @@ A record is a fixed number of bytes, and its layout is a NumPy type: what `encod
     record   header | input | truth                       `record_dtype`
 
 So any record is found by its number alone, which gives the reader an exact shuffle of all records
-and a free restart in the middle; protocol buffers of the same bytes were read a quarter slower.
+and a free restart in the middle of an epoch.
 
 Intensities are in units of the subject's scale (`volume.intensity_scale`), kept as uint16 levels:
 intensity = offset + step * level, one offset and step for all of a subject's input and one for
