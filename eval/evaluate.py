@@ -15,7 +15,7 @@ with the subjects that are missing.
 
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -58,16 +58,17 @@ DEFAULT_FACTOR = 2
 def main() -> None:
     """Evaluates the cohort."""
     from eval import cohorts, results
-    from eval.methods import chosen
+    from eval.methods import baseline_methods, check_names
     from mrsr_tf.outputs import output_folder, write_json
     from mrsr_tf.scans import find_subjects
 
-    available, model, factor = _methods()
-    methods = chosen(METHODS.value, available)
+    check_names(METHODS.value)
+    subjects = find_subjects(DATA.value)
+    network, model, factor = _network()
+    available = baseline_methods(factor) | network
     settings = cohorts.Settings(
         COHORT.value, factor, SLICE_AXIS.value, ROI.value, COMBINATION.value
     )
-    subjects = find_subjects(DATA.value)
     configuration = settings.configuration() | {
         "methods": METHODS.value,
         "model": model,
@@ -77,17 +78,17 @@ def main() -> None:
         OUTPUT.value, configuration, overwrite=OVERWRITE.value, resume=True
     ) as folder:
         write_json(folder / results.MADE_WITH, _versions())
+        methods = {name: available[name] for name in METHODS.value}
         cohorts.evaluate(subjects, methods, settings, folder)
     print(f"evaluated {len(subjects)} subjects: {Path(OUTPUT.value) / results.ROWS}")
 
 
-def _methods() -> "tuple[dict[str, Method], dict[str, Any] | None, int]":
-    """All methods by name, which model mrsr is (if it is asked for), and the slice factor."""
-    from eval.methods import NETWORK, baseline_methods
+def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int]":
+    """Method mrsr, what identifies its model, and the factor; nothing if mrsr is not asked for."""
+    from eval.methods import NETWORK
 
     if NETWORK not in METHODS.value:
-        factor = SLICE_FACTOR.value or DEFAULT_FACTOR
-        return baseline_methods(factor), None, factor
+        return {}, None, SLICE_FACTOR.value or DEFAULT_FACTOR
     with command.quiet_imports():
         from mrsr_tf import runs
         from mrsr_tf.inference import super_resolve
@@ -99,8 +100,8 @@ def _methods() -> "tuple[dict[str, Method], dict[str, Any] | None, int]":
             f"got {SLICE_FACTOR.value}: {MODEL.value}"
         )
     identity = {"name": model.name, "weights_sha256": model.weights_sha256}
-    network = {NETWORK: lambda thick: super_resolve(thick, model).array}
-    return network | baseline_methods(model.slice_factor), identity, model.slice_factor
+    method = {NETWORK: lambda thick: super_resolve(thick, model).array}
+    return method, identity, model.slice_factor
 
 
 def _versions() -> dict[str, str]:

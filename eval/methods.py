@@ -13,6 +13,7 @@ from mrsr_tf.volume import Volume
 Method = Callable[[Volume], NDArray[np.floating]]
 
 NETWORK, INPUT = "mrsr", "tci"
+NAMES = (NETWORK, INPUT, "fi")
 
 
 def baseline_methods(factor: int) -> dict[str, Method]:
@@ -30,18 +31,13 @@ def _echo_by_echo(
     return np.stack(echoes, axis=-1)
 
 
-def chosen(names: Sequence[str], available: dict[str, Method]) -> dict[str, Method]:
-    """The methods of these names, in this order.
-
-    Raises:
-        InputError: none, one twice, or one that is not available.
-    """
+def check_names(names: Sequence[str]) -> None:
+    """Raises `InputError` unless the names are different ones of `NAMES`."""
     if not names or len(set(names)) < len(names):
         raise InputError(f"expected different methods, got {','.join(names) or 'none'}")
-    unknown = [name for name in names if name not in available]
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
-        raise InputError(f"expected methods among {', '.join(available)}, got {unknown[0]!r}")
-    return {name: available[name] for name in names}
+        raise InputError(f"expected methods among {', '.join(NAMES)}, got {unknown[0]!r}")
 
 
 def fine_slices(name: str, method: Method, thick: Volume, factor: int) -> NDArray[np.floating]:

@@ -93,7 +93,7 @@ def _image_quality(results: Results) -> Parts:
         for (column, echo), values in gains.items()
         if NETWORK in values
     ]
-    shown = _typical(results, "psnr_db")
+    shown = typical(results, "psnr_db")
     images = {
         picture.view: (
             f"{picture.view.capitalize()} reformat of {shown}, the subject with the median result, "
@@ -158,7 +158,7 @@ def _t2(results: Results) -> Parts:
         for (title, values), note in zip(differences.items(), notes, strict=False)
         if NETWORK in values
     ]
-    shown = _typical(results, "t2_ms")
+    shown = typical(results, "t2_ms")
     (picture,) = pictures.load(results.folder / PICTURES / f"{shown}.npz")
     caption = (
         f"T2 of {shown}, the subject with the median result, in the slice that holds most of the "
@@ -178,7 +178,7 @@ def _values(results: Results, method: str, column: str, echo: float | None = Non
     ]
 
 
-def _typical(results: Results, column: str) -> str:
+def typical(results: Results, column: str) -> str:
     """The subject whose value by MRSR (else by the first method) is the median."""
     method = NETWORK if NETWORK in results.methods else results.methods[0]
     echo = 1 if results.cohort == "image_quality" else None

@@ -89,7 +89,10 @@ def read(folder: Path) -> Results:
     cohort = configuration.get("cohort")
     if cohort not in COLUMNS:
         raise InputError(f"expected cohort {' or '.join(COLUMNS)}, got {cohort!r} in {folder}")
-    results = Results(cohort, read_rows(folder / ROWS, cohort), configuration, folder)
+    rows = read_rows(folder / ROWS, cohort)
+    order = unique(row["subject"] for row in rows)
+    rows.sort(key=lambda row: order.index(row["subject"]))  # so that methods pair up
+    results = Results(cohort, rows, configuration, folder)
     _check_subjects(results)
     return results
 
