@@ -129,7 +129,7 @@ def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Mode
             f"expected the folder of a finished training run, found {found}: {run_dir}"
         )
     try:
-        model = keras.models.load_model(path)
+        model = keras.models.load_model(path, compile=checkpoint)
     except Exception as error:  # Keras lets through whatever its readers raise
         raise InputError(
             f"expected a trained network, could not read it ({error}): {path}"

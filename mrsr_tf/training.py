@@ -91,7 +91,13 @@ def train(
             model.compile(keras.optimizers.Adam(config.learning_rate), "mse", jit_compile=False)
         steps = config.epochs * dataset.steps_per_epoch(manifest, config.batch_size)
         watch = Watch(model, run_dir / "logs", validation, config.batch_size, steps)
-    _fit(model, config, records, [watch, _Checkpoints(run_dir, checkpoint_steps)])
+    try:
+        _fit(model, config, records, [watch, _Checkpoints(run_dir, checkpoint_steps)])
+    except tf.errors.OpError as error:
+        _, found, why = error.message.partition("InputError: ")
+        if not found:
+            raise
+        raise InputError(why.splitlines()[0]) from error  # a reader's own, through TensorFlow
     runs.finish(model, run_dir)
 
 

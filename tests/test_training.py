@@ -277,3 +277,16 @@ def test_training_without_validation_subjects_is_refused(small_records, tmp_path
     with pytest.raises(InputError, match="expected validation records"):
         train(CONFIG, records, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_records_that_break_while_training_end_it_with_the_readers_words(small_records, tmp_path):
+    import shutil
+
+    records = tmp_path / "records"
+    shutil.copytree(small_records("single"), records)
+    shard = records / "train-00000-of-00002.tfrecord"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    shard.write_bytes(content)
+    with pytest.raises(InputError, match=r"expected record \d+, found other bytes.*tfrecord"):
+        train(CONFIG, records, tmp_path / "run")

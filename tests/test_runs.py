@@ -1,0 +1,141 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_runs import MANIFEST, make_run
+
+from mrsr_tf import runs
+from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.inference import super_resolve
+from mrsr_tf.outputs import CONFIGURATION
+from mrsr_tf.volume import Volume
+
+
+@pytest.fixture
+def finished(tmp_path):
+    return make_run(tmp_path / "run")
+
+
+def scan(echoes=2, slices=4):
+    array = np.random.default_rng(0).uniform(0, 900, (10, 9, slices, echoes))
+    return Volume(array, np.diag([0.5, 0.5, 1.5, 1]), (7.0, 39.0)[:echoes], 23.0, 20.0)
+
+
+def test_a_run_loads_with_its_factor_contrasts_and_card(finished):
+    model = runs.load(finished)
+    assert (model.slice_factor, model.contrasts, model.name) == (2, 2, "run")
+    assert model.card["records"] == MANIFEST
+    assert model.card["configuration"] == {"seed": 1}
+
+
+def test_an_export_gives_the_runs_weights_card_and_voxels(finished, tmp_path):
+    model = runs.load(finished)
+    runs.export(model, tmp_path / "exported")
+    exported = runs.load(tmp_path / "exported")
+    assert exported.weights_sha256 == model.weights_sha256
+    assert exported.card["records"] == MANIFEST
+    one, other = super_resolve(scan(), model), super_resolve(scan(), exported)
+    np.testing.assert_allclose(one.array, other.array, rtol=1e-5)
+
+
+def test_super_resolution_keeps_the_origin_and_divides_the_slice_spacing(finished):
+    thick = scan()
+    fine = super_resolve(thick, runs.load(finished))
+    assert fine.array.shape == (10, 9, 8, 2)
+    np.testing.assert_allclose(fine.spacing_mm, [0.5, 0.5, 0.75])
+    np.testing.assert_array_equal(fine.affine[:, 3], thick.affine[:, 3])
+    assert fine.echo_times_ms == thick.echo_times_ms
+
+
+def test_an_untouched_network_gives_the_interpolated_scan(tmp_path):
+    """Without a residual nothing is scaled, shifted or clipped, at the ends neither."""
+    from mrsr_tf.slices import interpolate
+
+    run_dir = make_run(tmp_path / "run")
+    network = runs.load_network(run_dir)
+    network.set_weights([np.zeros_like(w) for w in network.get_weights()])
+    runs.finish(network, run_dir)
+    thick = scan(slices=5)
+    fine = super_resolve(thick, runs.load(run_dir)).array
+    np.testing.assert_allclose(fine, interpolate(thick.array), atol=1e-3)
+
+
+def test_a_scan_of_other_echoes_is_refused(finished):
+    with pytest.raises(InputError, match=r"expected a scan of 2 echoes.*got one of 1"):
+        super_resolve(scan(echoes=1), runs.load(finished))
+
+
+def test_no_pretrained_weights_ship_yet():
+    with pytest.raises(InputError, match="ships no pretrained weights"):
+        runs.load("pretrained")
+
+
+def test_an_unfinished_run_is_told_from_no_run(finished, tmp_path):
+    (finished / runs.TRAINED).unlink()
+    with pytest.raises(InputError, match="training is unfinished"):
+        runs.load(finished)
+    with pytest.raises(InputError, match="found none there"):
+        runs.load(tmp_path / "nowhere")
+
+
+def damage(path, how):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if how == "truncated" else b"not a network")
+
+
+@pytest.mark.parametrize("how", ["truncated", "foreign"])
+def test_a_damaged_network_is_refused_by_name(finished, how):
+    damage(finished / runs.TRAINED, how)
+    with pytest.raises(InputError, match=r"could not read it.*model\.keras"):
+        runs.load(finished)
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", runs.CARD, "variables/variables.index"])
+def test_a_damaged_export_is_refused(finished, tmp_path, name):
+    exported = tmp_path / "exported"
+    runs.export(runs.load(finished), exported)
+    damage(exported / name, "truncated")
+    with pytest.raises(InputError, match=r"expected (an exported network|a readable card)"):
+        runs.load(exported)
+
+
+def test_an_export_whose_weights_were_swapped_is_refused(finished, tmp_path):
+    for name, seed in (("one", 1), ("other", 2)):
+        tf.keras.utils.set_random_seed(seed)
+        runs.export(runs.load(make_run(tmp_path / f"run_{name}")), tmp_path / name)
+    shutil.rmtree(tmp_path / "one" / "variables")
+    shutil.copytree(tmp_path / "other" / "variables", tmp_path / "one" / "variables")
+    with pytest.raises(InputError, match=r"the weights that card\.json names, found others"):
+        runs.load(tmp_path / "one")
+
+
+def test_a_network_of_another_kind_is_refused(finished):
+    import keras
+
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(finished / runs.TRAINED)
+    with pytest.raises(InputError, match="network of 3-D convolutions"):
+        runs.load(finished)
+
+
+def test_a_run_is_resumed_only_by_its_own_configuration(tmp_path):
+    run_dir = tmp_path / "run"
+    runs.open_run(run_dir, {"seed": 1, "epochs": 2}, MANIFEST, "", overwrite=False)
+    runs.open_run(run_dir, {"seed": 1, "epochs": 2}, MANIFEST, "", overwrite=False)
+    with pytest.raises(InputError, match="epochs 2 -> 3"):
+        runs.open_run(run_dir, {"seed": 1, "epochs": 3}, MANIFEST, "", overwrite=False)
+    runs.open_run(run_dir, {"seed": 1, "epochs": 3}, MANIFEST, "", overwrite=True)
+    assert json.loads((run_dir / CONFIGURATION).read_text())["epochs"] == 3
+
+
+def test_a_finished_run_has_nothing_left_to_do(finished):
+    with pytest.raises(AlreadyDone, match="is trained"):
+        runs.open_run(finished, {"seed": 1}, MANIFEST, "", overwrite=False)
+
+
+def test_overwrite_does_not_remove_a_folder_that_is_no_run(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="without a readable configuration"):
+        runs.open_run(tmp_path, {}, MANIFEST, "", overwrite=True)
+    assert (tmp_path / "thesis.tex").exists()
