@@ -85,7 +85,7 @@ def sequence(scan: Volume) -> dict[str, float]:
     if scan.spoiler_area is None or scan.spoiler_duration_us is None:
         logging.warning(
             "the spoiler's area and duration are unknown: T2 is computed without diffusion, and "
-            "reads 2-4 %% low where spins diffuse"
+            "reads 2-4 % low where spins diffuse"
         )
         area = duration = 0.0
     else:

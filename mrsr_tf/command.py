@@ -14,6 +14,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from logging import Formatter
 from typing import NoReturn
 
 from absl import flags, logging
@@ -60,7 +61,7 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
         return _complain(f"{error}; --help lists the flags", WRONG_USAGE)
     if stray:
         return _complain(f"expected flags only, got {stray[0]!r}; --help lists them", WRONG_USAGE)
-    logging.use_absl_handler()
+    logging.get_absl_handler().setFormatter(Formatter("%(levelname)s: %(message)s"))
     try:
         main()
     except AlreadyDone as done:
@@ -76,9 +77,8 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
 
 def _help() -> str:
     usage = (sys.modules["__main__"].__doc__ or "").strip()
-    return (
-        f"{usage}\n\n{flags.FLAGS.main_module_help().strip()}\n\n--flagfile=F reads flags from F."
-    )
+    _, _, flag_help = flags.FLAGS.main_module_help().strip().partition("\n")  # less its heading
+    return f"{usage}\n\nFlags:\n{flag_help}\n  --flagfile: A file of flags, one a line."
 
 
 def _complain(message: str, code: int) -> int:
