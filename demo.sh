@@ -3,6 +3,7 @@
 # data. `make demo` runs it. On a GPU with real scans: put their folders in place of the phantoms
 # and flags/paper in place of flags/demo.
 set -eu
+
 OUT=${1:-demo}
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -12,6 +13,7 @@ say "1. Scans: phantom knees of known T2, as DICOM studies"
 run python -m phantom.simulate --output="$OUT/scans/single" --protocol=single_contrast --subjects=6 --seed=100 --shape=96,96,64
 run python -m phantom.simulate --output="$OUT/scans/dual" --subjects=6 --seed=200 --shape=96,96,64
 run python -m phantom.simulate --output="$OUT/scans/test" --subjects=4 --seed=300 --shape=96,96,64
+run python -m phantom.simulate --output="$OUT/scans/thick" --protocol=thick --subjects=3 --seed=400 --shape=96,96,28
 
 say "2. Training records: thick and thin patches of each scan"
 run python -m tf_records_tools.make_records --input="$OUT/scans/single" --output="$OUT/records/single" --contrasts=single --validation_subjects=1
@@ -28,4 +30,5 @@ run python -m eval.t2map --input="$OUT/super_resolved" --output="$OUT/t2"
 
 say "5. Evaluation on knees never seen in training, and the report"
 run python -m eval.evaluate --cohort=image_quality --data="$OUT/scans/test" --output="$OUT/image_quality" --model="$OUT/exported" --methods=mrsr,tci,fi
-run python -m eval.report --results="$OUT/image_quality" --output="$OUT/report"
+run python -m eval.evaluate --cohort=t2 --data="$OUT/scans/thick" --output="$OUT/t2_accuracy" --model="$OUT/exported" --methods=mrsr,tci,fi
+run python -m eval.report --results="$OUT/image_quality,$OUT/t2_accuracy" --output="$OUT/report"

@@ -61,6 +61,7 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
         return _complain(f"{error}; --help lists the flags", WRONG_USAGE)
     if stray:
         return _complain(f"expected flags only, got {stray[0]!r}; --help lists them", WRONG_USAGE)
+    logging.use_absl_handler()
     logging.get_absl_handler().setFormatter(Formatter("%(levelname)s: %(message)s"))
     try:
         main()
