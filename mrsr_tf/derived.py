@@ -16,8 +16,6 @@ from mrsr_tf.outputs import check_configuration
 from mrsr_tf.scans import scan_path
 from mrsr_tf.volume import Volume
 
-SIDECAR_KEY = "Derivation"
-
 
 def check_new(
     output: Path, source: Path, derivation: Mapping[str, Any], *, overwrite: bool
@@ -72,7 +70,7 @@ def write(
         InputError: the source's header cannot be carried over.
     """
     if nifti.is_nifti(output):
-        told = {SIDECAR_KEY: {**derivation, "source": source_digest(source)}}
+        told = {nifti.DERIVATION: {**derivation, "source": source_digest(source)}}
         nifti.write_nifti(volume, output, slice_axis=slice_axis, sidecar=told)
         return
     partial = output.with_name(output.name + ".partial")
@@ -88,7 +86,7 @@ def write(
 def read_derivation(path: Path) -> dict[str, Any] | None:
     """How a derived scan was made; None where the scan is not one of ours."""
     if nifti.is_nifti(path):
-        return nifti.read_sidecar(path).get(SIDECAR_KEY)
+        return nifti.read_sidecar(path).get(nifti.DERIVATION)
     return dicom.read_derivation(path)
 
 

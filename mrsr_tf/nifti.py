@@ -23,6 +23,7 @@ from mrsr_tf import outputs
 from mrsr_tf.errors import InputError
 from mrsr_tf.volume import Volume
 
+DERIVATION = "Derivation"  # in the sidecar of a derived scan: how it was made
 COARSER = 1.5
 GRID_TOLERANCE_MM = 0.01
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # and back
@@ -174,9 +175,9 @@ def _acquisition(sidecar: Mapping[str, Any], beside: Path, *, echoes: int) -> di
                 f"in {beside}"
             )
         times = tuple(_ms(time) for time in times)
-    repetition_time, flip, area, duration = (
+    repetition_time, flip, area, duration, thickness = (
         None if sidecar.get(key) is None else _number(key, sidecar[key], beside)
-        for key in ("RepetitionTime", "FlipAngle", "SpoilerArea", "SpoilerDurationUs")
+        for key in ("RepetitionTime FlipAngle SpoilerArea SpoilerDurationUs SliceThickness".split())
     )
     return {
         "echo_times_ms": times,
@@ -184,6 +185,8 @@ def _acquisition(sidecar: Mapping[str, Any], beside: Path, *, echoes: int) -> di
         "flip_angle_deg": flip,
         "spoiler_area": area,
         "spoiler_duration_us": duration,
+        "slice_thickness_mm": thickness,
+        "derived": DERIVATION in sidecar,
     }
 
 
@@ -208,6 +211,7 @@ def _described(volume: Volume) -> dict[str, Any]:
         "FlipAngle": volume.flip_angle_deg,
         "SpoilerArea": volume.spoiler_area,
         "SpoilerDurationUs": volume.spoiler_duration_us,
+        "SliceThickness": None if volume.derived else volume.slice_thickness_mm,
     }
     return {key: value for key, value in described.items() if value is not None}
 

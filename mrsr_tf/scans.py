@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+from absl import logging
+
 from mrsr_tf import dicom, nifti
 from mrsr_tf.dicom.files import first_header, is_dicom
 from mrsr_tf.dicom.series import frame_of_reference
 from mrsr_tf.errors import InputError
+from mrsr_tf.interpolated import ADVICE, interpolated_slices
 from mrsr_tf.volume import Volume
 
 IMAGES = ("image.nii.gz", "image.nii")
@@ -14,6 +17,8 @@ REGIONS = ("rois.nii.gz", "rois.nii")
 
 def read_scan(path: str | Path, *, slice_axis: int = 2) -> Volume:
     """Reads a scan: a folder of DICOM, one DICOM file, a NIfTI file or a subject's folder.
+
+    Says so in a warning where the scanner interpolated the slices.
 
     Args:
         path: a file or folder; what `find_subjects` gives is one.
@@ -24,8 +29,13 @@ def read_scan(path: str | Path, *, slice_axis: int = 2) -> Volume:
     """
     scan = scan_path(path)
     if nifti.is_nifti(scan):
-        return nifti.read_nifti(scan, slice_axis=slice_axis)
-    return dicom.read_series(scan)
+        volume = nifti.read_nifti(scan, slice_axis=slice_axis)
+    else:
+        volume = dicom.read_series(scan)
+    reason = interpolated_slices(volume)
+    if reason:
+        logging.warning("%s: %s; %s", path, reason, ADVICE)
+    return volume
 
 
 def scan_path(path: str | Path) -> Path:

@@ -26,6 +26,8 @@ class Volume:
         spoiler_area: of the gradient between the echoes, as GE stores it (3132 -> 8379 rad/m);
             None where unknown.
         spoiler_duration_us: its duration; None where unknown.
+        slice_thickness_mm: of the slices as acquired, by the header; None where unknown.
+        derived: computed by this package and not by the scanner.
 
     Raises:
         InputError: the array is not 4-D, empty, of more than two echoes or not finite, or the
@@ -39,6 +41,8 @@ class Volume:
     flip_angle_deg: float | None = None
     spoiler_area: float | None = None
     spoiler_duration_us: float | None = None
+    slice_thickness_mm: float | None = None
+    derived: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "array", np.asarray(self.array, np.float32))
@@ -75,7 +79,8 @@ class Volume:
         """
         affine = self.affine.copy()
         affine[:3, 2] /= factor
-        return replace(self, array=array.astype(np.float32, copy=False), affine=affine)
+        array = array.astype(np.float32, copy=False)
+        return replace(self, array=array, affine=affine, derived=True)
 
 
 def intensity_scale(array: NDArray[np.floating]) -> float:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # In the order the data flows: a module imports only those before it.
 CORE = (
-    "errors outputs volume dicom nifti scans derived slices patches records dataset dess "
+    "errors outputs volume interpolated dicom nifti scans derived slices patches records dataset dess "
     "model streaming runs watching training inference"
 ).split()
 COMMANDS = {"mrsr_tf": ["train", "export", "infer"]}

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydicom.dataset import Dataset
+
 from mrsr_tf.dicom.files import Image, find_images, first_header
 from mrsr_tf.errors import InputError
 
@@ -36,11 +38,16 @@ def read_derivation(path: str | Path) -> dict[str, Any] | None:
     """
     path = Path(path)
     header = first_header(path) if path.exists() else None
-    text = "" if header is None else str(header.get("DerivationDescription", ""))
-    if not text.startswith(MARK):
+    if header is None or not is_derived(header):
         return None
-    pairs = (pair.partition("=") for pair in text.removeprefix(MARK).split("; "))
+    text = str(header.DerivationDescription).removeprefix(MARK)
+    pairs = (pair.partition("=") for pair in text.split("; "))
     return {key: _read(value) for key, _, value in pairs}
+
+
+def is_derived(header: Dataset) -> bool:
+    """Whether an image says that this package made it."""
+    return str(header.get("DerivationDescription", "")).startswith(MARK)
 
 
 def source_digest(path: str | Path) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from absl import logging
 from pydicom.dataset import Dataset
 
+from mrsr_tf.dicom.derivation import is_derived
 from mrsr_tf.dicom.files import guarded, in_threads, positive, quiet, read_pixels
 from mrsr_tf.dicom.series import Series, find_series
 from mrsr_tf.volume import Volume
@@ -46,6 +47,8 @@ def read_series(path: str | Path) -> Volume:
         flip_angle_deg=positive(first.header.get("FlipAngle")),
         spoiler_area=area,
         spoiler_duration_us=duration,
+        slice_thickness_mm=positive(first.header.get("SliceThickness")),
+        derived=is_derived(first.header),
     )
 
 
