@@ -80,7 +80,7 @@ def main() -> None:
         write_json(folder / results.MADE_WITH, _versions())
         methods = {name: available[name] for name in METHODS.value}
         cohorts.evaluate(subjects, methods, settings, folder)
-    print(f"evaluated {len(subjects)} subjects: {Path(OUTPUT.value) / results.ROWS}")
+    print(f"{len(subjects)} evaluated: {Path(OUTPUT.value) / results.ROWS}")
 
 
 def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int]":

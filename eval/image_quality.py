@@ -16,6 +16,7 @@ from mrsr_tf import slices
 from mrsr_tf.volume import Volume, intensity_scale
 
 BODY_SMOOTHING_MM = 1.0
+CLASSES = 3
 FAINTEST = 1e-3  # of the scale
 
 
@@ -85,15 +86,19 @@ def _errors(truth: NDArray[np.floating], estimate: NDArray[np.floating]) -> dict
 def body_mask(truth: Volume) -> NDArray[np.bool_]:
     """(rows, cols, slices): what is leg, not air.
 
-    Otsu's threshold of the logarithm of echo 1, smoothed in plane. Bone and suppressed fat are as
-    dark as air, but a line from front to back crosses a leg in one piece: the mask is filled
-    between the foremost and the hindmost bright voxel of each such line.
+    Otsu's lower threshold of three classes (air, dark and bright tissue) of the logarithm of echo
+    1, smoothed in plane. Bone and suppressed fat can be as dark as air, but a line from front to
+    back crosses a leg in one piece: the mask is filled between the foremost and the hindmost
+    voxel of each such line. An image of fewer brightnesses than classes is all body.
     """
     image = truth.array[..., 0] / intensity_scale(truth.array)
     rows_mm, cols_mm, _ = truth.spacing_mm
     sigma = (BODY_SMOOTHING_MM / rows_mm, BODY_SMOOTHING_MM / cols_mm, 0)
     smooth = np.log(np.maximum(ndimage.gaussian_filter(image, sigma), FAINTEST))
-    bright = smooth > filters.threshold_otsu(smooth)
+    try:
+        bright = smooth > filters.threshold_multiotsu(smooth, CLASSES)[0]
+    except ValueError:  # fewer brightnesses than classes
+        return np.ones(image.shape, bool)
     orientation = nibabel.io_orientation(truth.affine)
     axis = int(np.argmax(orientation[:, 0] == POSTERIOR))
     from_back = np.flip(np.maximum.accumulate(np.flip(bright, axis), axis), axis)

@@ -96,9 +96,9 @@ def _image_quality(results: Results) -> Parts:
     shown = typical(results, "psnr_db")
     images = {
         picture.view: (
-            f"{picture.view.capitalize()} reformat of {shown}, the subject with the median result, "
-            "in the plane of most structure. Above: both echoes in one window; the inset is where "
-            "the input lost most. Below: differences from the truth on one scale.",
+            f"{picture.view.capitalize()} reformat of {_introduced(shown, results)}, in the plane "
+            f"of most structure. Above: all in one window (gamma {figures.GAMMA:g}); the inset is "
+            "where the input lost most. Below: differences from the truth on one scale.",
             figures.reformat(picture),
         )
         for picture in pictures.load(results.folder / PICTURES / f"{shown}.npz")
@@ -161,9 +161,9 @@ def _t2(results: Results) -> Parts:
     shown = typical(results, "t2_ms")
     (picture,) = pictures.load(results.folder / PICTURES / f"{shown}.npz")
     caption = (
-        f"T2 of {shown}, the subject with the median result, in the slice that holds most of the "
-        "region, on the thick scan's S1. Above: T2 on one scale. Below: differences from the thick "
-        "scan's, on another."
+        f"T2 of {_introduced(shown, results)}, in the slice that holds most of the region, on the "
+        "thick scan's S1. Above: T2 on one scale. Below: differences from the thick scan's, on "
+        "another."
     )
     about = "T2 difference: a dot per subject, a bar at the mean."
     dots = {"t2_differences": (about, figures.dots(differences))}
@@ -186,6 +186,10 @@ def typical(results: Results, column: str) -> str:
     return results.subjects[int(np.argsort(values)[(len(values) - 1) // 2])]
 
 
+def _introduced(subject: str, results: Results) -> str:
+    return subject + ", the subject with the median result" * (len(results.subjects) > 1)
+
+
 def command_line(configuration: Mapping[str, object]) -> str:
     """The call that made an evaluation, its paths left open."""
     flags = {
@@ -195,9 +199,8 @@ def command_line(configuration: Mapping[str, object]) -> str:
     }
     model = {"model": "MODEL"} if configuration.get("model") else {}
     paths = {"data": "DATA", "output": "RESULTS", **model}
-    return "python -m eval.evaluate " + " ".join(
-        f"--{name}={value}" for name, value in (flags | paths).items()
-    )
+    words = [f"--{name}={value}" for name, value in (flags | paths).items()]
+    return " \\\n    ".join(["python -m eval.evaluate", *words])
 
 
 def html(sections: Sequence[Section], versions: Mapping[str, str]) -> str:

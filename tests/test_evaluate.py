@@ -61,6 +61,11 @@ def test_the_body_holds_the_dark_bone_inside_and_no_air():
     assert body[labels == 0].mean() < 0.2
 
 
+@pytest.mark.parametrize("shape", [(12, 12, 1, 1), (12, 30, 2, 2)])
+def test_a_uniform_image_is_all_body(shape):
+    assert image_quality.body_mask(Volume(np.ones(shape), np.eye(4))).all()
+
+
 def test_a_perfect_method_scores_perfectly():
     scan, _, _ = knee()
     rows, kept = image_quality.evaluate(scan, {"mrsr": lambda thick: scan.array}, 2)
