@@ -1,10 +1,12 @@
 """The operators along the slice axis: fine slices to thick ones, and thick ones back.
 
 Every operator is linear and acts on one axis, so each is a matrix, made by applying the textbook
-filter to the unit slices. Thick slice m of factor f sits at fine position f*m:
+filter to the unit slices. Where thick slice m of factor f sits depends on its profile: at fine
+position f*m, but a mean of f slices at their middle.
 
-    fine    0   1   2   3   4   5   6
-    thick   0       1       2       3        factor 2
+    fine         0   1   2   3   4   5   6
+    fir, kspace  0       1       2       3     factor 2
+    box            0       1       2       3   half a fine slice on: `first_slice("box", 2)` = 1/2
 
 Beyond its ends a scan is continued by half-sample symmetry (... 1 0 | 0 1 2 ...).
 """
@@ -18,30 +20,56 @@ from scipy import ndimage, signal
 from mrsr_tf.errors import InputError
 
 FIR_ORDER = 48
+PROFILES = ("fir", "box", "kspace", "kspace_hamming")
 
 
-def thicken(array: ArrayLike, factor: int = 2, axis: int = 2) -> NDArray[np.floating]:
+def thicken(
+    array: ArrayLike, factor: int = 2, axis: int = 2, *, profile: str = "fir"
+) -> NDArray[np.floating]:
     """Simulates a scan of slices `factor` times as thick.
-
-    A zero-phase low-pass of order 48 (Hamming window, cut-off 1/factor of Nyquist) along `axis`,
-    then every `factor`-th slice from slice 0.
 
     Args:
         array: any shape; float32 or float64 keep their type.
         factor: 2 or more.
         axis: the slice axis.
+        profile: what makes a slice thick:
+            "fir": the paper's zero-phase low-pass of order 48 (Hamming window, cut-off 1/factor
+                of Nyquist), then every factor-th slice; its gain at the thick Nyquist is 0.50.
+            "box": the mean of factor neighbours, as a 2-D scan's ideal slice profile.
+            "kspace": a 3-D scan of fewer phase encodes: the slice spectrum without all beyond the
+                thick Nyquist, of the scan mirrored at its ends, as a slab profile keeps one end
+                from wrapping to the other.
+            "kspace_hamming": likewise, with a Hamming window over what is left.
 
     Returns:
-        The array with ceil(n / factor) slices.
+        The array with ceil(n / factor) slices, the first at fine position `first_slice`.
 
     Raises:
-        InputError: the factor is not an integer of at least 2.
+        InputError: the factor is not an integer of at least 2, or the profile is unknown.
     """
-    return _along(array, axis, lambda slices: thicken_matrix(slices, _checked(factor)))
+    first_slice(profile, factor)
+    return _along(array, axis, lambda slices: thicken_matrix(slices, int(factor), profile))
+
+
+def first_slice(profile: str, factor: int) -> float:
+    """Where thick slice 0 sits, in fine slices from fine slice 0; the others follow by `factor`.
+
+    Raises:
+        InputError: the factor is not an integer of at least 2, or the profile is unknown.
+    """
+    if profile not in PROFILES:
+        raise InputError(f"expected a profile of {', '.join(PROFILES)}, got {profile!r}")
+    middle = (_checked(factor) - 1) / 2
+    return middle if profile == "box" else 0.0
 
 
 def interpolate(
-    array: ArrayLike, factor: int = 2, axis: int = 2, method: str = "tricubic"
+    array: ArrayLike,
+    factor: int = 2,
+    axis: int = 2,
+    method: str = "tricubic",
+    *,
+    first: float = 0.0,
 ) -> NDArray[np.floating]:
     """Brings thick slices back to the fine grid: slice i of the result lies at i / factor.
 
@@ -51,9 +79,12 @@ def interpolate(
         axis: the slice axis.
         method: "tricubic" (only the slice axis changes, so a cubic spline along it is all of it)
             or "fourier" (zero-filled spectrum of the mirror-padded scan).
+        first: where thick slice 0 sits on the fine grid, see `first_slice`: slice i of the result
+            then lies at (i - first) / factor.
 
     Returns:
-        The array with factor * n slices; the last factor - 1 lie beyond the last thick one.
+        The array with factor * n slices; those beyond the first and the last thick one follow the
+        half-sample-symmetric extension.
 
     Raises:
         InputError: the factor is not an integer of at least 2, or the method is unknown.
@@ -61,23 +92,34 @@ def interpolate(
     matrices = {"tricubic": tricubic_matrix, "fourier": fourier_matrix}
     if method not in matrices:
         raise InputError(f"expected method tricubic or fourier, got {method!r}")
-    return _along(array, axis, lambda slices: matrices[method](slices, _checked(factor)))
+    return _along(array, axis, lambda slices: matrices[method](slices, _checked(factor), first))
 
 
 @lru_cache(maxsize=16)
-def thicken_matrix(slices: int, factor: int) -> NDArray[np.float64]:
-    """(ceil(slices / factor), slices): the FIR low-pass and the choice of every factor-th row."""
-    taps = signal.firwin(FIR_ORDER + 1, 1 / factor)
-    return ndimage.correlate1d(np.eye(slices), taps, axis=0, mode="reflect")[::factor]
+def thicken_matrix(slices: int, factor: int, profile: str = "fir") -> NDArray[np.float64]:
+    """(ceil(slices / factor), slices): one row for each thick slice."""
+    if profile == "fir":
+        taps = signal.firwin(FIR_ORDER + 1, 1 / factor)
+        return ndimage.correlate1d(np.eye(slices), taps, axis=0, mode="reflect")[::factor]
+    places = np.arange(0, slices, factor)
+    if profile == "box":
+        unit = np.eye(slices)
+        return sum(unit[_reflected(places + n, slices)] / factor for n in range(factor))
+    # Of the thick Nyquist, 1/(2 factor) per fine slice: what lies on it is shared by both sides.
+    frequency = np.arange(slices) * factor / slices
+    gain = np.select([frequency < 1, frequency == 1], [1.0, 0.5], 0.0)
+    if profile == "kspace_hamming":
+        gain *= 0.54 + 0.46 * np.cos(np.pi * frequency)
+    return _cosines(slices, places, gain)
 
 
 @lru_cache(maxsize=16)
-def tricubic_matrix(slices: int, factor: int) -> NDArray[np.float64]:
-    """(factor * slices, slices): the interpolating cubic B-spline at i / factor."""
+def tricubic_matrix(slices: int, factor: int, first: float = 0.0) -> NDArray[np.float64]:
+    """(factor * slices, slices): the interpolating cubic B-spline at (i - first) / factor."""
     unit, index = np.eye(slices), np.arange(slices)
     knots = 4 * unit + unit[_reflected(index - 1, slices)] + unit[_reflected(index + 1, slices)]
     coefficients = np.linalg.inv(knots / 6)
-    positions = np.arange(factor * slices) / factor
+    positions = (np.arange(factor * slices) - first) / factor
     near = np.floor(positions).astype(int)
     t = positions - near
     weights = [
@@ -93,10 +135,23 @@ def tricubic_matrix(slices: int, factor: int) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=16)
-def fourier_matrix(slices: int, factor: int) -> NDArray[np.float64]:
+def fourier_matrix(slices: int, factor: int, first: float = 0.0) -> NDArray[np.float64]:
     """(factor * slices, slices): zero-filling of the spectrum of [slices, slices reversed]."""
-    mirrored = np.concatenate([np.eye(slices), np.eye(slices)[::-1]])
-    return signal.resample(mirrored, 2 * slices * factor, axis=0)[: slices * factor]
+    return _cosines(slices, (np.arange(factor * slices) - first) / factor, np.ones(slices))
+
+
+def _cosines(
+    slices: int, positions: NDArray[np.floating], gain: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """(positions, slices): values at the positions, each frequency times its gain.
+
+    A mirrored scan's spectrum has cosines alone, of k / (2 slices) cycles per slice: its Fourier
+    transform is the DCT-II, and its own Nyquist bin is empty.
+    """
+    angle = np.pi * np.arange(slices) / slices
+    there = np.cos(angle * (np.arange(slices)[:, None] + 0.5))
+    back = np.cos(angle * (positions[:, None] + 0.5))
+    return (back * gain * np.where(angle > 0, 2, 1) / slices) @ there.T
 
 
 def _reflected(index: NDArray[np.int_], slices: int) -> NDArray[np.int_]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage, signal
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.slices import interpolate, thicken
+from mrsr_tf.slices import PROFILES, first_slice, interpolate, thicken
 
 METHODS = ("tricubic", "fourier")
 PERIOD, LENGTH = 12, 720  # fine slices
@@ -34,25 +34,84 @@ def test_the_measure_of_delay_sees_a_tenth_of_a_slice():
     assert delay(shifted) == pytest.approx(0.1, abs=1e-9)
 
 
+@pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_thickening_does_not_shift(factor):
-    assert delay(thicken(sine(LENGTH), factor, axis=0), spacing=factor) == pytest.approx(
-        0, abs=5e-4
-    )
+def test_thick_slices_sit_where_their_profile_says(factor, profile):
+    found = delay(thicken(sine(LENGTH), factor, axis=0, profile=profile), spacing=factor)
+    assert found == pytest.approx(-first_slice(profile, factor), abs=5e-4)
+    assert first_slice(profile, factor) == (0.5 * (factor - 1) if profile == "box" else 0)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_interpolation_does_not_shift(factor, method):
-    thick = sine(LENGTH // factor, spacing=factor)
-    assert delay(interpolate(thick, factor, axis=0, method=method)) == pytest.approx(0, abs=5e-4)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_there_and_back_does_not_shift(method):
-    back = interpolate(thicken(sine(LENGTH), axis=0), axis=0, method=method)
+@pytest.mark.parametrize("first", [0, 0.5, 1.5])
+def test_interpolation_does_not_shift(factor, method, first):
+    position = np.arange(first, LENGTH, factor)
+    thick = np.sin(2 * np.pi * position / PERIOD)
+    back = interpolate(thick, factor, axis=0, method=method, first=first)
     assert delay(back) == pytest.approx(0, abs=5e-4)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("factor", [2, 3])
+def test_there_and_back_does_not_shift(method, profile, factor):
+    thick = thicken(sine(LENGTH), factor, axis=0, profile=profile)
+    first = first_slice(profile, factor)
+    back = interpolate(thick, factor, axis=0, method=method, first=first)
+    assert delay(back) == pytest.approx(0, abs=5e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_the_filter_passes_comes_back_as_it_was(method):
+    back = interpolate(thicken(sine(LENGTH), axis=0), axis=0, method=method)
     np.testing.assert_allclose(back[24:-24], sine(LENGTH)[24:-24], atol=0.01)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("blocks", [1, 2, 5])
+def test_a_box_is_the_mean_of_its_slices(blocks, factor):
+    image = scan(blocks * factor)
+    expected = image.reshape(3, 2, blocks, factor).mean(axis=-1)
+    np.testing.assert_allclose(thicken(image, factor, profile="box"), expected, atol=1e-12)
+    # One slice more is the mean of itself and its mirror images.
+    more = thicken(scan(blocks * factor + 1), factor, profile="box")
+    assert more.shape[2] == blocks + 1
+    if factor == 2:
+        np.testing.assert_allclose(more[..., -1], scan(2 * blocks + 1)[..., -1], atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("thick_slices", [1, 2, 8, 15])
+def test_kspace_is_the_crop_of_the_mirrored_scans_spectrum(thick_slices, factor):
+    image = scan(thick_slices * factor)
+    mirrored = np.concatenate([image, image[..., ::-1]], axis=2)
+    kz = np.fft.fftshift(np.fft.fft(mirrored), axes=2)
+    kept = kz[..., (factor - 1) * thick_slices : (factor + 1) * thick_slices]
+    thick = np.fft.ifft(np.fft.ifftshift(kept, axes=2)).real[..., :thick_slices] / factor
+    np.testing.assert_allclose(thicken(image, factor, profile="kspace"), thick, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("profile", "at_half", "at_three_quarters"),
+    [
+        ("fir", 1, 1),
+        ("box", 0.924, 0.831),
+        ("kspace", 1, 1),
+        ("kspace_hamming", 0.54, 0.215),
+    ],
+)
+def test_each_profile_has_its_gain_below_the_thick_nyquist(profile, at_half, at_three_quarters):
+    def gain(share_of_thick_nyquist):
+        wave = np.cos(np.pi * share_of_thick_nyquist / 2 * (np.arange(640) + 0.5))
+        middle = slice(100, 220)  # away from the ends
+        position = 2 * np.arange(640 // 2)[middle] + first_slice(profile, 2) + 0.5
+        expected = np.cos(np.pi * share_of_thick_nyquist / 2 * position)
+        found = thicken(wave, axis=0, profile=profile)[middle]
+        return found @ expected / (expected @ expected)
+
+    assert gain(0.5) == pytest.approx(at_half, abs=0.01)
+    assert gain(0.75) == pytest.approx(at_three_quarters, abs=0.02)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
@@ -100,6 +159,15 @@ def test_nothing_is_lost_at_any_slice_count(slices, factor, method):
     fine = interpolate(thick, factor, method=method)
     assert fine.shape == (3, 2, factor * thick.shape[2])
     np.testing.assert_allclose(fine[..., ::factor], thick, atol=1e-10)
+
+
+@given(slices=st.integers(1, 40), factor=st.integers(2, 5), profile=st.sampled_from(PROFILES))
+def test_any_profile_has_as_many_slices_and_keeps_a_constant(slices, factor, profile):
+    thick = thicken(np.full((3, 2, slices), 0.7), factor, profile=profile)
+    assert thick.shape == (3, 2, -(-slices // factor))
+    np.testing.assert_allclose(thick, 0.7, atol=1e-12)
+    fine = interpolate(thick, factor, first=first_slice(profile, factor))
+    np.testing.assert_allclose(fine, 0.7, atol=1e-12)
 
 
 @given(slices=st.integers(1, 60), factor=st.integers(2, 5))
@@ -166,6 +234,11 @@ def test_floats_keep_their_type_and_integers_become_floats(operator, given_type,
 def test_a_factor_that_is_none_is_refused(operator, factor):
     with pytest.raises(InputError, match=f"integer of 2 or more, got {factor}"):
         operator(scan(8), factor)
+
+
+def test_an_unknown_profile_is_refused():
+    with pytest.raises(InputError, match="fir, box, kspace, kspace_hamming, got 'gauss'"):
+        thicken(scan(8), profile="gauss")
 
 
 def test_an_unknown_method_is_refused():
