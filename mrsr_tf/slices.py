@@ -104,7 +104,7 @@ def thicken_matrix(slices: int, factor: int, profile: str = "fir") -> NDArray[np
     places = np.arange(0, slices, factor)
     if profile == "box":
         unit = np.eye(slices)
-        return sum(unit[_reflected(places + n, slices)] / factor for n in range(factor))
+        return np.mean([unit[_reflected(places + n, slices)] for n in range(factor)], axis=0)
     # Of the thick Nyquist, 1/(2 factor) per fine slice: what lies on it is shared by both sides.
     frequency = np.arange(slices) * factor / slices
     gain = np.select([frequency < 1, frequency == 1], [1.0, 0.5], 0.0)
@@ -141,7 +141,7 @@ def fourier_matrix(slices: int, factor: int, first: float = 0.0) -> NDArray[np.f
 
 
 def _cosines(
-    slices: int, positions: NDArray[np.floating], gain: NDArray[np.floating]
+    slices: int, positions: NDArray[np.number], gain: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """(positions, slices): values at the positions, each frequency times its gain.
 
