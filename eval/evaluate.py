@@ -77,9 +77,9 @@ def main() -> None:
     with output_folder(
         OUTPUT.value, configuration, overwrite=OVERWRITE.value, resume=True
     ) as folder:
-        write_json(folder / results.MADE_WITH, _versions())
         methods = {name: available[name] for name in METHODS.value}
         cohorts.evaluate(subjects, methods, settings, folder)
+        write_json(folder / results.MADE_WITH, _versions())
     print(f"{len(subjects)} evaluated: {Path(OUTPUT.value) / results.ROWS}")
 
 

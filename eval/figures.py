@@ -68,7 +68,8 @@ def reformat(picture: Picture) -> Figure:
     truth = panels[TRUTH]
     echoes, box = truth.shape[2], _inset_box(lost[crop], picture.spacing_mm)
     # The echoes differ much in brightness: a gamma lets one window show both.
-    window = {"cmap": "gray", "norm": PowerNorm(GAMMA, 0.0, float(np.percentile(truth, 99.8)))}
+    brightest = float(np.percentile(truth, 99.8)) or 1.0
+    window = {"cmap": "gray", "norm": PowerNorm(GAMMA, 0.0, brightest)}
     limit = float(np.percentile(np.abs(panels[INPUT] - truth), 99.8)) or 1.0
     difference = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
     with mpl.rc_context(STYLE):

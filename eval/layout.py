@@ -1,5 +1,6 @@
 """How the two tables are laid out for reading: on the terminal and in the report."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -58,14 +59,11 @@ def image_quality(records: list[Record]) -> Table:
     methods = unique(record["method"] for record in records)
     groups = []
     for region, heading in REGIONS.items():
-        keys = unique((r["metric"], r["echo"]) for r in records if r["region"] == region)
-        lines = [
-            _quality_line(
-                [r for r in records if (r["region"], r["metric"], r["echo"]) == (region, *key)]
-            )
-            for key in keys
-        ]
-        groups.append((heading, tuple(lines)))
+        by_line: dict[tuple[str, int], list[Record]] = {}
+        for record in records:
+            if record["region"] == region:
+                by_line.setdefault((record["metric"], record["echo"]), []).append(record)
+        groups.append((heading, tuple(map(_quality_line, by_line.values()))))
     subjects = records[0]["subjects"]
     notes = [
         "Mean ± SD over subjects; the paper's below ours. Its “RMSE x 10³” is MSE x 10³ "
@@ -73,7 +71,7 @@ def image_quality(records: list[Record]) -> Table:
         "* p < 0.05 against MRSR by the Mann-Whitney test, as in the paper, not adjusted; "
         "table1.csv has a paired test (Wilcoxon) and Holm's adjustment beside it."
         if subjects > 1 and "mrsr" in methods
-        else _why_untested(subjects, "MRSR"),
+        else _why_untested(subjects),
     ]
     return Table(
         f"Table 1. Image quality, {_count(subjects, 'subject')}",
@@ -83,10 +81,10 @@ def image_quality(records: list[Record]) -> Table:
     )
 
 
-def _why_untested(subjects: int, against: str) -> str:
+def _why_untested(subjects: int) -> str:
     if subjects < 2:
         return "One subject only: no SD and no test possible."
-    return f"No test: {against} was not evaluated."
+    return "No test: MRSR was not evaluated."
 
 
 def _count(number: int, noun: str) -> str:
@@ -111,9 +109,9 @@ def _quality_line(records: list[Record]) -> Line:
 
 def _mean_sd(mean: float, sd: float, decimals: int) -> str:
     """`mean ± sd`; without the SD where there is none; "" without a mean."""
-    if mean != mean:
+    if math.isnan(mean):
         return ""
-    return f"{mean:.{decimals}f}" + (f" ± {sd:.{decimals}f}" if sd == sd else "")
+    return f"{mean:.{decimals}f}" + ("" if math.isnan(sd) else f" ± {sd:.{decimals}f}")
 
 
 # quantity -> (name, decimals)
@@ -128,60 +126,62 @@ SUMMARIES = {
     "voxels": ("Voxels", 0),
     "excluded": ("Voxels excluded", 0),
 }
-REFERENCES = {"": "", "thick": "Against the thick scan", "truth": "Against the truth"}
+REFERENCES = {"": "All subjects", "thick": "Against the thick scan", "truth": "Against the truth"}
 
 
 def t2(records: list[Record]) -> Table:
     """Table 2 in the paper's shape, from `tables.table2`."""
     methods = unique(record["method"] for record in records)
     subjects = unique(record["subject"] for record in records if record["subject"])
-    by_subject = [
+    of_subjects = tuple(
         _t2_line(subject, 1, [r for r in records if r["subject"] == subject], methods)
         for subject in subjects
-    ]
-    groups = [("T2 of each subject, ms", tuple(by_subject))]
-    summaries = [record for record in records if not record["subject"]]
-    for reference, heading in REFERENCES.items():
-        of_reference = [r for r in summaries if r["reference"] == reference]
-        lines = [
-            _t2_line(label, decimals, found, methods)
-            for quantity, (label, decimals) in SUMMARIES.items()
-            if (found := [r for r in of_reference if r["quantity"] == quantity])
-            and any(r["value"] == r["value"] for r in found)
-        ]
-        if lines:
-            groups.append((heading or "All subjects", tuple(lines)))
+    )
+    tested = (
+        "Neither p is adjusted here; table2.csv has Holm's adjustment beside them. The paper used "
+        "Mann-Whitney, which at five subjects can hardly reject."
+    )
     notes = [
         "Difference: mean ± SD over subjects. CV %: |difference| / (√2 x pair mean) per subject, "
         "mean ± SD. CCC: Lin's. The paper's below ours; its five subjects are other ones.",
-        "Neither p is adjusted here; table2.csv has Holm's adjustment beside them. The paper used "
-        "Mann-Whitney, which at five subjects can hardly reject."
-        if len(subjects) > 1
-        else _why_untested(len(subjects), ""),
+        tested if len(subjects) > 1 else _why_untested(len(subjects)),
     ]
     return Table(
         f"Table 2. Cartilage T2, {_count(len(subjects), 'subject')}",
         ("", *(method_name(method) for method in methods)),
-        tuple(groups),
+        (("T2 of each subject, ms", of_subjects), *_t2_summaries(records, methods)),
         tuple(notes),
     )
 
 
+def _t2_summaries(records: list[Record], methods: list[str]) -> list[tuple[str, tuple[Line, ...]]]:
+    """A row group per reference that there is, with the rows that have a value."""
+    groups = []
+    for reference, heading in REFERENCES.items():
+        lines = []
+        for quantity, (label, decimals) in SUMMARIES.items():
+            found = [
+                record
+                for record in records
+                if (record["reference"], record["quantity"]) == (reference, quantity)
+                and not math.isnan(record["value"])
+            ]
+            if found:
+                lines.append(_t2_line(label, decimals, found, methods))
+        if lines:
+            groups.append((heading, tuple(lines)))
+    return groups
+
+
 def _t2_line(label: str, decimals: int, records: list[Record], methods: list[str]) -> Line:
-    by_method = {record["method"]: record for record in records}
-    cells = []
-    for method in methods:
-        record = by_method.get(method)
-        if record is None:
-            cells.append(Cell("", ""))
-            continue
-        cells.append(
-            Cell(
-                _mean_sd(record["value"], record["sd"], decimals),
-                _mean_sd(record["paper_value"], record["paper_sd"], decimals),
-            )
+    cells = {
+        record["method"]: Cell(
+            _mean_sd(record["value"], record["sd"], decimals),
+            _mean_sd(record["paper_value"], record["paper_sd"], decimals),
         )
-    return Line((label,), tuple(cells))
+        for record in records
+    }
+    return Line((label,), tuple(cells.get(method, Cell("")) for method in methods))
 
 
 def text(table: Table) -> str:

@@ -128,8 +128,9 @@ def test_pictures_of_any_size_are_drawn(shape):
     assert figures.rendered(reformat(shape), "png").startswith(b"\x89PNG")
 
 
-def test_equal_truth_and_input_are_drawn_too():
-    same = np.full((8, 8, 1), 0.5)
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_equal_truth_and_input_are_drawn_too(value):
+    same = np.full((8, 8, 1), value)
     figure = figures.reformat(Picture("axial", (1.0, 1.0), {"truth": same, "tci": same}))
     assert figures.rendered(figure, "png").startswith(b"\x89PNG")
 
