@@ -94,6 +94,7 @@ def scan(
     shape: tuple[int, int, int],
     sequence: Sequence,
     threads: int = 1,
+    finest_mm: float = FINEST_MM,
 ) -> Scan:
     """Scans a knee on a grid; voxels in which tissues meet are averages of complex signal.
 
@@ -103,6 +104,7 @@ def scan(
         shape: rows, cols, slices.
         sequence: what the signals depend on.
         threads: blocks done at once; the result does not depend on it.
+        finest_mm: how far apart samples may be in a voxel where tissues meet.
     """
     result = Scan(
         np.zeros((*shape, 2), np.complex64),
@@ -110,10 +112,11 @@ def scan(
         *(np.zeros(shape, np.float32) for _ in range(3)),
     )
     voxel_mm = np.linalg.norm(to_knee[:, :3], axis=0)
+    offsets = _offsets(voxel_mm, finest_mm)
 
     def fill(task: tuple[tuple[slice, ...], list[Structure]]) -> None:
         block, structures = task
-        _fill(result, block, structures, knee, to_knee, voxel_mm, sequence)
+        _fill(result, block, structures, knee, to_knee, offsets, sequence)
 
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(fill, _tasks(knee, to_knee, shape, voxel_mm)):
@@ -145,23 +148,25 @@ def _fill(
     structures: list[Structure],
     knee: Knee,
     to_knee: NDArray[np.float64],
-    voxel_mm: NDArray,
+    offsets: NDArray[np.float64],
     sequence: Sequence,
 ) -> None:
     if not structures:
         result.t1_ms[block], result.t2_ms[block] = table("t1_ms")[0], table("t2_ms")[0]
         return
     index = np.stack([axis.ravel() for axis in np.mgrid[block]]).astype(np.float64)
-    margin = 0.5 * float(np.linalg.norm(voxel_mm)) / knee.size
+    margin = 0.5 * float(np.linalg.norm(to_knee[:, :3])) / knee.size
     centre = knee.material(knee.points(*_positions(to_knee, index)), structures, margin)
     signal = _signal(centre, sequence)
     meeting = np.flatnonzero(centre.near)
     if meeting.size:
-        offsets = _offsets(voxel_mm)
         fine = (index[:, meeting, None] + offsets[:, None, :]).reshape(3, -1)
         parts = knee.material(knee.points(*_positions(to_knee, fine)), structures, 0.0)
         mean = _signal(parts, sequence).reshape(2, meeting.size, -1).mean(axis=-1)
-        signal[:, meeting] = mean
+        # A voxel of one tissue keeps the signal of its centre, whose values are its truth.
+        own = centre.label[meeting, None]
+        mixed = (parts.label.reshape(meeting.size, -1) != own).any(axis=1)
+        signal[:, meeting[mixed]] = mean[:, mixed]
     shape = result.label[block].shape
     result.signal[block] = signal.T.reshape(*shape, 2)
     for whole, part in (
@@ -180,9 +185,9 @@ def _positions(to_knee: NDArray[np.float64], index: NDArray[np.float64]) -> list
     ]
 
 
-def _offsets(voxel_mm: NDArray) -> NDArray[np.float64]:
+def _offsets(voxel_mm: NDArray, finest_mm: float) -> NDArray[np.float64]:
     """(3, n) positions within a voxel, in voxels, no further apart than the finest distance."""
-    counts = np.ceil(voxel_mm / FINEST_MM).astype(int)
+    counts = np.ceil(voxel_mm / finest_mm).astype(int)
     axes = [(np.arange(n) + 0.5) / n - 0.5 for n in counts]
     return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
 

@@ -72,7 +72,7 @@ def _wrapping(rng: np.random.Generator) -> list[Structure]:
     return [
         *_painted("skin", [skin]),
         *_painted("subcutaneous_fat", [grown(skin, -SKIN_MM)]),
-        *_painted("vein", flesh.small_vessels(rng, 14)),
+        *_painted("vein", flesh.small_vessels(rng, 24)),
         *_painted("fascia", [fascia]),
         *_painted("intermuscular_fat", [grown(fascia, -FASCIA_MM)]),
     ]
@@ -86,7 +86,7 @@ def _flesh(rng: np.random.Generator) -> list[Structure]:
             "intermuscular_fat", [intersection(grown(muscle, 0.45), compartment)]
         )
         structures += _painted("muscle", [intersection(grown(muscle, -0.15), compartment)])
-    structures += _painted("vein", flesh.small_vessels(rng, 8))
+    structures += _painted("vein", flesh.small_vessels(rng, 16))
     for tissue, surfaces in flesh.vessels().items():
         structures += _painted(tissue, surfaces)
     return structures
@@ -104,8 +104,8 @@ def _fluid(
     rng: np.random.Generator, joint: dict[str, Bone], patella_z: float, findings: list[Finding]
 ) -> list[Structure]:
     effusion = pathology.worst(findings, "effusion")
-    fill_mm = effusion or float(rng.uniform(0.7, 1.8))
-    film_mm = float(rng.uniform(0.3, 0.6)) + 0.15 * effusion
+    fill_mm = effusion or float(rng.uniform(0.9, 2.0))
+    film_mm = float(rng.uniform(0.35, 0.65)) + 0.15 * effusion
     wet = [
         *(soft_tissue.film(bone, film_mm) for bone in joint.values()),
         *soft_tissue.recesses(fill_mm, patella_z),

@@ -84,7 +84,7 @@ def small_vessels(rng: np.random.Generator, count: int) -> list[Surface]:
         z = rng.uniform(-70, 50) + np.arange(4) * rng.uniform(6, 16)
         path = np.stack([51 * reach * np.cos(turns), 9 + 52 * reach * np.sin(turns), z], axis=1)
         path += rng.normal(0, 1.5, path.shape)
-        pieces += cord(path.tolist(), rng.uniform(0.35, 0.9, 4).tolist())
+        pieces += cord(path.tolist(), rng.uniform(0.4, 1.1, 4).tolist())
     return pieces
 
 

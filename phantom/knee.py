@@ -52,8 +52,8 @@ class Knee:
         self._smooth = Texture(rng, (1.2, 1.2, 1.2), 3.5)
         self._fibres = Texture(rng, (0.9, 0.9, 4.5), 2.6)
         self._trabeculae = Texture(rng, (0.6, 0.6, 0.8), 2.0)
-        self._partitions = Texture(rng, (1.8, 1.8, 2.4), 4.0)
-        self._streaks = Texture(rng, (1.1, 1.1, 9.0), 3.6)
+        self._partitions = Texture(rng, (2.2, 2.2, 2.8), 4.0)
+        self._streaks = Texture(rng, (1.5, 1.5, 10.0), 3.8)
 
     def points(self, x: Array, y: Array, z: Array) -> Points:
         """Positions in this knee (mm, knee axes) as positions in the reference knee."""
@@ -107,10 +107,12 @@ class Knee:
                 t2[which] *= 1 + T2_SPREAD * variation
         muscle = np.flatnonzero(label == LABELS["muscle"])
         if muscle.size:  # streaks of fat between the bundles
-            m0[muscle] *= 1 - 0.55 * _sheets(self._streaks.at(points, muscle), 0.07)
+            some = np.clip(self._smooth.at(points, muscle) + 0.2, 0, 1)
+            m0[muscle] *= 1 - 0.8 * some * _sheets(self._streaks.at(points, muscle), 0.09)
         fat = np.flatnonzero(_GRAIN["lobular"][label])
         if fat.size:  # walls of connective tissue between the lobules
-            m0[fat] *= 1 + 2.0 * _sheets(self._partitions.at(points, fat), 0.07)
+            some = np.clip(self._smooth.at(points, fat), 0, 1)
+            m0[fat] *= 1 + 3.0 * some * _sheets(self._partitions.at(points, fat), 0.09)
 
 
 _GRAIN = {

@@ -28,7 +28,9 @@ SPOILER = (3132.0, 1560.0)  # area as GE stores it, duration in us
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Sagittal: rows run down (-z), columns backwards (+y), slices to the patient's right (-x), LPS.
 SAGITTAL = np.array([[0, 0, -1.0], [0, 1.0, 0], [-1.0, 0, 0]])
-COMPARTMENT_X = -20.0  # middle of the medial compartment in the knee's own axes
+# Middle of the field of view in the knee's own axes, mm: of a whole knee, and of a crop, which
+# goes where there is most to see (the posterior horn of the medial meniscus).
+WHOLE, CROP = np.array([0.0, 7.0, 2.0]), np.array([-20.0, 13.0, 3.0])
 
 
 def write_subject(
@@ -140,11 +142,11 @@ def _placed(
     # The scanner's oblique follows the patient's: the knee lies almost straight in the slab.
     pose = Rotation.from_euler("xyz", rng.normal(0, [3, 2, 4]), degrees=True).as_matrix()
     mirror = np.diag([1.0 if laterality == "L" else -1.0, 1, 1])
-    extent = shape[2] * spacing[2]
-    aside = COMPARTMENT_X * np.clip((90 - extent) / 50, 0, 1)
+    extent = spacing[[2, 1, 0]] * np.array(shape)[[2, 1, 0]]
+    centre = WHOLE + (CROP - WHOLE) * np.clip((90 - extent) / 50, 0, 1)
     to_knee = np.empty((3, 4))
     to_knee[:, :3] = pose @ mirror @ SAGITTAL * spacing
-    to_knee[:, 3] = np.array([aside, 6.0, 2.0]) - to_knee[:, :3] @ middle
+    to_knee[:, 3] = centre - to_knee[:, :3] @ middle
     return affine, to_knee
 
 
