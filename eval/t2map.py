@@ -88,7 +88,7 @@ def _make(source: Path, told: dict[str, float | None], how: dict[str, Any], fold
         progress.update()
         nifti.write_map(t2_ms, scan, folder / "t2_ms.nii.gz", slice_axis=SLICE_AXIS.value)
         like = scans.scan_path(source)
-        if not nifti.is_nifti(like):
+        if scans.is_dicom_scan(like):
             derivation = how | sequence
             dicom.write_t2_map(t2_ms, scan, folder / "dicom", like=like, derivation=derivation)
         progress.update()

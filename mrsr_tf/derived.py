@@ -1,4 +1,4 @@
-"""A derived scan goes out as its source came in: DICOM to a DICOM folder, NIfTI to NIfTI.
+"""A derived scan goes out as its source came in: DICOM to a DICOM folder, all else to NIfTI.
 
 Either carries its derivation (how it was made, from which source), by which the same call is told
 from another one.
@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mrsr_tf import dicom, nifti
+from mrsr_tf import dicom, echo_files, nifti
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.outputs import check_configuration
-from mrsr_tf.scans import scan_path
+from mrsr_tf.scans import is_dicom_scan, scan_path
+from mrsr_tf.sidecar import DERIVATION, read_sidecar
 from mrsr_tf.volume import Volume
 
 
@@ -32,9 +33,9 @@ def check_new(
         AlreadyDone: the same derived scan is there.
         InputError: something else is there, or `output` is of another kind than `source`.
     """
-    kinds = [nifti.is_nifti(path) for path in (scan_path(source), output)]
-    if kinds[0] != kinds[1]:
-        expected = "a name ending in .nii.gz" if kinds[0] else "a folder for DICOM"
+    from_dicom = is_dicom_scan(scan_path(source))
+    if from_dicom == nifti.is_nifti(output):
+        expected = "a folder for DICOM" if from_dicom else "a name ending in .nii.gz"
         raise InputError(f"expected {expected} for the output, as the input is, got {output}")
     if not output.exists():
         return
@@ -70,7 +71,7 @@ def write(
         InputError: the source's header cannot be carried over.
     """
     if nifti.is_nifti(output):
-        told = {nifti.DERIVATION: {**derivation, "source": source_digest(source)}}
+        told = {DERIVATION: {**derivation, "source": source_digest(source)}}
         nifti.write_nifti(volume, output, slice_axis=slice_axis, sidecar=told)
         return
     partial = output.with_name(output.name + ".partial")
@@ -86,14 +87,17 @@ def write(
 def read_derivation(path: Path) -> dict[str, Any] | None:
     """How a derived scan was made; None where the scan is not one of ours."""
     if nifti.is_nifti(path):
-        return nifti.read_sidecar(path).get(nifti.DERIVATION)
+        return read_sidecar(path).get(DERIVATION)
     return dicom.read_derivation(path)
 
 
 def source_digest(path: Path) -> str:
     """Which scan it is, without telling whose."""
     scan = scan_path(path)
-    if not nifti.is_nifti(scan):
+    if is_dicom_scan(scan):
         return dicom.source_digest(scan)
-    with scan.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    digest = hashlib.sha256()
+    for file in filter(None, (scan, echo_files.second_echo(scan))):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]

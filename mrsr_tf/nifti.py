@@ -1,35 +1,34 @@
-"""NIfTI in and out, with the acquisition in a JSON sidecar beside the image.
+"""NIfTI in and out, with the acquisition in a JSON sidecar beside the image (`sidecar`).
 
 NIfTI has (column, row, slice[, echo]) and an affine to RAS; a `Volume` has (row, column, slice,
 echo) and one to LPS. Another slice axis is moved last on the way in and back on the way out, and
 slices keep their direction, so that an image comes out in the axis order it came in.
 
-The sidecar is NAME.json beside NAME.nii.gz, with BIDS names (EchoTime in seconds, a list for two
-echoes; RepetitionTime in seconds; FlipAngle in degrees) and three of our own: SpoilerArea (as GE
-stores it), SpoilerDurationUs and SliceAxis.
+Two echoes are one 4-D image, or two 3-D ones named as BIDS names them: NAME_echo-1 and NAME_echo-2.
 """
 
 import gzip
-import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import nibabel as nib
 import numpy as np
+from absl import logging
 from numpy.typing import NDArray
 
 from mrsr_tf import outputs
+from mrsr_tf.echo_files import second_echo
 from mrsr_tf.errors import InputError
+from mrsr_tf.sidecar import acquisition, described, read_sidecar, sidecar_path
 from mrsr_tf.volume import Volume
 
-DERIVATION = "Derivation"  # in the sidecar of a derived scan: how it was made
 COARSER = 1.5
 GRID_TOLERANCE_MM = 0.01
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # and back
 MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
-# No scan exceeds these; milliseconds taken for seconds do.
-LARGEST = {"EchoTime": 1, "RepetitionTime": 20, "FlipAngle": 360}
+PLAUSIBLE_MM = (0.02, 20)
 
 Result = TypeVar("Result")
 
@@ -42,15 +41,25 @@ def is_nifti(path: Path) -> bool:
 def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
     """Reads a 3-D image (one echo) or a 4-D one (one or two echoes last) and its sidecar.
 
+    A 3-D NAME_echo-1 is read together with the NAME_echo-2 beside it.
+
     Args:
         path: .nii or .nii.gz.
         slice_axis: which axis of the file counts slices: 0, 1 or 2.
 
     Raises:
         InputError: the file is missing, damaged, of another shape, not finite, or clearly coarser
-            along another axis than `slice_axis`; or its sidecar is unreadable or contradicts it.
+            along another axis than `slice_axis`; or its sidecar is unreadable or contradicts it;
+            or the other echo is of another grid, repetition time or flip angle.
     """
     path = Path(path)
+    first, other = _read_one(path, slice_axis), second_echo(path)
+    if other is None or first.echoes == 2:
+        return first
+    return _together(first, _read_one(other, slice_axis), path, other)
+
+
+def _read_one(path: Path, slice_axis: int) -> Volume:
     image = _load(path)
     if image.ndim not in (3, 4) or image.shape[3:] > (2,):
         raise InputError(
@@ -59,13 +68,42 @@ def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
         )
     sidecar = read_sidecar(path)
     _check_slice_axis(image, path, sidecar.get("SliceAxis"), slice_axis)
+    _check_unit(image, path)
     data = _guarded(path, image.get_fdata, "unchanged", np.float32)
     array = _to_rows(data if data.ndim == 4 else data[..., None], slice_axis)
-    acquisition = _acquisition(sidecar, sidecar_path(path), echoes=array.shape[3])
+    told = acquisition(sidecar, sidecar_path(path), echoes=array.shape[3])
     try:
-        return Volume(array, _to_lps(image, slice_axis), **acquisition)
+        return Volume(array, _to_lps(image, slice_axis), **told)
     except InputError as error:
         raise InputError(f"{error} in {path}") from None
+
+
+def _together(first: Volume, second: Volume, path: Path, other: Path) -> Volume:
+    """Both echoes as one scan; raises where the two files are not echoes of one."""
+    if second.array.shape != first.array.shape:
+        raise InputError(
+            f"expected two echoes of one matrix, got {first.array.shape[:3]} and "
+            f"{second.array.shape[:3]}: in {path} and {other}"
+        )
+    if not _same_place(first.affine, second.affine, first.array.shape[:3]):
+        raise InputError(f"expected two echoes that lie alike, got others: {path} and {other}")
+    for name in ("repetition_time_ms", "flip_angle_deg", "spoiler_area", "spoiler_duration_us"):
+        values = getattr(first, name), getattr(second, name)
+        if values[0] != values[1]:
+            raise InputError(
+                f"expected one {name.replace('_', ' ')}, got {values[0]} and {values[1]}: beside "
+                f"{path} and {other}"
+            )
+    times = None
+    if first.echo_times_ms and second.echo_times_ms:
+        times = (*first.echo_times_ms, *second.echo_times_ms)
+        if times[1] <= times[0]:
+            raise InputError(
+                f"expected echo 2 after echo 1, got echo times of {times[0]:g} and {times[1]:g} "
+                f"ms: beside {path} and {other}"
+            )
+    array = np.concatenate([first.array, second.array], axis=3)
+    return replace(first, array=array, echo_times_ms=times)
 
 
 def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArray[Any]:
@@ -85,9 +123,7 @@ def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArra
         raise InputError(
             f"expected a map of the scan's {shape} voxels, got {array.shape} in {path}"
         )
-    corners = np.vstack([np.zeros(3), np.diag(shape)])
-    apart = _to_lps(image, slice_axis) - volume.affine
-    if np.abs(apart @ np.vstack([corners.T, np.ones(4)])).max() > GRID_TOLERANCE_MM:
+    if not _same_place(_to_lps(image, slice_axis), volume.affine, shape):
         raise InputError(f"expected a map that lies where its scan lies, got another: {path}")
     return _to_rows(array, slice_axis)
 
@@ -113,7 +149,7 @@ def write_nifti(
     path = _checked_name(path)
     array = volume.array if volume.echoes > 1 else volume.array[..., 0]
     outputs.write_json(
-        sidecar_path(path), _described(volume) | {"SliceAxis": slice_axis} | dict(sidecar or {})
+        sidecar_path(path), described(volume) | {"SliceAxis": slice_axis} | dict(sidecar or {})
     )
     _save(array, volume.affine, path, slice_axis)
 
@@ -139,81 +175,6 @@ def write_map(
     else:
         stored = array.astype(_integer_type(int(array.min()), int(array.max())))
     _save(stored, volume.affine, _checked_name(path), slice_axis)
-
-
-def sidecar_path(path: str | Path) -> Path:
-    """NAME.json of NAME.nii or NAME.nii.gz."""
-    path = Path(path)
-    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")
-
-
-def read_sidecar(path: str | Path) -> dict[str, Any]:
-    """The sidecar of the image at `path`; empty where there is none.
-
-    Raises:
-        InputError: it is there, but is no JSON object.
-    """
-    beside = sidecar_path(path)
-    if not beside.exists():
-        return {}
-    try:
-        sidecar = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError:
-        sidecar = None
-    if not isinstance(sidecar, dict):
-        raise InputError(f"expected a JSON object, got something else in {beside}")
-    return sidecar
-
-
-def _acquisition(sidecar: Mapping[str, Any], beside: Path, *, echoes: int) -> dict[str, Any]:
-    times = sidecar.get("EchoTime")
-    if times is not None:
-        times = [_number("EchoTime", time, beside) for time in np.ravel(times).tolist()]
-        if len(times) != echoes or times != sorted(times):
-            raise InputError(
-                f"expected {echoes} EchoTime in ascending order, as many as echoes, got {times} "
-                f"in {beside}"
-            )
-        times = tuple(_ms(time) for time in times)
-    repetition_time, flip, area, duration, thickness = (
-        None if sidecar.get(key) is None else _number(key, sidecar[key], beside)
-        for key in ("RepetitionTime FlipAngle SpoilerArea SpoilerDurationUs SliceThickness".split())
-    )
-    return {
-        "echo_times_ms": times,
-        "repetition_time_ms": None if repetition_time is None else _ms(repetition_time),
-        "flip_angle_deg": flip,
-        "spoiler_area": area,
-        "spoiler_duration_us": duration,
-        "slice_thickness_mm": thickness,
-        "derived": DERIVATION in sidecar,
-    }
-
-
-def _number(key: str, value: Any, beside: Path) -> float:
-    largest = LARGEST.get(key, np.inf)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= largest:
-        unit = "seconds" if "Time" in key else "a number"
-        raise InputError(f"expected {key} in {unit} above 0, got {value!r} in {beside}")
-    return float(value)
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 6)  # 0.00748 s are 7.48 ms, not 7.4799999999999995
-
-
-def _described(volume: Volume) -> dict[str, Any]:
-    times = volume.echo_times_ms and [round(time / 1000, 9) for time in volume.echo_times_ms]
-    repetition_time = volume.repetition_time_ms and round(volume.repetition_time_ms / 1000, 9)
-    described = {
-        "EchoTime": times[0] if times and len(times) == 1 else times,
-        "RepetitionTime": repetition_time,
-        "FlipAngle": volume.flip_angle_deg,
-        "SpoilerArea": volume.spoiler_area,
-        "SpoilerDurationUs": volume.spoiler_duration_us,
-        "SliceThickness": None if volume.derived else volume.slice_thickness_mm,
-    }
-    return {key: value for key, value in described.items() if value is not None}
 
 
 def _load(path: Path) -> nib.Nifti1Image:
@@ -272,6 +233,28 @@ def _check_slice_axis(
             f'{coarsest} says it is meant, "SliceAxis": {slice_axis} in {sidecar_path(path).name} '
             "that it is not"
         )
+
+
+def _check_unit(image: nib.Nifti1Image, path: Path) -> None:
+    """Warns where the file names no unit; raises where its numbers cannot be mm."""
+    if image.header.get_xyzt_units()[0] != "unknown":
+        return
+    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
+    if not (PLAUSIBLE_MM[0] <= spacing.min() and spacing.max() <= PLAUSIBLE_MM[1]):
+        raise InputError(
+            f"expected a NIfTI that names its unit of length, got none, and spacings of "
+            f"{np.array2string(spacing, precision=4)} that cannot be mm, in {path}"
+        )
+    logging.warning("%s names no unit of length: it is read as mm", path)
+
+
+def _same_place(
+    affine: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]
+) -> bool:
+    """Whether two grids of one shape lie alike, at their farthest corners too."""
+    corners = np.vstack([np.zeros(3), np.diag(shape)])
+    apart = (affine - other) @ np.vstack([corners.T, np.ones(4)])
+    return bool(np.abs(apart).max() <= GRID_TOLERANCE_MM)
 
 
 def _integer_type(lowest: int, highest: int) -> type[np.integer]:

@@ -106,3 +106,80 @@ def _header(image: np.ndarray, affine: np.ndarray, index: int, echo: int, echoes
         header.PixelData += b"\0"
     header["PixelData"].VR = "OW"
     return header
+
+
+def write_enhanced(
+    folder: Path,
+    array: np.ndarray,
+    *,
+    affine: np.ndarray = SAGITTAL,
+    one_object: bool = True,
+    spoiler: tuple[str, str] | None = ("3132.000000", "1560.000000"),
+    change: Callable[[Dataset], None] = lambda header: None,
+) -> Path:
+    """Writes (rows, cols, slices, echoes) as Enhanced MR: one object, or one for each echo.
+
+    Frames come slice by slice with the echoes inside, and slices backwards: their place counts.
+    """
+    slices, echoes = array.shape[2:]
+    frames = [(index, echo) for index in reversed(range(slices)) for echo in range(echoes)]
+    objects = [frames] if one_object else [[f for f in frames if f[1] == e] for e in range(echoes)]
+    study, frame_of_reference, series = (generate_uid(None) for _ in range(3))
+    for number, told in enumerate(objects, 1):
+        header = _header(array[:, :, 0, 0], affine, 0, 0, echoes)
+        for keyword in (
+            "ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness EchoTime "
+            "EchoNumbers RepetitionTime FlipAngle ScanningSequence SequenceVariant"
+        ).split():
+            delattr(header, keyword)
+        header.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
+        header.StudyInstanceUID, header.SeriesInstanceUID = study, series
+        header.FrameOfReferenceUID, header.NumberOfFrames = frame_of_reference, len(told)
+        header.SharedFunctionalGroupsSequence = [_shared_groups(affine)]
+        header.PerFrameFunctionalGroupsSequence = [_frame_groups(affine, *frame) for frame in told]
+        header.PixelData = b"".join(
+            array[:, :, index, echo].astype(array.dtype.newbyteorder("<")).tobytes()
+            for index, echo in told
+        )
+        if spoiler:
+            block = header.private_block(0x0019, "GEMS_ACQU_01", create=True)
+            block.add_new(0xB6, "DS", spoiler[0])
+            block.add_new(0xB7, "DS", spoiler[1])
+        change(header)
+        save(header, folder / f"object{number}")
+    return folder
+
+
+def _item(**values: object) -> list[Dataset]:
+    item = Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return [item]
+
+
+def _shared_groups(affine: np.ndarray) -> Dataset:
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    down, along = affine[:3, 0] / lengths[0], affine[:3, 1] / lengths[1]
+    groups = Dataset()
+    groups.PixelMeasuresSequence = _item(
+        PixelSpacing=[f"{lengths[0]:.9f}", f"{lengths[1]:.9f}"], SliceThickness=f"{lengths[2]:.9f}"
+    )
+    groups.PlaneOrientationSequence = _item(
+        ImageOrientationPatient=[f"{cosine:.9f}" for cosine in (*along, *down)]
+    )
+    groups.MRTimingAndRelatedParametersSequence = _item(RepetitionTime="23", FlipAngle="20")
+    groups.FrameAnatomySequence = _item(FrameLaterality="R")
+    groups.PixelValueTransformationSequence = _item(
+        RescaleSlope="1", RescaleIntercept="0", RescaleType="US"
+    )
+    return groups
+
+
+def _frame_groups(affine: np.ndarray, index: int, echo: int) -> Dataset:
+    groups = Dataset()
+    groups.PlanePositionSequence = _item(
+        ImagePositionPatient=[f"{x:.6f}" for x in affine[:3, 3] + index * affine[:3, 2]]
+    )
+    groups.MREchoSequence = _item(EffectiveEchoTime=[7.0, 39.0, 71.0][echo])
+    groups.FrameContentSequence = _item(InStackPositionNumber=index + 1)
+    return groups

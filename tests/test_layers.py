@@ -10,8 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # In the order the data flows: a module imports only those before it.
 CORE = (
-    "errors outputs volume interpolated dicom nifti scans derived slices patches records dataset dess "
-    "model streaming runs watching training inference"
+    "errors outputs volume interpolated dicom sidecar echo_files nifti skm_tea subjects scans "
+    "derived slices patches records manifest dataset dess model streaming runs watching "
+    "training inference"
 ).split()
 COMMANDS = {"mrsr_tf": ["train", "export", "infer"]}
 WITHOUT_TENSORFLOW = (

@@ -10,7 +10,9 @@ from mrsr_tf.errors import InputError
 def write_nifti(path, seed=0):
     path.parent.mkdir(parents=True, exist_ok=True)
     array = np.random.default_rng(seed).integers(0, 100, (4, 4, 4)).astype(np.int16)
-    nib.save(nib.Nifti1Image(array, np.eye(4)), path)
+    image = nib.Nifti1Image(array, np.eye(4))
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)
     return array.swapaxes(0, 1)
 
 
@@ -116,7 +118,7 @@ def test_several_images_in_one_folder_are_refused_unless_one_is_named_image(tmp_
     write_nifti(tmp_path / "s" / "before.nii.gz")
     write_nifti(tmp_path / "s" / "after.nii.gz")
     with pytest.raises(
-        InputError, match=r"got 2 NIfTI files and none named image\.nii\.gz in .*s$"
+        InputError, match=r"got 2 files and none named image\.nii\.gz in .*s$"
     ):
         scans.read_scan(tmp_path / "s")
     write_nifti(tmp_path / "s" / "image.nii.gz")

@@ -88,7 +88,7 @@ def test_a_single_contrast_scan_is_refused_in_one_line_and_leaves_nothing(scan, 
     nib.save(nib.Nifti1Image(image.get_fdata()[..., 0], image.affine), one)
     result = t2map(one, tmp_path / "out")
     assert result.returncode == 1
-    assert result.stderr.count("\n") == 1
+    assert result.stderr.count("error: ") == 1
     assert "single-contrast" in result.stderr
     assert str(one) in result.stderr
     assert not [*tmp_path.glob("out*")]

@@ -13,11 +13,15 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import config
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 
+from mrsr_tf.dicom.frames import ENHANCED_MR, LEGACY_ENHANCED_MR, frame_headers
+from mrsr_tf.dicom.storage import File, files_at, opened
 from mrsr_tf.errors import InputError
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
+MULTI_FRAME = (ENHANCED_MR, LEGACY_ENHANCED_MR)
+RESOURCE_FORK = "._"  # which macOS puts beside each file it zips
 READERS = 2  # more threads than this only wait for each other in the interpreter
 COSINE_TOLERANCE = 1e-3
 # Read later by others. pydicom decodes an element when it is first asked for; asking at once finds
@@ -25,7 +29,7 @@ COSINE_TOLERANCE = 1e-3
 NEEDED = """
     PatientID PatientName StudyInstanceUID SeriesInstanceUID SOPInstanceUID FrameOfReferenceUID
     SeriesNumber SeriesDescription DerivationDescription RepetitionTime FlipAngle SliceThickness
-    SpacingBetweenSlices
+    SpacingBetweenSlices BitsAllocated BitsStored PixelRepresentation PhotometricInterpretation
 """.split()
 
 Item = TypeVar("Item")
@@ -38,7 +42,7 @@ class Image:
 
     Attributes:
         path: the file.
-        header: everything before the pixels.
+        header: everything before the pixels; of a frame, as if it were a file of its own.
         matrix: (rows, cols).
         position: float64 (3,), patient position of the first voxel's centre in mm, LPS.
         orientation: float64 (2, 3), unit vectors along a row (columns ascending) and along a
@@ -46,16 +50,18 @@ class Image:
         pixel_spacing_mm: between rows, between columns.
         rescale: slope and intercept that take stored values to intensities.
         echo: EchoNumbers and EchoTime in ms, each None where missing.
+        frame: which of a multi-frame object, from 1; None for a file of one image.
     """
 
-    path: Path
-    header: FileDataset
+    path: File
+    header: Dataset
     matrix: tuple[int, int]
     position: NDArray[np.float64]
     orientation: NDArray[np.float64]
     pixel_spacing_mm: tuple[float, float]
     rescale: tuple[float, float]
     echo: tuple[int | None, float | None]
+    frame: int | None = None
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -81,7 +87,7 @@ def quiet() -> Iterator[None]:
 
 @quiet()
 def find_images(path: str | Path) -> tuple[list[Image], str]:
-    """The MR images in a folder and below, or in one file, without their pixels.
+    """The MR images in a folder and below, in a zip archive or in one file, without their pixels.
 
     Returns:
         The images, and in words how many files of which kind are none ("2 not DICOM", or "").
@@ -92,8 +98,8 @@ def find_images(path: str | Path) -> tuple[list[Image], str]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"expected a DICOM folder or file, found nothing at {path}")
-    found = list(in_threads(_read_image, _files(path)))
-    images = [image for image in found if isinstance(image, Image)]
+    found = list(in_threads(_images_in, files_at(path)))
+    images = [image for images in found if not isinstance(images, str) for image in images]
     others = [kind for kind in found if isinstance(kind, str)]
     skipped = ", ".join(f"{others.count(kind)} {kind}" for kind in sorted(set(others)))
     if not images:
@@ -110,7 +116,7 @@ def positive(value: object) -> float | None:
     return number if 0 < number < math.inf else None
 
 
-def is_dicom(path: Path) -> bool:
+def is_dicom(path: File) -> bool:
     """Whether the file says it is DICOM: DICM after 128 bytes."""
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
@@ -119,17 +125,8 @@ def is_dicom(path: Path) -> bool:
 @quiet()
 def first_header(path: Path) -> FileDataset | None:
     """The header of the first DICOM file in a folder and below, by name; None without any."""
-    file = next((file for file in _files(path) if is_dicom(file)), None)
+    file = next((file for file in files_at(path) if guarded(file, is_dicom, file)), None)
     return None if file is None else guarded(file, _read_header, file)
-
-
-def read_pixels(image: Image) -> NDArray[np.number]:
-    """The stored values of an image, (rows, cols).
-
-    Raises:
-        InputError: the pixels cannot be read, are cut short or are not one grey image.
-    """
-    return guarded(image.path, _decode, image)
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -138,22 +135,23 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
         yield from pool.map(function, items)
 
 
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+def _images_in(path: File) -> list[Image] | str:
+    """The images in a file, or in words what the file is instead."""
+    return guarded(path, _read_images, path)
 
 
-def _read_image(path: Path) -> Image | str:
-    """The image in a file, or in words what the file is instead."""
-    if not path.stat().st_size:
-        raise InputError(f"expected a DICOM file, got an empty one: {path}")
-    if not is_dicom(path):
-        if path.suffix.lower() == ".dcm":
-            raise InputError(f"expected DICM at byte 128 of a DICOM file, got none: {path}")
-        return "not DICOM"
-    return guarded(path, _parse, path)
+def _read_images(path: File) -> list[Image] | str:
+    with path.open("rb") as file:
+        if not file.read(1):
+            raise InputError(f"expected a DICOM file, got an empty one: {path}")
+    if is_dicom(path):
+        return _parse_file(path)
+    if path.name.lower().endswith(".dcm") and not path.name.startswith(RESOURCE_FORK):
+        raise InputError(f"expected DICM at byte 128 of a DICOM file, got none: {path}")
+    return "not DICOM"
 
 
-def guarded(path: Path, read: Callable[..., Result], *arguments: Any) -> Result:
+def guarded(path: File, read: Callable[..., Result], *arguments: Any) -> Result:
     """`read(*arguments)`; whatever a damaged file makes pydicom raise becomes an `InputError`."""
     try:
         return read(*arguments)
@@ -165,19 +163,33 @@ def guarded(path: Path, read: Callable[..., Result], *arguments: Any) -> Result:
         ) from error
 
 
-def _read_header(path: Path) -> FileDataset:
-    header = pydicom.dcmread(path, stop_before_pixels=True)
-    for keyword in NEEDED:
-        header.get(keyword)
+def _read_header(path: File) -> FileDataset:
+    with opened(path) as stream:
+        header = pydicom.dcmread(stream, stop_before_pixels=True)
+    _decode_needed(header)
     return header
 
 
-def _parse(path: Path) -> Image | str:
+def _decode_needed(header: Dataset) -> None:
+    for keyword in NEEDED:
+        header.get(keyword)
+
+
+def _parse_file(path: File) -> list[Image] | str:
     header = _read_header(path)
     # Said first in the file: what follows may be cut short, and is then no reason to skip it.
     kind = header.file_meta.MediaStorageSOPClassUID
-    if kind != MR_IMAGE:
+    if kind == MR_IMAGE:
+        return [_parse(header, path, None)]
+    if kind not in MULTI_FRAME:
         return f"DICOM of class {kind.name}"
+    frames = frame_headers(header)
+    for frame in frames:
+        _decode_needed(frame)
+    return [_parse(frame, path, number) for number, frame in enumerate(frames, 1)]
+
+
+def _parse(header: Dataset, path: File, frame: int | None) -> Image:
     orientation = np.reshape(_numbers(header, path, "ImageOrientationPatient", 6), (2, 3))
     if np.abs(orientation @ orientation.T - np.eye(2)).max() > COSINE_TOLERANCE:
         raise InputError(f"expected ImageOrientationPatient of two perpendicular axes: {path}")
@@ -197,34 +209,21 @@ def _parse(path: Path) -> Image | str:
         pixel_spacing_mm=(rows, cols),
         rescale=(slope, intercept),
         echo=_echo(header),
+        frame=frame,
     )
 
 
-def _numbers(header: FileDataset, path: Path, keyword: str, count: int) -> NDArray[np.float64]:
+def _numbers(header: Dataset, path: File, keyword: str, count: int) -> NDArray[np.float64]:
     value = header.get(keyword)
     if value is None or np.size(value) != count or not np.isfinite(np.array(value, float)).all():
         raise InputError(f"expected {count} numbers as {keyword}, found none such in {path}")
     return np.array(value, float)
 
 
-def _echo(header: FileDataset) -> tuple[int | None, float | None]:
+def _echo(header: Dataset) -> tuple[int | None, float | None]:
     number, time = header.get("EchoNumbers"), header.get("EchoTime")
     return (
         int(number) if number not in (None, "") else None,
         # Rounded: the same echo may be printed with differing digits in another slice.
         round(float(time), 2) if time not in (None, "") else None,
     )
-
-
-def _decode(image: Image) -> NDArray[np.number]:
-    dataset = pydicom.dcmread(image.path)
-    rows, cols = image.matrix
-    if dataset.get("SamplesPerPixel", 1) != 1 or int(dataset.get("NumberOfFrames") or 1) != 1:
-        raise InputError(f"expected one grey image in each file, got more in {image.path}")
-    whole = rows * cols * dataset.BitsAllocated // 8
-    found = len(dataset.get("PixelData") or b"")
-    if not dataset.file_meta.TransferSyntaxUID.is_compressed and found < whole:
-        raise InputError(
-            f"expected {whole} bytes of pixels, got {found}: {image.path} is cut short"
-        )
-    return dataset.pixel_array

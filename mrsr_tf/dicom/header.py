@@ -58,7 +58,7 @@ def derived_header(
     header.InstanceCreationTime = header.ContentTime = now.strftime("%H%M%S")
     header.Modality = "MR"
     header.InstanceNumber = index + 1
-    header.SourceImageSequence = [_reference(image.header) for image in covering]
+    header.SourceImageSequence = [_reference(image) for image in covering]
     header.ContributingEquipmentSequence = [_this_program()]
     _place(header, source, affine, index)
     return header
@@ -113,10 +113,12 @@ def _holds(source: Dataset, keyword: str) -> bool:
         return False
 
 
-def _reference(source: Dataset) -> Dataset:
+def _reference(source: Image) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPClassUID = MR_IMAGE
-    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    item.ReferencedSOPClassUID = MR_IMAGE if source.frame is None else source.header.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.header.SOPInstanceUID
+    if source.frame is not None:
+        item.ReferencedFrameNumber = source.frame
     purpose = code("121322", "DCM", "Source image for image processing operation")
     item.PurposeOfReferenceCodeSequence = [purpose]
     return item

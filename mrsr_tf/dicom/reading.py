@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 from absl import logging
-from pydicom.dataset import Dataset
 
 from mrsr_tf.dicom.derivation import is_derived
-from mrsr_tf.dicom.files import guarded, in_threads, positive, quiet, read_pixels
+from mrsr_tf.dicom.files import Image, guarded, in_threads, positive, quiet
+from mrsr_tf.dicom.pixels import read_pixels
 from mrsr_tf.dicom.series import Series, find_series
+from mrsr_tf.dicom.storage import File
+from mrsr_tf.errors import InputError
 from mrsr_tf.volume import Volume
 
 SPOILER_GROUP, SPOILER_CREATOR = 0x0019, "GEMS_ACQU_01"
@@ -18,7 +20,7 @@ DESS_TOLERANCE = 0.02
 
 @quiet()
 def read_series(path: str | Path) -> Volume:
-    """Reads the one scan in a folder and below (or in one file).
+    """Reads the one scan in a folder and below, in a zip archive or in one file.
 
     Echoes are told apart by EchoNumbers and EchoTime, in one series or in two of one study.
     Slices are sorted and spaced by their positions; only a scan of one slice has its spacing from
@@ -34,8 +36,11 @@ def read_series(path: str | Path) -> Volume:
     slices, (rows, cols) = len(series.echoes[0]), series.echoes[0][0].matrix
     images = np.empty((len(series.images), rows, cols), np.float32)
     slope, intercept = series.images[0].rescale
-    for target, stored in zip(images, in_threads(read_pixels, series.images), strict=True):
-        target[:] = stored * slope + intercept
+    places = _places_by_file(series)
+    files = [[series.images[place] for place in places[path]] for path in places]
+    for targets, stored in zip(places.values(), in_threads(read_pixels, files), strict=True):
+        for target, image in zip(targets, stored, strict=True):
+            images[target] = image * slope + intercept
     array = images.reshape(len(series.echoes), slices, rows, cols).transpose(2, 3, 1, 0)
     first = series.images[0]
     area, duration = spoiler(series)
@@ -50,6 +55,13 @@ def read_series(path: str | Path) -> Volume:
         slice_thickness_mm=positive(first.header.get("SliceThickness")),
         derived=is_derived(first.header),
     )
+
+
+def _places_by_file(series: Series) -> dict[File, list[int]]:
+    places: dict[File, list[int]] = {}
+    for place, image in enumerate(series.images):
+        places.setdefault(image.path, []).append(place)
+    return places
 
 
 def _echo_times_ms(series: Series) -> tuple[float, ...] | None:
@@ -71,15 +83,20 @@ def spoiler(series: Series) -> tuple[float | None, float | None]:
         return None, None
     if abs(sum(times) - 2 * repetition_time) > DESS_TOLERANCE * repetition_time:
         return None, None
-    area, duration = (
-        positive(guarded(first.path, _private, first.header, offset))
-        for offset in (SPOILER_AREA, SPOILER_DURATION)
-    )
+    found = [guarded(image.path, _private_spoiler, image) for image in series.images]
+    for image, told in zip(series.images, found, strict=True):
+        if told != found[0]:
+            raise InputError(
+                f"expected one spoiler area and duration, got {found[0]} and {told}: in "
+                f"{first.path} and {image.path}"
+            )
+    area, duration = found[0]
     return (None, None) if area is None or duration is None else (area, duration)
 
 
-def _private(header: Dataset, offset: int) -> object:
+def _private_spoiler(image: Image) -> tuple[float | None, float | None]:
     try:
-        return header.private_block(SPOILER_GROUP, SPOILER_CREATOR)[offset].value
+        block = image.header.private_block(SPOILER_GROUP, SPOILER_CREATOR)
+        return positive(block[SPOILER_AREA].value), positive(block[SPOILER_DURATION].value)
     except KeyError:
-        return None
+        return None, None

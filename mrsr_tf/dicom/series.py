@@ -62,6 +62,7 @@ def _check_one_scan(images: list[Image]) -> None:
     _check_close(images, "orientation", lambda image: image.orientation, COSINE_TOLERANCE)
     _check_close(images, "pixel spacing in mm", lambda image: image.pixel_spacing_mm, 1e-4)
     _check_equal(images, "rescale slope and intercept", lambda image: image.rescale)
+    _check_equal(images, "form of stored values", _stored_form)
     _check_equal(images, "repetition time", _header_value("RepetitionTime"))
     _check_equal(images, "flip angle", _header_value("FlipAngle"))
 
@@ -81,6 +82,11 @@ def _frame(image: Image) -> str:
 
 def _subject(image: Image) -> tuple[str, ...]:
     return tuple(str(image.header.get(key, "")) for key in ("PatientID", "PatientName"))
+
+
+def _stored_form(image: Image) -> tuple[Any, ...]:
+    keywords = ("BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
+    return tuple(image.header.get(keyword) for keyword in keywords)
 
 
 def _header_value(keyword: str) -> Callable[[Image], Any]:
