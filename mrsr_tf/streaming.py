@@ -124,7 +124,9 @@ class SuperResolver(tf.Module):
         new_tails = []
         for layer, (kernel, tail) in enumerate(zip(kernels, tails, strict=True)):
             planes = tf.concat([tail, planes], 0)
-            new_tails.append(planes[-2:])
+            count = tf.shape(planes)[0]
+            # Gathered, not sliced: a slice would be a view that keeps the whole slab in memory.
+            new_tails.append(tf.gather(planes, tf.range(tf.maximum(count - 2, 0), count)))
             padding = [[0, 0], [0, tf.cast(last, tf.int32)], [1, 1], [1, 1], [0, 0]]
             x = tf.nn.conv3d(tf.pad(planes[None], padding), kernel, [1] * 5, "VALID")
             x = tf.nn.bias_add(
