@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -121,3 +124,28 @@ def test_progress_counts_planes():
     finally:
         streaming.SLAB_BYTES = default
     assert 20 < sum(seen) <= 30
+
+
+MEMORY = """
+import resource
+import numpy as np
+import tensorflow as tf
+from mrsr_tf import streaming
+from mrsr_tf.model import build_model
+
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+streaming.SLAB_BYTES = 16 * 2**20
+resolver = streaming.SuperResolver(build_model(1, convolutions=16, filters=16).get_weights(), 2)
+resolver.super_resolve(tf.zeros((40, 40, 4, 1)))
+before = peak_mb()
+resolver.super_resolve(tf.zeros((320, 100, 20, 1)))
+print(peak_mb() - before)
+"""
+
+
+def test_memory_is_a_few_slabs_whatever_the_number_of_layers():
+    """16 layers of 16 MB slabs: kept whole they would be half a gigabyte."""
+    result = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
+    assert float(result.stdout) < 200, result.stderr
