@@ -8,22 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.nifti import read_map, read_sidecar
+from mrsr_tf.nifti import read_map
+from mrsr_tf.rois import labels_path, read_labels
 from mrsr_tf.volume import Volume
 
-DRAWN, KNOWN = "rois.nii.gz", "truth/labels.nii.gz"
+KNOWN = "truth/labels.nii.gz"
 KNOWN_NAMES, TRUE_T2 = "truth/acquisition.json", "truth/t2_ms.nii.gz"
 
 
 def region(subject: Path, scan: Volume, roi: str, *, slice_axis: int = 2) -> NDArray[np.bool_]:
     """The voxels of a region: all labels whose names start with its name.
 
-    The labels are rois.nii.gz, named by rois.json ({name: label}) beside it, else a phantom's.
-    Without names, the only label there is is the region, whatever it is called.
+    The labels are those drawn for the subject (`rois.labels_path`: rois.nii.gz, named by rois.json
+    ({name: label}) beside it, a DICOM SEG, ...), on a grid of their own; else a phantom's, on the
+    scan's. Without names, the only label there is is the region, whatever it is called.
 
     Args:
         subject: the subject's folder.
-        scan: the scan on whose grid the labels lie.
+        scan: the scan.
         roi: as "medial_femoral_cartilage", which is its deep and its superficial layer.
         slice_axis: which axis of a NIfTI counts slices.
 
@@ -33,11 +35,16 @@ def region(subject: Path, scan: Volume, roi: str, *, slice_axis: int = 2) -> NDA
     Raises:
         InputError: no labels, none of that name, on another grid, or not one voxel of it.
     """
-    path = next((subject / name for name in (DRAWN, KNOWN) if (subject / name).exists()), None)
-    if path is None:
-        raise InputError(f"expected the region {roi} in {DRAWN} or {KNOWN}, found none: {subject}")
-    labels = read_map(path, scan, slice_axis=slice_axis)
-    names = read_sidecar(path) if path.name == DRAWN else _known_names(subject / KNOWN_NAMES)
+    path = labels_path(subject) or subject / KNOWN
+    if not path.exists():
+        raise InputError(
+            f"expected the region {roi} in rois.nii.gz or {KNOWN}, found none: {subject}"
+        )
+    if path == subject / KNOWN:
+        labels = read_map(path, scan, slice_axis=slice_axis)
+        names = _known_names(subject / KNOWN_NAMES)
+    else:
+        labels, names = read_labels(path, scan)
     inside = np.isin(labels, _labels_of(roi, names, labels, path))
     if not inside.any():
         raise InputError(f"expected at least one voxel of the region {roi}, found none in {path}")

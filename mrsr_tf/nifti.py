@@ -106,6 +106,19 @@ def _together(first: Volume, second: Volume, path: Path, other: Path) -> Volume:
     return replace(first, array=array, echo_times_ms=times)
 
 
+def read_placed(path: str | Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """A 3-D image as it is stored, and the affine from its own axes to patient mm, LPS.
+
+    Raises:
+        InputError: the file is missing, damaged or not 3-D.
+    """
+    path = Path(path)
+    image = _load(path)
+    if image.ndim != 3:
+        raise InputError(f"expected a 3-D NIfTI, got shape {image.shape} in {path}")
+    return _guarded(path, np.asanyarray, image.dataobj), _lps(image)
+
+
 def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArray[Any]:
     """Reads a 3-D map or label image on the grid of `volume`.
 
@@ -276,9 +289,12 @@ def _to_rows(data: NDArray[Any], slice_axis: int) -> NDArray[Any]:
 
 def _to_lps(image: nib.Nifti1Image, slice_axis: int) -> NDArray[np.float64]:
     """(row, col, slice, 1) -> mm, LPS."""
+    return _lps(image)[:, [*_axes(slice_axis), 3]]
+
+
+def _lps(image: nib.Nifti1Image) -> NDArray[np.float64]:
     unit = MM_PER_UNIT.get(image.header.get_xyzt_units()[0], 1.0)
-    to_mm = np.diag([unit, unit, unit, 1.0])
-    return (RAS_LPS @ to_mm @ image.affine)[:, [*_axes(slice_axis), 3]]
+    return RAS_LPS @ np.diag([unit, unit, unit, 1.0]) @ image.affine
 
 
 def _save(array: NDArray[Any], affine: NDArray[np.float64], path: Path, slice_axis: int) -> None:

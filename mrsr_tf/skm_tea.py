@@ -75,20 +75,22 @@ def read_scan(path: str | Path) -> Volume:
     return Volume(array, PUBLISHED_AFFINE, **told)
 
 
-def read_labels(path: str | Path) -> NDArray[np.uint8] | None:
-    """(rows, cols, slices) labels, 1 + the place in `TISSUES`, 0 elsewhere; None without any."""
+def read_labels(path: str | Path) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """(rows, cols, slices) labels, 1 + the place in `TISSUES` and 0 elsewhere, and their affine.
+
+    Raises:
+        InputError: the file holds no labels, or of other tissues.
+    """
     path = Path(path)
-    one_hot = _read(path, lambda file: np.asarray(file[LABELS]) if LABELS in file else None)
-    if one_hot is None:
-        return None
+    one_hot = _read(path, lambda file: np.asarray(file[LABELS]) if LABELS in file else np.zeros(0))
     if one_hot.ndim != 4 or one_hot.shape[3] != len(TISSUES):
         raise InputError(
-            f"expected {LABELS} of {len(TISSUES)} tissues, got {one_hot.shape}: {path}"
+            f"expected {LABELS} of {len(TISSUES)} tissues, got {one_hot.shape} in {path}"
         )
     labels = np.zeros(one_hot.shape[:3], np.uint8)
     for number in range(len(TISSUES)):
         labels[one_hot[..., number] > 0] = number + 1
-    return labels
+    return labels, read_scan(path).affine
 
 
 def _as_in_dicom(array: NDArray[np.float32], scanned: Volume, path: Path) -> Volume:
@@ -97,9 +99,12 @@ def _as_in_dicom(array: NDArray[np.float32], scanned: Volume, path: Path) -> Vol
         raise InputError(
             f"expected the images of its DICOM, {scanned.array.shape}, got {array.shape} in {path}"
         )
-    for way in (array, array[:, :, ::-1]):
-        if np.array_equal(way[:, :, 0], scanned.array[:, :, 0]):
-            return replace(scanned, array=way)
+    if np.array_equal(array[:, :, 0], scanned.array[:, :, 0]):
+        return replace(scanned, array=array)
+    if np.array_equal(array[:, :, -1], scanned.array[:, :, 0]):
+        affine = scanned.affine @ np.diag([1, 1, -1, 1])
+        affine[:3, 3] = (scanned.affine @ [0, 0, array.shape[2] - 1, 1])[:3]
+        return replace(scanned, array=array, affine=affine)
     raise InputError(f"expected the images of its DICOM, got others in {path}")
 
 

@@ -10,14 +10,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # In the order the data flows: a module imports only those before it.
 CORE = (
-    "errors outputs volume interpolated dicom sidecar echo_files nifti skm_tea subjects scans "
+    "errors outputs volume interpolated dicom sidecar echo_files nifti skm_tea rois subjects scans "
     "derived slices patches records manifest dataset dess model streaming runs watching "
     "training inference"
 ).split()
 COMMANDS = {"mrsr_tf": ["train", "export", "infer"]}
 WITHOUT_TENSORFLOW = (
     "mrsr_tf mrsr_tf.volume mrsr_tf.dicom mrsr_tf.nifti mrsr_tf.scans mrsr_tf.slices "
-    "mrsr_tf.patches mrsr_tf.dess eval.metrics eval.statistics eval.t2 phantom.simulate"
+    "mrsr_tf.patches mrsr_tf.dess eval.metrics eval.statistics eval.t2 phantom.simulate "
+    "tf_records_tools.cohort tf_records_tools.checking"
 ).split()
 
 

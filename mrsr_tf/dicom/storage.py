@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from mrsr_tf.errors import InputError
 
@@ -34,7 +34,7 @@ def files_at(path: Path) -> list[File]:
 
 
 @contextmanager
-def opened(file: File) -> Iterator[IO[bytes]]:
+def opened(file: File) -> Iterator[BinaryIO]:
     """The file open for reading, at any place."""
     if isinstance(file, Path):
         with file.open("rb") as stream:
