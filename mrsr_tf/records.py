@@ -1,39 +1,45 @@
 """The one record schema: a patch of the network's input, and the patch of the truth.
 
-A record is a fixed number of bytes, and its layout is a NumPy type: what `encode` fills is what
-`parse` reads, and a shard of n records is an array of n of them within TFRecord's framing:
+A record's layout is a NumPy type: what `encode` fills is what `parse` reads, and a shard is one
+record after the other within TFRecord's framing:
 
-    shard    frame 0 | frame 1 | ...                      `frame_dtype`
-    frame    length, its checksum, record, its checksum   TFRecord's
+    shard    frame 0 | frame 1 | ...
+    frame    length, its checksum, record, its checksum   TFRecord's, checksums of CRC-32C
     record   header | input | truth                       `record_dtype`
 
-So any record is found by its number alone, which gives the reader an exact shuffle of all records
-and a free restart in the middle of an epoch.
+So records are of one size and found by their number alone, which gives the reader an exact shuffle
+of all of them and a free restart in the middle of an epoch. With compression they differ in size,
+and `frame_offsets` hops from length to length to find them.
 
 Intensities are in units of the subject's scale (`volume.intensity_scale`), kept as uint16 levels:
 intensity = offset + step * level, one offset and step for all of a subject's input and one for
 its truth, from the darkest voxel to the brightest. Nothing is clipped; the error is half a step.
+Compression loses nothing: zlib over all levels' low bytes, then all high ones, which are alike.
 """
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.patches import cut, triple
 
-SCHEMA = 1
+SCHEMA = 2
 MAGIC = b"MRSR"
 LEVELS = 65535
+COMPRESSIONS = ("none", "zlib")
 
 HEADER = [
     ("magic", "S4"),
     ("schema", "<u2"),
     ("echoes", "<u2"),
     ("patch_size", "<u2", (3,)),
-    ("padding", "<u2"),  # keeps what follows on multiples of four bytes
+    ("compression", "<u2"),  # place in COMPRESSIONS
     ("subject", "<u4"),  # its number within the records, which says nothing about who it is
     ("position", "<u4", (3,)),
     ("input_offset", "<f4"),
@@ -41,8 +47,9 @@ HEADER = [
     ("truth_offset", "<f4"),
     ("truth_step", "<f4"),
 ]
-BEFORE_RECORD = [("length", "<u8"), ("length_crc", "<u4")]
-AFTER_RECORD = [("record_crc", "<u4")]
+HEADER_BYTES = np.dtype(HEADER).itemsize
+LENGTH_BYTES, CHECKSUM_BYTES = 8, 4
+FRAMING_BYTES = LENGTH_BYTES + 2 * CHECKSUM_BYTES
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +83,6 @@ def record_dtype(patch_size: int | Sequence[int], echoes: int) -> np.dtype:
     return np.dtype([*HEADER, ("input", "<u2", shape), ("truth", "<u2", shape)])
 
 
-def frame_dtype(record: np.dtype) -> np.dtype:
-    """The bytes of a record as it lies in a shard."""
-    return np.dtype([*BEFORE_RECORD, ("record", record), *AFTER_RECORD])
-
-
 def encode(
     given: Levels,
     truth: Levels,
@@ -98,7 +100,7 @@ def encode(
         subject: its number within the records.
 
     Returns:
-        (n,) of `record_dtype`; `tobytes()` of each is what a shard holds.
+        (n,) of `record_dtype`; `serialise` makes of each what a shard holds.
     """
     size, echoes = triple(patch_size, "patch size"), given.array.shape[3]
     records = np.zeros(len(positions), record_dtype(size, echoes))
@@ -121,6 +123,17 @@ def parse(record: np.void, given: NDArray[np.float32], truth: NDArray[np.float32
         patch += record[f"{name}_offset"]
 
 
+def serialise(record: np.void, compression: str = "none") -> bytes:
+    """A record's bytes, without TFRecord's framing."""
+    whole = record.tobytes()
+    if compression == "none":
+        return whole
+    header = np.frombuffer(whole, HEADER, count=1).copy()
+    header["compression"] = COMPRESSIONS.index(compression)
+    planes = np.frombuffer(whole, np.uint8, offset=HEADER_BYTES).reshape(-1, 2).T
+    return header.tobytes() + zlib.compress(planes.tobytes(), level=1)
+
+
 def decode(serialized: bytes, expected: np.dtype) -> np.void:
     """A record from its bytes, checked.
 
@@ -131,23 +144,99 @@ def decode(serialized: bytes, expected: np.dtype) -> np.void:
     Raises:
         InputError: it is no record, or of another schema, patch size or number of echoes.
     """
-    check_header(serialized, expected)
+    header = check_header(serialized, expected)
+    if header["compression"]:
+        serialized = serialized[:HEADER_BYTES] + _decompressed(serialized[HEADER_BYTES:])
     if len(serialized) != expected.itemsize:
         raise InputError(f"expected a record of {expected.itemsize} bytes, found {len(serialized)}")
     return np.frombuffer(serialized, expected)[0]
 
 
-def check_header(beginning: bytes, expected: np.dtype) -> None:
-    """Raises `InputError` unless a record of type `expected` can begin with these bytes."""
-    header = np.dtype(HEADER)
-    if len(beginning) < header.itemsize or not beginning.startswith(MAGIC):
-        raise InputError("expected a record of MRSR-TF, found other bytes")
-    found = np.frombuffer(beginning, header, count=1)[0]
-    if found["schema"] != SCHEMA:
+def _decompressed(body: bytes) -> bytes:
+    try:
+        planes = np.frombuffer(zlib.decompress(body), np.uint8)
+        return planes.reshape(2, -1).T.tobytes()
+    except (zlib.error, ValueError):
+        raise InputError("expected compressed patches, found other bytes") from None
+
+
+def framed(serialized: bytes) -> bytes:
+    """A record as it lies in a shard: TFRecord's framing around it."""
+    length = len(serialized).to_bytes(LENGTH_BYTES, "little")
+    return b"".join((length, _checksum(length), serialized, _checksum(serialized)))
+
+
+def unframed(frame: bytes) -> bytes:
+    """The record in a frame.
+
+    Raises:
+        InputError: the frame is not whole, or one of its checksums is wrong.
+    """
+    serialized = frame[LENGTH_BYTES + CHECKSUM_BYTES : -CHECKSUM_BYTES]
+    if len(serialized) != frame_bytes(frame) - FRAMING_BYTES:
+        raise InputError("expected a whole record, found its end missing")
+    if _checksum(serialized) != frame[-CHECKSUM_BYTES:]:
+        raise InputError("expected a whole record, found its checksum wrong")
+    return serialized
+
+
+def frame_bytes(beginning: bytes) -> int:
+    """How long the frame is that begins with these bytes.
+
+    Raises:
+        InputError: no frame begins so.
+    """
+    length = beginning[:LENGTH_BYTES]
+    if _checksum(length) != beginning[LENGTH_BYTES : LENGTH_BYTES + CHECKSUM_BYTES]:
+        raise InputError("expected a whole record, found its length's checksum wrong")
+    return int.from_bytes(length, "little") + FRAMING_BYTES
+
+
+def frame_offsets(shard: Path) -> NDArray[np.int64]:
+    """Where in a shard each frame begins, and last the shard's size.
+
+    Raises:
+        InputError: a frame is not whole; the message says which.
+    """
+    offsets, size = [0], shard.stat().st_size
+    with shard.open("rb", buffering=0) as file:
+        while offsets[-1] < size:
+            file.seek(offsets[-1])
+            try:
+                offsets.append(offsets[-1] + frame_bytes(file.read(LENGTH_BYTES + CHECKSUM_BYTES)))
+            except InputError as error:
+                raise InputError(f"{error}: record {len(offsets) - 1} of {shard}") from None
+    if offsets[-1] > size:
         raise InputError(
-            f"expected a record of schema {SCHEMA}, found one of schema {found['schema']}, which "
+            f"expected a whole record, found its end missing: record {len(offsets) - 2} of {shard}"
+        )
+    return np.array(offsets)
+
+
+def _checksum(data: bytes) -> bytes:
+    """TFRecord's: CRC-32C, rotated right by 15 bits, plus a constant."""
+    crc = google_crc32c.value(data)
+    rotated = (crc >> 15 | crc << 17) + 0xA282EAD8
+    return (rotated & 0xFFFFFFFF).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def check_header(beginning: bytes, expected: np.dtype) -> np.void:
+    """The header that these bytes begin with.
+
+    Raises:
+        InputError: it is not one of a record of type `expected`.
+    """
+    if len(beginning) < HEADER_BYTES or not beginning.startswith(MAGIC):
+        raise InputError("expected a record of MRSR-TF, found other bytes")
+    header = np.frombuffer(beginning, HEADER, count=1)[0]
+    if header["schema"] != SCHEMA:
+        raise InputError(
+            f"expected a record of schema {SCHEMA}, found one of schema {header['schema']}, which "
             "another version made"
         )
-    shape = (*found["patch_size"].tolist(), int(found["echoes"]))
+    shape = (*header["patch_size"].tolist(), int(header["echoes"]))
     if shape != expected["input"].shape:
         raise InputError(f"expected patches {expected['input'].shape}, found {shape}")
+    if header["compression"] >= len(COMPRESSIONS):
+        raise InputError(f"expected compression by zlib or none, found {header['compression']}")
+    return header

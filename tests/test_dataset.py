@@ -16,14 +16,27 @@ from mrsr_tf.dataset import (
     validation_batches,
 )
 from mrsr_tf.errors import InputError
-from mrsr_tf.records import LEVELS, SCHEMA, encode, frame_dtype, quantise, record_dtype
+from mrsr_tf.manifest import sealed
+from mrsr_tf.records import (
+    LEVELS,
+    SCHEMA,
+    encode,
+    framed,
+    quantise,
+    record_dtype,
+    serialise,
+)
 
 SIZE, ECHOES = 2, 2
 # Of each subject; 203 for training, which no batch below divides.
 TRAIN, VALIDATION = (90, 1, 112), (37,)
 
 
-def write_records(folder):
+def write_manifest(folder, manifest):
+    (folder / "manifest.json").write_text(json.dumps(sealed(manifest)))
+
+
+def write_records(folder, compression="none"):
     """Records whose truth says which record it is: its subject and its number, as level steps."""
     dtype, subjects = record_dtype(SIZE, ECHOES), []
     splits = [("train", TRAIN), ("validation", VALIDATION)]
@@ -35,26 +48,28 @@ def write_records(folder):
             records[:] = encode(image, image, np.zeros((count, 3), int), SIZE, len(subjects))
             records["truth_offset"], records["truth_step"] = 1000 * len(subjects), 1
             records["truth"] = np.arange(count)[:, None, None, None, None]
-            with tf.io.TFRecordWriter(str(folder / name)) as writer:
-                for record in records:
-                    writer.write(record.tobytes())
+            frames = b"".join(framed(serialise(record, compression)) for record in records)
+            (folder / name).write_bytes(frames)
             facts = {"number": len(subjects), "split": split, "shard": name, "records": count}
-            subjects.append({**facts, "shape": [9, 9, 9], "source_sha256": str(len(subjects))})
+            facts |= {"bytes": len(frames), "air": 0, "shape": [9, 9, 9], "records_sha256": ""}
+            subjects.append({**facts, "source_sha256": str(len(subjects))})
     manifest = {
         "schema": SCHEMA,
         "contrasts": "dual",
         "patch_size": [SIZE] * 3,
         "stride": [1] * 3,
         "slice_factor": 2,
+        "compression": compression,
+        "salt": "",
         "counts": {s: {"subjects": len(c), "records": sum(c)} for s, c in splits},
         "subjects": subjects,
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
 
 
-@pytest.fixture
-def records(tmp_path):
-    write_records(tmp_path)
+@pytest.fixture(params=["none", "zlib"])
+def records(tmp_path, request):
+    write_records(tmp_path, request.param)
     return tmp_path
 
 
@@ -193,7 +208,9 @@ def test_records_without_a_manifest_are_unfinished(tmp_path):
         training_batches(tmp_path, 50, seed=0, epoch=0)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "3", '{"schema": 1, "subjects": [3]}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1, 2]", "3", '{"schema": 1, "subjects": [3]}', "[" * 9**5]
+)
 def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=r"no such JSON: .*manifest.json"):
@@ -211,7 +228,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, text):
 def test_a_manifest_of_another_kind_is_refused(records, change, message):
     manifest = read_manifest(records)
     change(manifest)
-    (records / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(records, manifest)
     with pytest.raises(InputError, match=message):
         read_manifest(records)
 
@@ -229,7 +246,7 @@ def of_another_schema(shard):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (shortened, r"expected 112 records of \d+ bytes, found .* end with record 111: .*-00002-"),
+        (shortened, r"expected 112 records of \d+ bytes together, found \d+ bytes: .*-00002-"),
         (lambda shard: shard.unlink(), "expected 112 records, found no file: .*train-00002-"),
         (lambda shard: shard.write_bytes(b""), "found other bytes: record 0 of .*train-00002-"),
         (of_another_schema, "found one of schema 77, .*: record 0 of .*train-00002-"),
@@ -241,19 +258,67 @@ def test_a_damaged_shard_is_refused_before_training_starts(records, damage, mess
         training_batches(records, 50, seed=0, epoch=0)
 
 
-def test_a_record_that_vanishes_while_training_stops_it(records):
+def test_a_record_damaged_while_training_stops_it_and_is_named(records):
     batches = training_batches(records, 50, seed=0, epoch=0)
-    frame = frame_dtype(record_dtype(SIZE, ECHOES)).itemsize
     shard = records / "train-00002-of-00003.tfrecord"
-    shard.write_bytes(shard.read_bytes()[: 100 * frame + 3])
-    with pytest.raises(tf.errors.OpError, match=r"expected record 1\d\d, found other bytes"):
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(tf.errors.OpError, match=r"checksum wrong: record \d+ of .*-00002-"):
         list(batches)
+    shard.write_bytes(data[: len(data) // 2])
+    with pytest.raises(tf.errors.OpError, match=r"wrong: record \d+ of|end missing: record \d+ of"):
+        list(batches)
+
+
+@pytest.mark.parametrize("records", ["zlib"], indirect=True)
+def test_a_frame_of_another_length_is_refused_before_training_starts(records):
+    shard = records / "train-00002-of-00003.tfrecord"
+    data = bytearray(shard.read_bytes())
+    data[0] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(InputError, match=r"length's checksum wrong: record 0 of .*-00002-"):
+        training_batches(records, 50, seed=0, epoch=0)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+@pytest.mark.parametrize("replicas", [1, 4])
+def test_workers_share_each_batch_equally_and_see_every_record_once(records, shards, replicas):
+    def of_worker(index, skip=0):
+        return epoch(
+            records, replicas=replicas, shards=shards, shard_index=index, skip_batches=skip
+        )
+
+    alone = [names(batch) for batch in epoch(records)]
+    workers = [of_worker(index) for index in range(shards)]
+    for whole, *parts in zip(alone, *workers, strict=True):
+        assert Counter(flat(map(names, parts))) == Counter(whole)
+        lengths = {len(given) for given, _, _ in parts}
+        assert len(lengths) == 1
+        assert lengths.pop() * shards % replicas == 0
+        # The mean of the workers' weighted means is that of the records.
+        means = [np.mean(truth[:, 0, 0, 0, 0] * w[:, 0, 0, 0]) for _, truth, w in parts]
+        assert np.mean(means) == pytest.approx(np.mean(whole), rel=1e-6)
+    for index in range(shards):
+        rest = [names(batch) for batch in of_worker(index, skip=2)]
+        assert rest == [names(batch) for batch in workers[index][2:]]
+
+
+def test_workers_share_validation_too(records):
+    parts = [list(validation_batches(records, 10, shards=2, shard_index=i)) for i in range(2)]
+    assert Counter(flat(map(names, flat(parts)))) == Counter(ALL_VALIDATION)
+
+
+@pytest.mark.parametrize(("shards", "index"), [(2, 2), (2, -1), (0, 0)])
+def test_a_worker_that_there_is_not_is_refused(records, shards, index):
+    with pytest.raises(InputError, match=f"shard_index from 0 to {shards - 1}, got {index}"):
+        training_batches(records, 50, seed=0, epoch=0, shards=shards, shard_index=index)
 
 
 def test_a_split_without_subjects_is_refused(records):
     manifest = read_manifest(records)
     manifest["subjects"] = manifest["subjects"][:-1]
-    (records / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(records, manifest)
     with pytest.raises(InputError, match="expected validation records, found none"):
         validation_batches(records, 50)
 
@@ -262,5 +327,15 @@ def test_a_set_is_told_from_another_by_its_manifest(records):
     before = manifest_sha256(records)
     assert len(before) == 64
     manifest = read_manifest(records)
-    (records / "manifest.json").write_text(json.dumps({**manifest, "salt": "other"}))
+    write_manifest(records, {**manifest, "salt": "other"})
     assert manifest_sha256(records) != before
+
+
+def test_a_changed_digit_of_the_manifest_is_found(records):
+    path = records / "manifest.json"
+    text = path.read_text()
+    digits = [place for place, letter in enumerate(text) if letter.isdigit()]
+    for place in digits[:: len(digits) // 60]:
+        path.write_text(f"{text[:place]}{(int(text[place]) + 1) % 10}{text[place + 1 :]}")
+        with pytest.raises(InputError, match=r"manifest\.json|schema"):
+            read_manifest(records)

@@ -1,7 +1,10 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import nibabel as nib
 import numpy as np
@@ -11,13 +14,22 @@ import tensorflow as tf
 from mrsr_tf import scans
 from mrsr_tf.dataset import read_manifest
 from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.manifest import sealed
 from mrsr_tf.patches import positions
-from mrsr_tf.records import BEFORE_RECORD, decode, frame_dtype, parse, record_dtype
-from mrsr_tf.slices import interpolate, thicken
+from mrsr_tf.records import (
+    FRAMING_BYTES,
+    decode,
+    framed,
+    parse,
+    record_dtype,
+    serialise,
+)
+from mrsr_tf.slices import PROFILES, interpolate, thicken
 from tf_records_tools import cohort, subject
 from tf_records_tools.checking import check_records
-from tf_records_tools.cohort import make_records, split
-from tf_records_tools.subject import Settings, contrast, source_sha256, training_pair
+from tf_records_tools.cohort import make_records, salted, split
+from tf_records_tools.subject import Settings, contrast, scan_sha256, training_pair
+from tf_records_tools.workers import default_workers, in_processes, one_by_one
 
 DUAL = Settings("dual", patch_size=8, stride=4)
 SHAPE = (12, 11, 13)  # an odd number of slices, and sizes the stride does not reach
@@ -61,7 +73,7 @@ def test_the_records_are_the_thickened_and_the_true_scan_over_one_scale(records,
     hashes = {}
     for name in NAMES:
         volume = scans.read_scan(studies / name)
-        hashes[source_sha256(volume, read_manifest(records)["salt"])] = volume.array
+        hashes[salted(read_manifest(records)["salt"], scan_sha256(volume))] = volume.array
     count = 0
     for facts, record in all_records(records):
         fine = hashes[facts["source_sha256"]]
@@ -83,10 +95,11 @@ def test_the_manifest_says_what_was_done(records):
     assert manifest["patch_size"] == [8, 8, 8]
     assert manifest["stride"] == [4, 4, 4]
     assert manifest["slice_factor"] == 2
-    assert manifest["thickening"] == {"profile": "fir", "order": 48}
+    assert manifest["thickening"] == {"profile": "fir", "order": 48, "first_slice": 0}
+    assert manifest["compression"] == "none"
     assert manifest["counts"] == {
-        "train": {"subjects": 3, "records": 3 * RECORDS_EACH},
-        "validation": {"subjects": 1, "records": RECORDS_EACH},
+        "train": {"subjects": 3, "records": 3 * RECORDS_EACH, "air": 0},
+        "validation": {"subjects": 1, "records": RECORDS_EACH, "air": 0},
     }
     assert manifest["spacing_mm"] == {"min": [0.4, 0.4, 0.7], "max": [0.4, 0.4, 0.73]}
     for facts in manifest["subjects"]:
@@ -111,13 +124,25 @@ def test_nothing_written_says_who_or_where(records, studies):
         assert word.lower().encode() not in told
 
 
-def test_the_salt_makes_the_same_scan_another_source_in_another_set(records, studies, tmp_path):
-    make_records([studies], tmp_path / "again", DUAL)
+def test_the_same_scan_is_another_source_in_another_cohort(records, studies, tmp_path):
+    write_scan(studies / "New_One" / "image.nii", 9)
+    make_records([studies], tmp_path / "more", DUAL)
     first, second = (
         {facts["source_sha256"] for facts in read_manifest(folder)["subjects"]}
-        for folder in (records, tmp_path / "again")
+        for folder in (records, tmp_path / "more")
     )
     assert not first & second
+
+
+def test_a_remake_of_the_same_cohort_is_the_same_set(records, studies, tmp_path):
+    make_records([studies], tmp_path / "again", DUAL)
+    assert (tmp_path / "again" / "manifest.json").read_bytes() == (
+        records / "manifest.json"
+    ).read_bytes()
+    make_records([studies], tmp_path / "other", replace(DUAL, stride=8, contrasts="single"))
+    assert {facts["source_sha256"] for facts in read_manifest(records)["subjects"]} == {
+        facts["source_sha256"] for facts in read_manifest(tmp_path / "other")["subjects"]
+    }
 
 
 def test_the_same_call_gives_the_same_records_and_another_seed_another_split(
@@ -191,7 +216,7 @@ def test_finished_subjects_are_kept_unless_their_scan_has_changed(studies, tmp_p
             return whole(volume, shard, number, settings)
 
         with monkeypatch.context() as patched:
-            patched.setattr(cohort, "write_shard", write)
+            patched.setattr(subject, "write_shard", write)
             try:
                 make_records([folder], tmp_path / "records", DUAL)
             except KeyboardInterrupt:
@@ -252,15 +277,139 @@ def test_an_empty_image_is_refused_by_file(studies, tmp_path):
     path = studies / NAMES[2] / "image.nii"
     image = nib.load(path)
     nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine, image.header).to_filename(path)
-    with pytest.raises(InputError, match=r"expected an image, got .*: .*Poe"):
+    with pytest.raises(InputError, match=r"expected an image, got .*Poe"):
         make_records([studies], tmp_path / "records", DUAL)
 
 
-def test_a_disk_too_small_is_refused_before_the_subject_is_written(studies, tmp_path, monkeypatch):
-    usage = subject.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(subject.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(InputError, match=r"GB of free disk for the subject's \d+ records, found"):
+def test_a_disk_too_small_for_the_cohort_is_refused_before_anything_is_written(
+    studies, tmp_path, monkeypatch
+):
+    usage = cohort.shutil.disk_usage(tmp_path)
+    needed = 4 * RECORDS_EACH * FRAME
+    monkeypatch.setattr(cohort.shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
+    said = []
+    with pytest.raises(InputError, match=rf"GB of free disk for {4 * RECORDS_EACH} records, found"):
+        make_records([studies], tmp_path / "records", DUAL, tell=said.append)
+    assert f"4 of 4 subjects to make: {4 * RECORDS_EACH} patches, {needed / 1e9:.2f} GB" in said[0]
+    assert not list(tmp_path.glob("records*"))
+
+
+def test_a_disk_that_fills_up_while_writing_is_told_with_the_file(studies, tmp_path, monkeypatch):
+    def no_space(record):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(subject, "framed", no_space)
+    with pytest.raises(OSError, match=r"cannot write .*train-00000.*: No space left on device"):
         make_records([studies], tmp_path / "records", DUAL)
+
+
+def test_a_scan_that_changes_while_its_records_are_made_is_told(studies, tmp_path, monkeypatch):
+    def meddling(work, subjects, *told):
+        one_by_one(work, subjects, *told)
+        write_scan(studies / NAMES[1] / "image.nii", 77)
+
+    with pytest.raises(InputError, match=r"stay as they are .* another for (train|validation)-"):
+        make_records([studies], tmp_path / "records", DUAL, run=meddling)
+    make_records([studies], tmp_path / "records", DUAL)
+    check_records(tmp_path / "records", [studies])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_is_made_told_and_aligned(studies, tmp_path, profile):
+    make_records([studies], tmp_path / "records", replace(DUAL, profile=profile))
+    manifest = check_records(tmp_path / "records")
+    assert manifest["profile"] == manifest["thickening"]["profile"] == profile
+    first = manifest["thickening"]["first_slice"]
+    assert first == (0.5 if profile == "box" else 0)
+    ramp = np.broadcast_to(np.arange(1.0, 65, dtype=np.float32), (2, 2, 64))[..., None]
+    given, truth, _ = training_pair(ramp, 2, profile)
+    middle = slice(24, 40)
+    np.testing.assert_allclose(given[:, :, middle], truth[:, :, middle], rtol=2e-3)
+
+
+def test_an_unknown_profile_is_refused_before_anything_is_read(studies, tmp_path):
+    with pytest.raises(InputError, match="got 'gauss'"):
+        make_records([studies], tmp_path / "records", replace(DUAL, profile="gauss"))
+
+
+def write_half_empty(path, seed):
+    write_scan(path, seed, shape=(16, 16, 16))
+    image = nib.load(path)
+    array = np.array(image.dataobj)
+    array[8:] = array[8:] // 100  # dark: below a hundredth of the brightest
+    nib.Nifti1Image(array, image.affine, image.header).to_filename(path)
+
+
+def test_patches_of_air_are_left_out_and_counted(tmp_path):
+    for number in range(2):
+        write_half_empty(tmp_path / "scans" / str(number) / "image.nii", number)
+    made = make_records([tmp_path / "scans"], tmp_path / "all", replace(DUAL, stride=8))
+    assert made["counts"]["train"] == {"subjects": 1, "records": 8, "air": 0}
+    settings = replace(DUAL, stride=8, air_below=0.05)
+    make_records([tmp_path / "scans"], tmp_path / "some", settings)
+    made = check_records(tmp_path / "some")
+    assert made["counts"]["train"] == {"subjects": 1, "records": 4, "air": 4}
+    assert made["air_below"] == 0.05
+    assert {int(record["position"][1]) for _, record in all_records(tmp_path / "some")} == {0}
+
+
+def test_a_scan_of_nothing_but_air_is_refused_by_file(studies, tmp_path):
+    with pytest.raises(InputError, match=r"all to be air: lower --air_below: .*image.nii|studies"):
+        make_records([studies], tmp_path / "records", replace(DUAL, air_below=50.0))
+
+
+def test_compressed_records_are_the_same_records(records, studies, tmp_path):
+    make_records([studies], tmp_path / "small", replace(DUAL, compression="zlib"))
+    check_records(tmp_path / "small", [studies])
+    for (_, plain), (_, small) in zip(
+        all_records(records), all_records(tmp_path / "small"), strict=True
+    ):
+        for name in ("subject", "position", "input", "truth", "input_step", "truth_offset"):
+            np.testing.assert_array_equal(plain[name], small[name])
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("workers", [3])
+def test_any_number_of_workers_makes_the_same_bytes(records, studies, tmp_path, workers):
+    run = partial(in_processes, workers=workers)
+    make_records([studies], tmp_path / "parallel", DUAL, run=run)
+    assert content(tmp_path / "parallel") == content(records)
+
+
+def test_a_scan_that_will_not_do_is_told_by_a_worker_before_anything_is_written(studies, tmp_path):
+    write_scan(studies / NAMES[2] / "image.nii", 2, echoes=1)
+    with pytest.raises(InputError, match=r"two echoes for --contrasts=dual, got one echo: .*Poe"):
+        make_records([studies], tmp_path / "records", DUAL, run=partial(in_processes, workers=2))
+    assert not list(tmp_path.glob("records*"))
+
+
+def die(subject):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_told_and_does_not_hang(tmp_path):
+    subjects = [subject.Subject(n, tmp_path, tmp_path / f"{n}", DUAL) for n in range(3)]
+    with pytest.raises(InputError, match=r"found one killed, .* fewer --workers"):
+        in_processes(die, subjects, "subjects", 1, workers=2)
+
+
+def test_workers_are_bounded_by_memory(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 4096, "SC_PAGE_SIZE": 1000}.get)
+    assert [default_workers(bytes_each) for bytes_each in (1, 10**6, 10**7)] == [64, 3, 1]
+
+
+def test_slices_that_the_scanner_interpolated_are_refused_unless_allowed(
+    studies, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(subject, "interpolated_slices", lambda volume: "its slices are ZIP2")
+    with pytest.raises(InputError, match=r"acquired, to train on, but its slices are ZIP2 .*: .*/"):
+        make_records([studies], tmp_path / "records", DUAL)
+    made = make_records([studies], tmp_path / "records", replace(DUAL, allow_interpolated=True))
+    assert made["allow_interpolated"]
 
 
 def test_single_contrast_joins_two_echoes_and_takes_one_as_it_is(studies, tmp_path):
@@ -298,9 +447,15 @@ def told_otherwise(key, value):
     def damage(folder):
         manifest = read_manifest(folder)
         manifest["subjects"][1][key] = value(manifest["subjects"][0][key])
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        (folder / "manifest.json").write_text(json.dumps(sealed(manifest)))
 
     return damage
+
+
+def edited(folder, old, new):
+    text = (folder / "manifest.json").read_text()
+    assert old in text
+    (folder / "manifest.json").write_text(text.replace(old, new, 1))
 
 
 def rewritten(change):
@@ -309,11 +464,10 @@ def rewritten(change):
     def damage(folder):
         dtype = record_dtype(8, 2)
         shard = folder / "train-00001-of-00003.tfrecord"
-        frames = np.fromfile(shard, frame_dtype(dtype))["record"].copy()
-        change(frames)
-        with tf.io.TFRecordWriter(str(shard)) as writer:
-            for record in frames:
-                writer.write(record.tobytes())
+        frame = np.dtype([("before", "S12"), ("record", dtype), ("after", "S4")])
+        records = np.fromfile(shard, frame)["record"].copy()
+        change(records)
+        shard.write_bytes(b"".join(framed(serialise(record)) for record in records))
 
     return damage
 
@@ -326,6 +480,14 @@ def of_another_subject(records):
     records["subject"][3] = 0
 
 
+def swapped(records):
+    records[[0, 1]] = records[[1, 0]]
+
+
+def of_another_range(records):
+    records["input_step"][4] *= 2
+
+
 def not_finite(records):
     records["truth_step"][2] = np.nan
 
@@ -335,8 +497,8 @@ def truncated(folder):
     path.write_bytes(path.read_bytes()[:-10])
 
 
-FRAME = frame_dtype(record_dtype(8, 2)).itemsize
-LENGTH = np.dtype(BEFORE_RECORD).itemsize
+FRAME = record_dtype(8, 2).itemsize + FRAMING_BYTES
+LENGTH = 12
 
 
 @pytest.mark.parametrize(
@@ -344,16 +506,19 @@ LENGTH = np.dtype(BEFORE_RECORD).itemsize
     [
         (damaged("train-00001-of-00003.tfrecord", 3 * FRAME + 500), "record 3 of .*train-00001"),
         (damaged("train-00001-of-00003.tfrecord", 2 * FRAME), "record 2 of .*train-00001"),
-        (damaged("validation-00000-of-00001.tfrecord", LENGTH + 4), "schema.*record 0 of .*valid"),
-        (truncated, f"end with record {RECORDS_EACH - 1}: .*train-00002"),
+        (damaged("validation-00000-of-00001.tfrecord", LENGTH + 4), "record 0 of .*valid"),
+        (truncated, f"end missing: record {RECORDS_EACH - 1} of .*train-00002"),
         (rewritten(doubled), "grid once, found another at .*: record 5 of .*train-00001"),
         (rewritten(of_another_subject), "subject 1, found subject 0: record 3 of .*train-00001"),
-        (rewritten(not_finite), "finite intensities, .*: record 2 of .*train-00001"),
+        (rewritten(not_finite), "of truth from .*: record 2 of .*train-00001"),
+        (rewritten(of_another_range), "of input from .*: record 4 of .*train-00001"),
+        (rewritten(swapped), "the records that the manifest tells, found others: .*train-00001"),
         (lambda f: (f / "train-00001-of-00003.tfrecord").unlink(), "missing .*train-00001"),
         (lambda f: (f / "train-00003-of-00003.tfrecord").touch(), "more .*train-00003"),
         (told_otherwise("source_sha256", lambda x: x), "found a source_sha256 twice"),
         (told_otherwise("records", lambda x: x - 1), "for train, found"),
-        (told_otherwise("shape", lambda x: [16, 11, 13]), r"expected \d+ records, found"),
+        (told_otherwise("shape", lambda x: [16, 11, 13]), r"expected \d+ records and 0 patches"),
+        (lambda f: edited(f, '"stride": [\n    4', '"stride": [\n    8'), "changed since: .*json"),
         (lambda f: (f / "manifest.json").unlink(), "no manifest.json"),
     ],
 )
@@ -362,6 +527,16 @@ def test_a_damaged_set_is_named_by_shard_and_record(records, damage, message):
     damage(records)
     with pytest.raises(InputError, match=message):
         check_records(records)
+
+
+def test_the_scans_that_records_were_made_of_are_told_from_others(records, studies, tmp_path):
+    check_records(records, [studies])
+    (studies / NAMES[0]).rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"all 4 scans .* found 1 missing in .*studies"):
+        check_records(records, [studies])
+    write_scan(studies / NAMES[0] / "image.nii", 99)
+    with pytest.raises(InputError, match=r"records were made of, found another: .*Doe"):
+        check_records(records, [studies])
 
 
 def run(command, *flags):
@@ -382,6 +557,9 @@ def test_the_commands_make_and_check(studies, tmp_path):
         "--patch_size=8",
         "--stride=4",
         "--validation_subjects=2",
+        "--profile=box",
+        "--compression=zlib",
+        "--workers=2",
     )
     assert made.returncode == 0, made.stderr
     assert f"validation: {2 * RECORDS_EACH} records of 2 subjects" in made.stdout

@@ -8,13 +8,18 @@ from hypothesis.extra import numpy as hnp
 from mrsr_tf.errors import InputError
 from mrsr_tf.patches import positions
 from mrsr_tf.records import (
+    COMPRESSIONS,
+    FRAMING_BYTES,
     SCHEMA,
     decode,
     encode,
-    frame_dtype,
+    frame_offsets,
+    framed,
     parse,
     quantise,
     record_dtype,
+    serialise,
+    unframed,
 )
 
 RNG = np.random.default_rng(0)
@@ -81,15 +86,52 @@ def test_patches_may_differ_by_axis():
     assert parsed(records[0])[0].shape == (4, 3, 2, 2)
 
 
-def test_frames_are_those_of_tfrecord(tmp_path):
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_frames_are_those_of_tfrecord(tmp_path, compression):
     given_, truth = pair()
     records = encode(quantise(given_), quantise(truth), positions((9, 8, 7), 4, 3), 4, 0)
-    with tf.io.TFRecordWriter(str(tmp_path / "shard")) as writer:
-        for record in records:
-            writer.write(record.tobytes())
-    frames = np.fromfile(tmp_path / "shard", frame_dtype(records.dtype))
-    assert (frames["length"] == records.itemsize).all()
-    assert frames["record"].tobytes() == records.tobytes()
+    serialised = [serialise(record, compression) for record in records]
+    (tmp_path / "shard").write_bytes(b"".join(map(framed, serialised)))
+    found = tf.data.TFRecordDataset(str(tmp_path / "shard")).as_numpy_iterator()
+    assert list(found) == serialised
+    with tf.io.TFRecordWriter(str(tmp_path / "other")) as writer:
+        for record in serialised:
+            writer.write(record)
+    assert (tmp_path / "other").read_bytes() == (tmp_path / "shard").read_bytes()
+
+
+def test_compressed_records_are_smaller_and_the_same(tmp_path):
+    smooth = np.linspace(0, 1, 8 * 8 * 8 * 2, dtype=np.float32).reshape(8, 8, 8, 2)
+    record = encode(quantise(smooth), quantise(smooth), np.zeros((1, 3), int), 8, 3)[0]
+    plain, small = serialise(record), serialise(record, "zlib")
+    assert len(small) < 0.8 * len(plain)
+    for name in ("input", "truth", "position", "truth_step"):
+        np.testing.assert_array_equal(decode(small, record.dtype)[name], record[name])
+
+
+def test_frames_are_found_by_hopping_from_length_to_length(tmp_path):
+    sizes = [0, 1, 300, 70000]
+    frames = [framed(bytes(size)) for size in sizes]
+    shard = tmp_path / "shard"
+    shard.write_bytes(b"".join(frames))
+    offsets = frame_offsets(shard)
+    assert np.diff(offsets).tolist() == [size + FRAMING_BYTES for size in sizes]
+    assert [unframed(frame) for frame in frames] == [bytes(size) for size in sizes]
+    shard.write_bytes(b"".join(frames)[:-1])
+    with pytest.raises(InputError, match=r"end missing: record 3 of .*shard"):
+        frame_offsets(shard)
+    shard.write_bytes(b"")
+    assert frame_offsets(shard).tolist() == [0]
+
+
+@given(place=st.integers(0, 599), bit=st.integers(0, 7), cut_at=st.integers(0, 599))
+def test_a_frame_with_any_bit_changed_or_cut_short_is_refused(place, bit, cut_at):
+    frame = bytearray(framed(bytes(range(256)) + bytes(328)))
+    frame[place] ^= 1 << bit
+    with pytest.raises(InputError, match="expected a whole record, found its"):
+        unframed(bytes(frame))
+    with pytest.raises(InputError, match="expected a whole record, found its"):
+        unframed(framed(bytes(584))[:cut_at])
 
 
 def record_bytes(**header):
@@ -107,6 +149,8 @@ def record_bytes(**header):
         (record_bytes(patch_size=8), r"expected patches \(4, 4, 4, 2\), found \(8, 8, 8, 2\)"),
         (record_bytes(echoes=1), r"expected patches \(4, 4, 4, 2\), found \(4, 4, 4, 1\)"),
         (record_bytes(magic=b"XXXX"), "found other bytes"),
+        (record_bytes(compression=1), "compressed patches, found other bytes"),
+        (record_bytes(compression=2), "compression by zlib or none, found 2"),
         (b"", "found other bytes"),
         (record_bytes()[:20], "found other bytes"),
         (record_bytes()[:-1], "expected a record of 560 bytes, found 559"),

@@ -12,6 +12,7 @@ import pytest
 
 from mrsr_tf import runs, training
 from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.manifest import sealed
 from mrsr_tf.model import build_model, to_dual_contrast
 from mrsr_tf.training import TrainingConfig, train
 
@@ -273,7 +274,7 @@ def test_training_without_validation_subjects_is_refused(small_records, tmp_path
     records.mkdir()
     for subject in subjects:
         os.link(small_records("dual") / subject["shard"], records / subject["shard"])
-    (records / "manifest.json").write_text(json.dumps({**manifest, "subjects": subjects}))
+    (records / "manifest.json").write_text(json.dumps(sealed({**manifest, "subjects": subjects})))
     with pytest.raises(InputError, match="expected validation records"):
         train(CONFIG, records, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -288,5 +289,5 @@ def test_records_that_break_while_training_end_it_with_the_readers_words(small_r
     content = bytearray(shard.read_bytes())
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     shard.write_bytes(content)
-    with pytest.raises(InputError, match=r"expected record \d+, found other bytes.*tfrecord"):
+    with pytest.raises(InputError, match=r"expected a whole record, .* record \d+ of .*tfrecord"):
         train(CONFIG, records, tmp_path / "run")

@@ -1,40 +1,56 @@
 """Whether a set of records is what its manifest says."""
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mrsr_tf.dataset import ECHOES, check_shard, read_manifest
+from mrsr_tf import scans
 from mrsr_tf.errors import InputError
+from mrsr_tf.manifest import read_manifest
 from mrsr_tf.patches import positions
-from mrsr_tf.records import decode, record_dtype
+from mrsr_tf.records import (
+    CHECKSUM_BYTES,
+    LENGTH_BYTES,
+    LEVELS,
+    decode,
+    frame_bytes,
+    record_dtype,
+    unframed,
+)
+from tf_records_tools.cohort import salted
+from tf_records_tools.subject import scan_sha256
+
+ECHOES = {"single": 1, "dual": 2}
 
 
-def check_records(folder: str | Path) -> Mapping[str, Any]:
+def check_records(folder: str | Path, inputs: Sequence[str | Path] = ()) -> Mapping[str, Any]:
     """Reads every record.
+
+    Args:
+        folder: what `make_records` made.
+        inputs: folders of the scans that the records were made of, if these are to be checked too.
 
     Returns:
         The manifest.
 
     Raises:
         InputError: a shard or a record is missing, damaged, doubled or of another kind than the
-            manifest says, or a subject is on both sides of the split; it names shard and record.
+            manifest says, a subject is on both sides of the split, or a scan is not among those
+            that the records were made of; it names shard and record.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     _check_split(manifest, folder)
-    record = record_dtype(manifest["patch_size"], ECHOES[manifest["contrasts"]])
     total = sum(subject["records"] for subject in manifest["subjects"])
     with tqdm(total=total, unit="record", disable=None, delay=2) as bar:
         for subject in manifest["subjects"]:
-            check_shard(folder / subject["shard"], subject["records"], record)
-            places = positions(subject["shape"], manifest["patch_size"], manifest["stride"])
-            _check_subject(folder / subject["shard"], subject["number"], places, record, bar)
+            _check_subject(folder / subject["shard"], subject, manifest, bar)
+    if inputs:
+        _check_sources(manifest, inputs)
     return manifest
 
 
@@ -52,51 +68,77 @@ def _check_split(manifest: Mapping[str, Any], folder: Path) -> None:
             f"{sorted(expected - found)} and more {sorted(found - expected)}"
         )
     for split, counts in manifest["counts"].items():
-        records = [subject["records"] for subject in subjects if subject["split"] == split]
-        if counts != {"subjects": len(records), "records": sum(records)}:
+        chosen = [subject for subject in subjects if subject["split"] == split]
+        sums = {key: sum(subject[key] for subject in chosen) for key in ("records", "air")}
+        if counts != {"subjects": len(chosen), **sums}:
             raise InputError(
-                f"expected {counts} for {split}, found {len(records)} subjects of {sum(records)} "
-                f"records in the manifest: {folder}"
+                f"expected {counts} for {split}, found {len(chosen)} subjects of {sums} in the "
+                f"manifest: {folder}"
             )
 
 
 def _check_subject(
-    shard: Path, number: int, places: NDArray[np.int64], dtype: np.dtype, bar: tqdm
+    shard: Path, subject: Mapping[str, Any], manifest: Mapping[str, Any], bar: tqdm
 ) -> None:
-    left = set(map(tuple, places.tolist()))
-    count = 0
-    for count, serialized in enumerate(_serialized(shard), start=1):
-        try:
-            left.remove(_checked_place(decode(serialized, dtype), number, left))
-        except InputError as error:
-            raise InputError(f"{error}: record {count - 1} of {shard}") from None
-        bar.update()
-    if left:
-        raise InputError(f"expected {len(places)} records, found {count}: {shard}")
-
-
-def _serialized(shard: Path) -> Iterator[bytes]:
-    """The records, each with its checksum verified."""
+    places = positions(subject["shape"], manifest["patch_size"], manifest["stride"])
+    dtype = record_dtype(manifest["patch_size"], ECHOES[manifest["contrasts"]])
+    left, checksums = set(map(tuple, places.tolist())), hashlib.sha256()
     count = 0
     try:
-        for serialized in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator():
-            yield serialized
+        for frame in _frames(shard):
+            left.remove(_checked_place(decode(unframed(frame), dtype), subject, left))
+            checksums.update(frame[-CHECKSUM_BYTES:])
             count += 1
-    except tf.errors.OpError:
+            bar.update()
+    except InputError as error:
+        raise InputError(f"{error}: record {count} of {shard}") from None
+    if (count, len(left)) != (subject["records"], subject["air"]):
         raise InputError(
-            f"expected a whole record, found its checksum wrong or its end missing: record {count} "
-            f"of {shard}"
-        ) from None
+            f"expected {subject['records']} records and {subject['air']} patches of air left out, "
+            f"found {count} and {len(left)}: {shard}"
+        )
+    if salted(manifest["salt"], checksums.hexdigest()) != subject["records_sha256"]:
+        raise InputError(f"expected the records that the manifest tells, found others: {shard}")
 
 
-def _checked_place(record: np.void, number: int, left: set[tuple[int, ...]]) -> tuple[int, ...]:
-    if record["subject"] != number:
-        raise InputError(f"expected subject {number}, found subject {record['subject']}")
+def _frames(shard: Path) -> Iterator[bytes]:
+    size = shard.stat().st_size
+    with shard.open("rb") as file:
+        while beginning := file.read(LENGTH_BYTES + CHECKSUM_BYTES):
+            yield beginning + file.read(min(frame_bytes(beginning) - len(beginning), size))
+
+
+def _checked_place(
+    record: np.void, subject: Mapping[str, Any], left: set[tuple[int, ...]]
+) -> tuple[int, ...]:
+    if record["subject"] != subject["number"]:
+        raise InputError(f"expected subject {subject['number']}, found subject {record['subject']}")
     for name in ("input", "truth"):
-        step, offset = record[f"{name}_step"], record[f"{name}_offset"]
-        if not (np.isfinite([step, offset]).all() and step > 0):
-            raise InputError(f"expected finite intensities, found steps of {step} from {offset}")
+        lowest = float(record[f"{name}_offset"])
+        found = lowest, lowest + LEVELS * float(record[f"{name}_step"])
+        if not (np.isfinite(found).all() and list(found) == subject[f"{name}_range"]):
+            raise InputError(
+                f"expected intensities of {name} from {subject[f'{name}_range']}, found {found}"
+            )
     place = tuple(record["position"].tolist())
     if place not in left:
         raise InputError(f"expected each patch of the grid once, found another at {place}")
     return place
+
+
+def _check_sources(manifest: Mapping[str, Any], inputs: Sequence[str | Path]) -> None:
+    paths = [path for folder in inputs for path in scans.find_subjects(folder).values()]
+    left = {subject["source_sha256"] for subject in manifest["subjects"]}
+    for path in tqdm(paths, "scans", unit="scan", disable=None, delay=2):
+        volume = scans.read_scan(path, slice_axis=manifest["slice_axis"])
+        source = salted(manifest["salt"], scan_sha256(volume))
+        if source not in left:
+            raise InputError(
+                f"expected a scan that the records were made of, found another: {path}"
+            )
+        left.remove(source)
+    if left:
+        raise InputError(
+            f"expected all {len(manifest['subjects'])} scans that the records were made of, found "
+            f"{len(left)} missing in {', '.join(map(str, inputs))}"
+        )

@@ -1,25 +1,26 @@
 """A cohort: subjects are split, each becomes a shard, and the manifest says how."""
 
-import json
-import secrets
-from collections.abc import Mapping, Sequence
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from mrsr_tf import __version__, scans
 from mrsr_tf.errors import InputError
+from mrsr_tf.manifest import MANIFEST, sealed
 from mrsr_tf.outputs import output_folder, write_json
 from mrsr_tf.records import SCHEMA
-from mrsr_tf.slices import FIR_ORDER
+from mrsr_tf.slices import FIR_ORDER, first_slice
 from mrsr_tf.volume import SCALE_PERCENTILE
-from tf_records_tools.subject import Settings, source_sha256, write_shard
+from tf_records_tools.subject import Settings, Subject, make_shard, survey_scan
+from tf_records_tools.workers import Run, one_by_one
 
-# What an interrupted call left: the salt, and what the manifest will say of the subjects done.
-PROGRESS = "progress.json"
+# Peak memory of a worker, by the bytes of what it reads: measured on scans of 416x416x160x2.
+SURVEY_MEMORY, SHARD_MEMORY = 12, 8
 
 
 def make_records(
@@ -28,18 +29,23 @@ def make_records(
     settings: Settings,
     *,
     validation_subjects: int | None = None,
+    run: Run = one_by_one,
+    tell: Callable[[str], object] = lambda message: None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Makes the records of all subjects found in `inputs`.
 
-    An interrupted call goes on with the subject it was at. Each scan is read again even so: a
-    shard is kept only if the scan is still the one it was made from.
+    All scans are read before anything is written, so that one that will not do is found at once,
+    and again when it is their turn. An interrupted call goes on with the subjects that it had not
+    finished; a shard is kept only if the scan is still the one it was made from.
 
     Args:
         inputs: folders that hold a folder or a file per subject.
         output: the folder to make.
         settings: what decides a subject's records.
         validation_subjects: how many subjects are for validation only; None for a quarter.
+        run: does the work on all subjects; the records are the same whatever does it.
+        tell: is told how much there is to do.
         overwrite: remove what stands at `output` and start anew.
 
     Returns:
@@ -47,29 +53,38 @@ def make_records(
 
     Raises:
         AlreadyDone: the records are there.
-        InputError: a scan cannot be read or does not suit the settings, a subject comes twice, or
-            there are too few of them.
+        InputError: a scan cannot be read or does not suit the settings, a subject comes twice,
+            there are too few of them, or the disk is too small.
     """
     found = [path for folder in inputs for path in scans.find_subjects(folder).values()]
     if not found:
         raise InputError(f"expected a folder or a file per subject, found none in {inputs}")
+    first_slice(settings.profile, settings.slice_factor)
     shards = split(len(found), validation_subjects)
-    # The order of the input says nothing of a subject's number.
-    shuffled = np.random.default_rng(settings.seed).permutation(len(found))
-    paths = [found[place] for place in shuffled]
+    bytes_of = {path: _bytes(scans.scan_path(path)) for path in found}
     configuration = {
         "schema": SCHEMA,
         **asdict(settings),
         "subjects": len(found),
         "validation_subjects": sum(name.startswith("validation") for name in shards),
-        "source_bytes": sum(_bytes(scans.scan_path(path)) for path in found),
+        "source_bytes": sum(bytes_of.values()),
     }
+    # The order of the input says nothing of a subject's number.
+    shuffled = np.random.default_rng(settings.seed).permutation(len(found))
     with output_folder(output, configuration, overwrite=overwrite, resume=True) as folder:
-        progress = _progress(folder)
-        _write_subjects(folder, paths, shards, settings, progress)
-        made = manifest(settings, progress)
-        write_json(folder / "manifest.json", made)
-        (folder / PROGRESS).unlink()
+        subjects = [
+            Subject(number, found[place].absolute(), folder.absolute() / shard, settings)
+            for number, (place, shard) in enumerate(zip(shuffled, shards, strict=True))
+        ]
+        # What a killed call left of its own is not believed, but for shards and their facts.
+        _clear(folder, "*.survey.json", "partial.*", MANIFEST)
+        try:
+            _make_shards(folder, subjects, run, tell, max(bytes_of.values()))
+            made = manifest(settings, subjects)
+        finally:
+            _clear(folder, "*.survey.json", "partial.*")
+        write_json(folder / MANIFEST, made)
+        _clear(folder, "*.facts.json")
     return made
 
 
@@ -93,70 +108,126 @@ def split(subjects: int, validation_subjects: int | None = None) -> list[str]:
     ]
 
 
-def manifest(settings: Settings, progress: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that made the records, and nothing of who is in them."""
-    subjects = [progress["subjects"][shard] for shard in sorted(progress["subjects"])]
-    spacing = np.array([subject["spacing_mm"] for subject in subjects])
-    return {
-        "schema": SCHEMA,
-        "mrsr_tf_version": __version__,
-        **asdict(settings),
-        "patch_size": [settings.patch_size] * 3,
-        "stride": [settings.stride] * 3,
-        "thickening": {"profile": "fir", "order": FIR_ORDER},
-        "interpolation": "tricubic",
-        "scale": f"percentile {SCALE_PERCENTILE} of the thick, interpolated volume, all echoes",
-        "single_of_two_echoes": "root of the sum of squares",
-        "storage": "uint16 levels between a subject's extremes, input and truth each",
-        "spacing_mm": {"min": spacing.min(0).tolist(), "max": spacing.max(0).tolist()},
-        "counts": {split: _counts(subjects, split) for split in ("train", "validation")},
-        "salt": progress["salt"],
-        "subjects": subjects,
-    }
+def manifest(settings: Settings, subjects: Sequence[Subject]) -> dict[str, Any]:
+    """Everything that made the records, and nothing of who is in them.
 
+    Scans are named by salted hashes. The salt is made of all scans together: the same cohort has
+    the same hashes in every set made of it, and no scan is recognised from cohort to cohort. Nor
+    can a hash be guessed: it is of all the voxels of a scan, and only who has them can make it.
 
-def _counts(subjects: Sequence[Mapping[str, Any]], split: str) -> dict[str, int]:
-    records = [subject["records"] for subject in subjects if subject["split"] == split]
-    return {"subjects": len(records), "records": sum(records)}
-
-
-def _progress(folder: Path) -> dict[str, Any]:
-    if (folder / PROGRESS).exists():
-        return json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-    return {"salt": secrets.token_hex(16), "subjects": {}}
-
-
-def _write_subjects(
-    folder: Path,
-    paths: Sequence[Path],
-    shards: Sequence[str],
-    settings: Settings,
-    progress: dict[str, Any],
-) -> None:
-    sources: dict[str, Path] = {}
-    work = zip(paths, shards, strict=True)
-    bar = tqdm(work, "subjects", len(paths), unit="subject", disable=None, delay=2)
-    for number, (path, shard) in enumerate(bar):
-        volume = scans.read_scan(path, slice_axis=settings.slice_axis)
-        source = source_sha256(volume, progress["salt"])
-        if source in sources:
-            raise InputError(f"expected each scan once, got one twice: {sources[source]}, {path}")
-        sources[source] = path
-        done = progress["subjects"].get(shard, {})
-        if done.get("source_sha256") == source and (folder / shard).exists():
-            continue
-        try:
-            facts = write_shard(volume, folder / shard, number, settings)
-        except InputError as error:
-            raise InputError(f"{error}: {path}") from None
-        progress["subjects"][shard] = {
-            "number": number,
-            "split": shard.split("-")[0],
-            "shard": shard,
-            **facts,
-            "source_sha256": source,
+    Raises:
+        InputError: not all shards are made of the scans as they were found.
+    """
+    unfinished = [subject.shard.name for subject in subjects if not subject.is_made]
+    if unfinished:
+        raise InputError(
+            f"expected scans that stay as they are while records are made of them, found another "
+            f"for {', '.join(unfinished)}: the same call makes these anew"
+        )
+    salt = salt_of([subject.facts["scan_sha256"] for subject in subjects])
+    facts = [_told(subject, salt) for subject in subjects]
+    spacing = np.array([subject["spacing_mm"] for subject in facts])
+    return sealed(
+        {
+            "schema": SCHEMA,
+            "mrsr_tf_version": __version__,
+            **asdict(settings),
+            "patch_size": [settings.patch_size] * 3,
+            "stride": [settings.stride] * 3,
+            "thickening": _thickening(settings),
+            "interpolation": "tricubic",
+            "scale": f"percentile {SCALE_PERCENTILE} of the thick, interpolated volume, all echoes",
+            "single_of_two_echoes": "root of the sum of squares",
+            "storage": "uint16 levels between a subject's extremes, input and truth each",
+            "spacing_mm": {"min": spacing.min(0).tolist(), "max": spacing.max(0).tolist()},
+            "counts": {split: _counts(facts, split) for split in ("train", "validation")},
+            "salt": salt,
+            "subjects": facts,
         }
-        write_json(folder / PROGRESS, progress)
+    )
+
+
+def salt_of(scans_sha256: Sequence[str]) -> str:
+    """What the hashes of a cohort's scans are salted with."""
+    return hashlib.sha256("".join(sorted(scans_sha256)).encode()).hexdigest()[:32]
+
+
+def salted(salt: str, sha256: str) -> str:
+    """A hash that means something among these records only."""
+    return hashlib.sha256(f"{salt} {sha256}".encode()).hexdigest()
+
+
+def _thickening(settings: Settings) -> dict[str, Any]:
+    order = {"order": FIR_ORDER} if settings.profile == "fir" else {}
+    first = first_slice(settings.profile, settings.slice_factor)
+    return {"profile": settings.profile, **order, "first_slice": first}
+
+
+def _make_shards(
+    folder: Path,
+    subjects: Sequence[Subject],
+    run: Run,
+    tell: Callable[[str], object],
+    largest_scan: int,
+) -> None:
+    run(survey_scan, subjects, "scans read", SURVEY_MEMORY * largest_scan)
+    _check_each_once(subjects)
+    left = [subject for subject in subjects if not subject.is_made]
+    _check_room(folder, subjects, left, tell)
+    largest = max(subject.survey["array_bytes"] for subject in subjects)
+    run(make_shard, left, "subjects done", SHARD_MEMORY * largest)
+
+
+def _told(subject: Subject, salt: str) -> dict[str, Any]:
+    facts = subject.facts
+    split, name = subject.shard.name.split("-")[0], subject.shard.name
+    source = salted(salt, facts.pop("scan_sha256"))
+    facts["records_sha256"] = salted(salt, facts["records_sha256"])
+    return {
+        "number": subject.number, "split": split, "shard": name, **facts, "source_sha256": source
+    }  # fmt: skip
+
+
+def _counts(subjects: Sequence[dict[str, Any]], split: str) -> dict[str, int]:
+    chosen = [subject for subject in subjects if subject["split"] == split]
+    counts = {key: sum(subject[key] for subject in chosen) for key in ("records", "air")}
+    return {"subjects": len(chosen), **counts}
+
+
+def _check_each_once(subjects: Sequence[Subject]) -> None:
+    seen: dict[str, Path] = {}
+    for subject in subjects:
+        first = seen.setdefault(subject.survey["scan_sha256"], subject.scan)
+        if first is not subject.scan:
+            raise InputError(f"expected each scan once, got one twice: {first}, {subject.scan}")
+
+
+def _check_room(
+    folder: Path,
+    subjects: Sequence[Subject],
+    left: Sequence[Subject],
+    tell: Callable[[str], object],
+) -> None:
+    """Tells how much there is to write; `InputError` where the disk has no room for it."""
+    needed = sum(subject.survey["shard_bytes"] for subject in left)
+    records = sum(subject.survey["records"] for subject in left)
+    free = shutil.disk_usage(folder).free
+    left_out = " at most" if subjects[0].settings.compression != "none" else ""
+    tell(
+        f"{len(left)} of {len(subjects)} subjects to make: {records} patches, "
+        f"{needed / 1e9:.2f} GB{left_out}, {free / 1e9:.2f} GB free"
+    )
+    if needed > free:
+        raise InputError(
+            f"expected {needed / 1e9:.2f} GB of free disk for {records} records, found "
+            f"{free / 1e9:.2f} GB in {folder}"
+        )
+
+
+def _clear(folder: Path, *patterns: str) -> None:
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            path.unlink()
 
 
 def _bytes(path: Path) -> int:

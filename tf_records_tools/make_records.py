@@ -4,20 +4,30 @@ r"""Makes training records of scans: one shard per subject, and a manifest of ho
         --contrasts=dual
     python -m tf_records_tools.make_records --input=data/mine,data/more --output=data/single \
         --contrasts=single --validation_subjects=10 --seed=1
+    python -m tf_records_tools.make_records --input=/nfs/scans --output=/nfs/records \
+        --contrasts=dual --runner=FlinkRunner --beam_option=flink_master=flink:8081
 
 Each folder of --input holds one folder or file per subject, DICOM or NIfTI. Fine slices are made
 thick and interpolated back: that is the network's input, the scan itself is the truth. No subject
 is both trained and validated on. Two echoes asked for one contrast are joined to the root of the
 sum of their squares.
 
-An interrupted call is finished by the same call.
+An interrupted call is finished by the same call. The records are the same whatever --workers and
+--runner make them.
 """
+
+from functools import partial
+from typing import Any
 
 from absl import flags
 
 from mrsr_tf import command
 
 FLAGS = flags.FLAGS
+SETTINGS = (
+    "contrasts", "patch_size", "stride", "slice_factor", "profile", "air_below", "compression",
+    "allow_interpolated", "seed", "slice_axis",
+)  # fmt: skip
 
 
 def _define_flags() -> None:
@@ -27,6 +37,22 @@ def _define_flags() -> None:
     flags.DEFINE_integer("patch_size", 32, "Voxels along each axis.", lower_bound=1)
     flags.DEFINE_integer("stride", 16, "Voxels from patch to patch.", lower_bound=1)
     flags.DEFINE_integer("slice_factor", 2, "Fine slices per thick one.", lower_bound=2)
+    flags.DEFINE_enum(
+        "profile", "fir", ["fir", "box", "kspace", "kspace_hamming"],
+        "What makes slices thick: the paper's low-pass, a mean of slices, or fewer kz.",
+    )  # fmt: skip
+    flags.DEFINE_float(
+        "air_below", 0, "Leave out patches less than 1% of whose voxels reach this share of the "
+        "subject's intensity scale: 0.05 drops air and keeps marrow; 0 keeps all.",
+        lower_bound=0, upper_bound=1,
+    )  # fmt: skip
+    flags.DEFINE_enum(
+        "compression", "none", ["none", "zlib"],
+        "zlib loses nothing and saves a quarter of the disk; see docs/records.md for its price.",
+    )  # fmt: skip
+    flags.DEFINE_bool(
+        "allow_interpolated", False, "Train on slices that the scanner interpolated, too."
+    )
     flags.DEFINE_integer(
         "validation_subjects", None, "How many subjects to validate on; a quarter by default.",
         lower_bound=0,
@@ -35,30 +61,40 @@ def _define_flags() -> None:
     flags.DEFINE_integer(
         "slice_axis", 2, "Which axis of a NIfTI counts slices.", lower_bound=0, upper_bound=2
     )
+    flags.DEFINE_integer(
+        "workers", None, "Subjects at once on this machine; by default one per core, as far as "
+        "memory goes.", lower_bound=1,
+    )  # fmt: skip
+    flags.DEFINE_string("runner", None, "Apache Beam runner to use, such as DirectRunner.")
+    flags.DEFINE_multi_string("beam_option", [], "Further option of --runner, as name=value.")
     flags.DEFINE_bool("overwrite", False, "Remove what stands at --output and start anew.")
 
 
 def main() -> None:
     """The command."""
     from tf_records_tools.cohort import make_records
+    from tf_records_tools.on_beam import on_beam
     from tf_records_tools.subject import Settings
+    from tf_records_tools.workers import Run, in_processes
 
+    run: Run = partial(in_processes, workers=FLAGS.workers)
+    if FLAGS.runner:
+        run = partial(
+            on_beam, runner=FLAGS.runner, workers=FLAGS.workers, options=FLAGS.beam_option
+        )
+    settings: dict[str, Any] = {name: FLAGS[name].value for name in SETTINGS}
     manifest = make_records(
         FLAGS.input,
         FLAGS.output,
-        Settings(
-            contrasts=FLAGS.contrasts,
-            patch_size=FLAGS.patch_size,
-            stride=FLAGS.stride,
-            slice_factor=FLAGS.slice_factor,
-            seed=FLAGS.seed,
-            slice_axis=FLAGS.slice_axis,
-        ),
+        Settings(**settings),
         validation_subjects=FLAGS.validation_subjects,
+        run=run,
+        tell=print,
         overwrite=FLAGS.overwrite,
     )
     for split, count in manifest["counts"].items():
-        print(f"{split}: {count['records']} records of {count['subjects']} subjects")
+        air = f", {count['air']} patches of air left out" if count["air"] else ""
+        print(f"{split}: {count['records']} records of {count['subjects']} subjects{air}")
 
 
 if __name__ == "__main__":
