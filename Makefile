@@ -1,5 +1,5 @@
 # Each target sets up everything it needs: a virtual environment of its own, the CPU build of
-# TensorFlow where there is no NVIDIA GPU, and Debian's dicom3tools for the tests.
+# TensorFlow where there is no NVIDIA GPU, and Debian's DICOM tools for the tests.
 VENV ?= .venv
 PYTHON ?= python3
 TENSORFLOW_VERSION := 2.21.0
@@ -12,7 +12,7 @@ export MRSR_REAL_DATA ?= $(abspath ../shared/data)
 demo: $(VENV)/.installed
 	PATH="$(abspath $(BIN)):$$PATH" ./demo.sh
 
-test: lint dicom3tools
+test: lint tools
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed
@@ -30,13 +30,17 @@ $(VENV)/.installed: requirements.lock pyproject.toml setup.py
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# dciodvfy, which judges the DICOM we write. Its test skips, saying so, where it cannot be had.
-.PHONY: dicom3tools
-dicom3tools:
-	@command -v dciodvfy >/dev/null || { command -v apt-get >/dev/null && \
+# What judges the DICOM we write: dciodvfy, dcmtk and an Orthanc server. Their tests skip, saying
+# so, where they cannot be had.
+TOOLS := dicom3tools dcmtk orthanc
+.PHONY: tools
+tools:
+	@PATH="$$PATH:/usr/sbin"; \
+	for tool in dciodvfy dcmdump Orthanc; do command -v $$tool >/dev/null || missing=1; done; \
+	[ -z "$$missing" ] || { command -v apt-get >/dev/null && \
 	  SUDO=$$([ "$$(id -u)" = 0 ] || echo "sudo -n") && \
-	  $$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq dicom3tools >/dev/null; } || \
-	  echo "dciodvfy is not at hand and could not be installed: its test will skip"
+	  $$SUDO apt-get update -qq && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(TOOLS) >/dev/null; } || \
+	  echo "$(TOOLS) could not all be installed: tests that need them will skip"
 
 # New locked versions, for every Python that pyproject.toml allows.
 lock:
