@@ -33,7 +33,12 @@ def derive(source, output):
     """What the commands write of a scan: super-resolved series (interpolated here) and T2."""
     volume = dicom.read_series(source)
     fine = volume.resliced(slices.interpolate(volume.array), 2)
-    derivation = {"version": "0", "method": "mrsr", "slice_factor": 2, "weights_sha256": "0" * 64}
+    derivation = {
+        "version": "0.1.0",
+        "method": "mrsr",
+        "slice_factor": 2,
+        "weights_sha256": "0" * 64,
+    }
     dicom.write_series(fine, output / "series", like=source, derivation=derivation)
     t2_ms = np.where(fine.array[..., 0] > 500, 37.5, np.nan)
     dicom.write_t2_map(t2_ms, fine, output / "t2", like=source, derivation=derivation)
@@ -83,7 +88,7 @@ def test_dcmdump_shows_what_an_image_is(derived):
         assert "W:" not in shown.stderr
         assert "E:" not in shown.stderr
         assert rf"[DERIVED\SECONDARY\{kind}]" in shown.stdout
-        assert "[Derived by MRSR-TF: version=0; method=mrsr" in shown.stdout
+        assert "[Derived by MRSR-TF: version=0.1.0; method=mrsr" in shown.stdout
 
 
 def test_dcmj2pnm_draws_the_stored_image(derived, tmp_path):
