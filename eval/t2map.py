@@ -86,10 +86,12 @@ def _make(source: Path, told: dict[str, float | None], how: dict[str, Any], fold
         )
         tissue = t2.above_noise(scan)
         progress.update()
-        nifti.write_map(t2_ms, scan, folder / "t2_ms.nii.gz", slice_axis=SLICE_AXIS.value)
+        derivation = how | sequence
+        beside = {"Units": "ms", "Derivation": derivation}
+        path = folder / "t2_ms.nii.gz"
+        nifti.write_map(t2_ms, scan, path, slice_axis=SLICE_AXIS.value, sidecar=beside)
         like = scans.scan_path(source)
         if scans.is_dicom_scan(like):
-            derivation = how | sequence
             dicom.write_t2_map(t2_ms, scan, folder / "dicom", like=like, derivation=derivation)
         progress.update()
         title = f"T2, {METHOD.value}, T1 {T1_MS.value:g} ms"

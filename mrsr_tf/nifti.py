@@ -15,20 +15,23 @@ from typing import Any, TypeVar
 
 import nibabel as nib
 import numpy as np
-from absl import logging
 from numpy.typing import NDArray
 
 from mrsr_tf import outputs
 from mrsr_tf.echo_files import second_echo
 from mrsr_tf.errors import InputError
+from mrsr_tf.nifti_grid import (
+    RAS_LPS,
+    axes,
+    check_slice_axis,
+    check_unit,
+    lps,
+    same_place,
+    to_lps,
+    to_rows,
+)
 from mrsr_tf.sidecar import acquisition, described, read_sidecar, sidecar_path
 from mrsr_tf.volume import Volume
-
-COARSER = 1.5
-GRID_TOLERANCE_MM = 0.01
-RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # and back
-MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
-PLAUSIBLE_MM = (0.02, 20)
 
 Result = TypeVar("Result")
 
@@ -67,13 +70,13 @@ def _read_one(path: Path, slice_axis: int) -> Volume:
             f"{image.shape} in {path}"
         )
     sidecar = read_sidecar(path)
-    _check_slice_axis(image, path, sidecar.get("SliceAxis"), slice_axis)
-    _check_unit(image, path)
+    check_slice_axis(image, path, sidecar.get("SliceAxis"), slice_axis)
+    check_unit(image, path)
     data = _guarded(path, image.get_fdata, "unchanged", np.float32)
-    array = _to_rows(data if data.ndim == 4 else data[..., None], slice_axis)
+    array = to_rows(data if data.ndim == 4 else data[..., None], slice_axis)
     told = acquisition(sidecar, sidecar_path(path), echoes=array.shape[3])
     try:
-        return Volume(array, _to_lps(image, slice_axis), **told)
+        return Volume(array, to_lps(image, slice_axis), **told)
     except InputError as error:
         raise InputError(f"{error} in {path}") from None
 
@@ -85,7 +88,7 @@ def _together(first: Volume, second: Volume, path: Path, other: Path) -> Volume:
             f"expected two echoes of one matrix, got {first.array.shape[:3]} and "
             f"{second.array.shape[:3]}: in {path} and {other}"
         )
-    if not _same_place(first.affine, second.affine, first.array.shape[:3]):
+    if not same_place(first.affine, second.affine, first.array.shape[:3]):
         raise InputError(f"expected two echoes that lie alike, got others: {path} and {other}")
     for name in ("repetition_time_ms", "flip_angle_deg", "spoiler_area", "spoiler_duration_us"):
         values = getattr(first, name), getattr(second, name)
@@ -116,7 +119,7 @@ def read_placed(path: str | Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     image = _load(path)
     if image.ndim != 3:
         raise InputError(f"expected a 3-D NIfTI, got shape {image.shape} in {path}")
-    return _guarded(path, np.asanyarray, image.dataobj), _lps(image)
+    return _guarded(path, np.asanyarray, image.dataobj), lps(image)
 
 
 def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArray[Any]:
@@ -132,13 +135,13 @@ def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArra
     image = _load(path)
     array = _guarded(path, np.asanyarray, image.dataobj)
     shape = volume.array.shape[:3]
-    if array.ndim != 3 or _to_rows(array, slice_axis).shape != shape:
+    if array.ndim != 3 or to_rows(array, slice_axis).shape != shape:
         raise InputError(
             f"expected a map of the scan's {shape} voxels, got {array.shape} in {path}"
         )
-    if not _same_place(_to_lps(image, slice_axis), volume.affine, shape):
+    if not same_place(to_lps(image, slice_axis), volume.affine, shape):
         raise InputError(f"expected a map that lies where its scan lies, got another: {path}")
-    return _to_rows(array, slice_axis)
+    return to_rows(array, slice_axis)
 
 
 def write_nifti(
@@ -168,7 +171,12 @@ def write_nifti(
 
 
 def write_map(
-    array: NDArray[Any], volume: Volume, path: str | Path, *, slice_axis: int = 2
+    array: NDArray[Any],
+    volume: Volume,
+    path: str | Path,
+    *,
+    slice_axis: int = 2,
+    sidecar: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a 3-D map (as float32) or labels (as the smallest integers that hold them).
 
@@ -177,6 +185,7 @@ def write_map(
         volume: the scan whose grid it is.
         path: .nii or .nii.gz.
         slice_axis: as for `write_nifti`.
+        sidecar: what a JSON beside it shall tell, as {"Units": "ms"}; None for no JSON.
 
     Raises:
         InputError: the array has another shape than the scan, or `path` another ending.
@@ -187,7 +196,10 @@ def write_map(
         stored = array.astype(np.float32)
     else:
         stored = array.astype(_integer_type(int(array.min()), int(array.max())))
-    _save(stored, volume.affine, _checked_name(path), slice_axis)
+    path = _checked_name(path)
+    if sidecar is not None:
+        outputs.write_json(sidecar_path(path), dict(sidecar))
+    _save(stored, volume.affine, path, slice_axis)
 
 
 def _load(path: Path) -> nib.Nifti1Image:
@@ -227,49 +239,6 @@ def _checked_name(path: str | Path) -> Path:
     return path
 
 
-def _check_slice_axis(
-    image: nib.Nifti1Image, path: Path, recorded: int | None, slice_axis: int
-) -> None:
-    """Raises if the sidecar's SliceAxis differs or, without one, another axis is coarser."""
-    if slice_axis not in (0, 1, 2):
-        raise InputError(f"expected --slice_axis 0, 1 or 2, got {slice_axis}")
-    if recorded not in (None, slice_axis):
-        raise InputError(
-            f"expected --slice_axis={recorded}, as the sidecar of {path} says, got {slice_axis}"
-        )
-    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
-    coarsest = int(np.argmax(spacing))
-    if recorded is None and spacing[coarsest] > COARSER * spacing[slice_axis]:
-        raise InputError(
-            f"expected slices along axis {slice_axis} ({spacing[slice_axis]:.3g} mm), but axis "
-            f"{coarsest} is coarser ({spacing[coarsest]:.3g} mm) in {path}: --slice_axis="
-            f'{coarsest} says it is meant, "SliceAxis": {slice_axis} in {sidecar_path(path).name} '
-            "that it is not"
-        )
-
-
-def _check_unit(image: nib.Nifti1Image, path: Path) -> None:
-    """Warns where the file names no unit; raises where its numbers cannot be mm."""
-    if image.header.get_xyzt_units()[0] != "unknown":
-        return
-    spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
-    if not (PLAUSIBLE_MM[0] <= spacing.min() and spacing.max() <= PLAUSIBLE_MM[1]):
-        raise InputError(
-            f"expected a NIfTI that names its unit of length, got none, and spacings of "
-            f"{np.array2string(spacing, precision=4)} that cannot be mm, in {path}"
-        )
-    logging.warning("%s names no unit of length: it is read as mm", path)
-
-
-def _same_place(
-    affine: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]
-) -> bool:
-    """Whether two grids of one shape lie alike, at their farthest corners too."""
-    corners = np.vstack([np.zeros(3), np.diag(shape)])
-    apart = (affine - other) @ np.vstack([corners.T, np.ones(4)])
-    return bool(np.abs(apart).max() <= GRID_TOLERANCE_MM)
-
-
 def _integer_type(lowest: int, highest: int) -> type[np.integer]:
     for dtype in (np.uint8, np.int16, np.int32):
         if np.iinfo(dtype).min <= lowest and highest <= np.iinfo(dtype).max:
@@ -277,28 +246,8 @@ def _integer_type(lowest: int, highest: int) -> type[np.integer]:
     raise InputError(f"expected labels of up to 32 bits, got {lowest} to {highest}")
 
 
-def _axes(slice_axis: int) -> list[int]:
-    """Which axis of the file counts rows, columns and slices."""
-    columns, rows = (axis for axis in range(3) if axis != slice_axis)
-    return [rows, columns, slice_axis]
-
-
-def _to_rows(data: NDArray[Any], slice_axis: int) -> NDArray[Any]:
-    return data.transpose(*_axes(slice_axis), *range(3, data.ndim))
-
-
-def _to_lps(image: nib.Nifti1Image, slice_axis: int) -> NDArray[np.float64]:
-    """(row, col, slice, 1) -> mm, LPS."""
-    return _lps(image)[:, [*_axes(slice_axis), 3]]
-
-
-def _lps(image: nib.Nifti1Image) -> NDArray[np.float64]:
-    unit = MM_PER_UNIT.get(image.header.get_xyzt_units()[0], 1.0)
-    return RAS_LPS @ np.diag([unit, unit, unit, 1.0]) @ image.affine
-
-
 def _save(array: NDArray[Any], affine: NDArray[np.float64], path: Path, slice_axis: int) -> None:
-    back = np.argsort([*_axes(slice_axis), 3])
+    back = np.argsort([*axes(slice_axis), 3])
     image = nib.Nifti1Image(array.transpose(back[: array.ndim]), (RAS_LPS @ affine)[:, back])
     image.set_sform(image.affine, code=1)
     image.set_qform(image.affine, code=1)

@@ -17,6 +17,7 @@ IMAGES = ("image.nii.gz", "image.nii")
 REGIONS = ("rois.nii.gz", "rois.nii")
 SKM_TEA = ("dicoms", "image_files")  # a folder each: whichever is there first holds the subjects
 ENDINGS = (".gz", ".nii", ".zip", ".h5")
+BIDS = "anat"  # where in a subject's folder BIDS keeps such scans
 SEQUENCE = "DESS"
 
 
@@ -24,8 +25,8 @@ def scan_path(path: str | Path) -> Path:
     """Where in a subject's folder the scan is; a file is itself the scan.
 
     It is `dicom/`, else image.nii.gz, else the folder with all DICOM below it, else the one NIfTI,
-    zip archive or SKM-TEA file beside rois.nii.gz. Of NIfTI named _echo-1 and _echo-2 it is the
-    first.
+    zip archive or SKM-TEA file beside rois.nii.gz or in BIDS's anat/. Of NIfTI named _echo-1 and
+    _echo-2 it is the first.
 
     Raises:
         InputError: there is none, or several files and none named image.nii.gz.
@@ -97,7 +98,7 @@ def _is_scan(entry: Path) -> bool:
 def _is_image(entry: Path) -> bool:
     """Whether a file is a scan by itself: not a mask, nor the second of two echoes."""
     if not nifti.is_nifti(entry):
-        return is_zip(entry) or skm_tea.is_scan(entry)
+        return (entry.suffix == ".zip" and is_zip(entry)) or skm_tea.is_scan(entry)
     return entry.is_file() and entry.name not in REGIONS and echo_files.first_echo(entry) is None
 
 
@@ -115,6 +116,8 @@ def _scan_in(folder: Path) -> Path | None:
             f"expected one scan in each subject's folder, got {len(images)} files and none "
             f"named {IMAGES[0]} in {folder}"
         )
+    if not images and (folder / BIDS).is_dir():
+        return _scan_in(folder / BIDS)
     return images[0] if images else None
 
 

@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # In the order the data flows: a module imports only those before it.
 CORE = (
-    "errors outputs volume interpolated dicom sidecar echo_files nifti skm_tea rois subjects scans "
-    "derived slices patches records manifest dataset dess model streaming runs watching "
-    "training inference"
+    "errors outputs volume interpolated dicom sidecar echo_files nifti_grid nifti skm_tea "
+    "rois subjects scans derived slices patches records manifest dataset dess model streaming "
+    "runs watching training inference"
 ).split()
 COMMANDS = {"mrsr_tf": ["train", "export", "infer"]}
 WITHOUT_TENSORFLOW = (

@@ -213,6 +213,15 @@ def test_pairs_side_by_side_are_subjects(tmp_path):
     assert list(scans.find_subjects(tmp_path)) == ["sub-01_qdess", "sub-02_qdess"]
 
 
+def test_a_bids_tree_has_a_subject_for_each_folder(tmp_path):
+    for subject in ("sub-01", "sub-02"):
+        pair(tmp_path / subject / "anat", scan(), subject + "_echo-{}_qdess.nii.gz")
+    (tmp_path / "participants.tsv").write_text("participant_id")
+    subjects = scans.find_subjects(tmp_path)
+    assert list(subjects) == ["sub-01", "sub-02"]
+    np.testing.assert_array_equal(scans.read_scan(subjects["sub-02"]).array, scan())
+
+
 def test_both_files_of_a_pair_are_the_source_of_what_is_derived(tmp_path):
     first, second = pair(tmp_path, scan())
     before = derived.source_digest(first)

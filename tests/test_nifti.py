@@ -369,3 +369,11 @@ def test_labels_beyond_32_bits_are_refused(path):
     volume = Volume(np.ones((1, 1, 1, 1)), np.eye(4))
     with pytest.raises(InputError, match="labels of up to 32 bits, got 4294967296"):
         nifti.write_map(np.full((1, 1, 1), 2**32), volume, path)
+
+
+def test_a_map_has_a_sidecar_where_there_is_something_to_tell(path):
+    volume = Volume(np.ones((2, 2, 2, 1)), np.eye(4))
+    nifti.write_map(volume.array[..., 0], volume, path)
+    assert not nifti.sidecar_path(path).exists()
+    nifti.write_map(volume.array[..., 0], volume, path, sidecar={"Units": "ms"})
+    assert nifti.read_sidecar(path) == {"Units": "ms"}
