@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	PATH="$(abspath $(BIN)):$$PATH" ./demo.sh
 
 test: lint tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
