@@ -43,7 +43,7 @@ PROTOCOLS = {
     for protocol in (
         Protocol(
             "high_resolution", (416, 416, 160), (160 / 416, 160 / 416, 0.7), 23.0, (7.0, 39.0),
-            20.0, (60.0, 80.0),
+            20.0, (65.0, 80.0),
         ),
         Protocol(
             "thick", (416, 416, 72), (160 / 416, 160 / 416, 1.6), 23.0, (7.0, 39.0),
@@ -241,31 +241,48 @@ def acquire(
     signal: NDArray[np.complex64],
     field: NDArray[np.complex64],
     sigma: float,
-    phase_fraction: float,
+    phase_fraction: float | None,
     seed: list[int],
 ) -> NDArray[np.float32]:
-    """One echo's magnitude image: complex noise, and the part of k-space that is acquired.
+    """One echo's magnitude image: as k-space is acquired, with complex noise.
 
     Args:
-        signal: complex (rows, cols, slices).
+        signal: complex (rows, cols, slices), averages over voxels.
         field: receive field, likewise.
         sigma: noise of the real and of the imaginary part in the image.
-        phase_fraction: acquired part of k-space along columns; the rest is zero-filled. The image
-            is continued by its mirror, so that nothing wraps.
+        phase_fraction: acquired part of k-space along columns; the rest is zero-filled. None: the
+            averages stay as they are.
         seed: of the noise.
     """
     image = np.empty(signal.shape, np.float32)
-    kept = max(1, round(phase_fraction * signal.shape[1]))
-    before = sigma / np.sqrt(kept / signal.shape[1])
-    for index in range(signal.shape[2]):
-        plane = signal[..., index] * field[..., index]
+    received = signal * field
+    if phase_fraction is not None:
+        for index in range(signal.shape[2]):
+            received[..., index] = _weighted(received[..., index], _gains(signal.shape[0]), 0)
+    weights = _gains(signal.shape[1]), _gains(signal.shape[2])
+    kept = max(1, round((phase_fraction or 1) * signal.shape[1]))
+    weights[0][kept:] = 0
+    before = np.float32(sigma / np.sqrt(kept / signal.shape[1]))
+    for index in range(len(received)):
+        plane = received[index]
+        if phase_fraction is not None:
+            plane = _weighted(_weighted(plane, weights[0], 0), weights[1], 1)
         if sigma:
             rng = np.random.default_rng([*seed, index])
-            noise = rng.standard_normal((*plane.shape, 2), np.float32) * np.float32(before)
-            plane = plane + noise.view(np.complex64)[..., 0]
-        if kept < signal.shape[1]:
-            spectrum = fft.dct(plane, axis=1, norm="ortho")
-            spectrum[:, kept:] = 0
-            plane = fft.idct(spectrum, axis=1, norm="ortho")
-        image[..., index] = np.abs(plane)
+            drawn = rng.standard_normal((*plane.shape, 2), np.float32) * before
+            noise = drawn.view(np.complex64)[..., 0]
+            plane = plane + (_weighted(noise, weights[0] > 0, 0) if kept < len(plane) else noise)
+        image[index] = np.abs(plane)
     return image
+
+
+def _gains(count: int) -> NDArray[np.float32]:
+    """What undoes a voxel's averaging, by frequency: a scanner samples k-space undamped."""
+    return (1 / np.sinc(np.arange(count) / (2 * count))).astype(np.float32)
+
+
+def _weighted(image: NDArray[np.complex64], weights: NDArray, axis: int) -> NDArray[np.complex64]:
+    """Weighs the frequencies along one axis of an image that its mirror continues (no wrap)."""
+    spectrum = fft.dct(image, axis=axis, norm="ortho")
+    spectrum *= weights[:, None] if axis == 0 else weights
+    return fft.idct(spectrum, axis=axis, norm="ortho")

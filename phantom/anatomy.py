@@ -69,10 +69,11 @@ def _painted(tissue: str, surfaces: Iterable[Surface]) -> list[Structure]:
 def _wrapping(rng: np.random.Generator) -> list[Structure]:
     fascia = flesh.fascia()
     skin = flesh.skin(fascia, float(rng.uniform(2, 8)))
+    dermis = grown(skin, -SKIN_MM)
     return [
         *_painted("skin", [skin]),
-        *_painted("subcutaneous_fat", [grown(skin, -SKIN_MM)]),
-        *_painted("vein", flesh.small_vessels(rng, 24)),
+        *_painted("subcutaneous_fat", [dermis]),
+        *_painted("vein", (intersection(v, dermis) for v in flesh.small_vessels(rng, 45))),
         *_painted("fascia", [fascia]),
         *_painted("intermuscular_fat", [grown(fascia, -FASCIA_MM)]),
     ]
@@ -82,11 +83,11 @@ def _flesh(rng: np.random.Generator) -> list[Structure]:
     compartment = grown(flesh.fascia(), -FASCIA_MM - 0.3)
     structures = []
     for muscle in flesh.muscles():
-        structures += _painted(
-            "intermuscular_fat", [intersection(grown(muscle, 0.45), compartment)]
-        )
-        structures += _painted("muscle", [intersection(grown(muscle, -0.15), compartment)])
-    structures += _painted("vein", flesh.small_vessels(rng, 16))
+        structures += _painted("intermuscular_fat", [intersection(grown(muscle, 0.3), compartment)])
+        structures += _painted("muscle", [intersection(muscle, compartment)])
+    structures += _painted(
+        "vein", (intersection(vessel, compartment) for vessel in flesh.small_vessels(rng, 40))
+    )
     for tissue, surfaces in flesh.vessels().items():
         structures += _painted(tissue, surfaces)
     return structures
@@ -104,8 +105,8 @@ def _fluid(
     rng: np.random.Generator, joint: dict[str, Bone], patella_z: float, findings: list[Finding]
 ) -> list[Structure]:
     effusion = pathology.worst(findings, "effusion")
-    fill_mm = effusion or float(rng.uniform(0.9, 2.0))
-    film_mm = float(rng.uniform(0.35, 0.65)) + 0.15 * effusion
+    fill_mm = effusion or float(rng.uniform(0.6, 1.2))
+    film_mm = float(rng.uniform(0.2, 0.45)) + 0.15 * effusion
     wet = [
         *(soft_tissue.film(bone, film_mm) for bone in joint.values()),
         *soft_tissue.recesses(fill_mm, patella_z),

@@ -38,7 +38,7 @@ def muscles() -> list[Surface]:
         _belly(0, [13, 13, 14, 16], [20, 20, 19, 18], [16, 15, 11, 0], [10, 10, 7, 0]),
         _belly(0, [4, 5, 8, 15, 24], [34, 33, 32, 31, 29], [38, 34, 27, 14, 0],
                [15, 13, 11, 7, 0]),
-        _belly(2, [-8, -6, 0, 10], [24, 26, 30, 31], [10, 18, 19, 0], [6, 8, 8, 0], 6),
+        _belly(2, [-10, -6, 0, 10], [22, 26, 30, 31], [0, 16, 19, 0], [0, 8, 8, 0], 6),
         _belly(0, [-22, -22, -23, -23, -22, -20, -18, -17],
                [49, 49, 49, 48, 46, 42, 36, 30], [28, 26, 24, 21.5, 18, 14, 9.5, 0],
                [19, 19, 18, 16.5, 14.5, 12, 8, 0], 8),
@@ -79,7 +79,7 @@ def small_vessels(rng: np.random.Generator, count: int) -> list[Surface]:
     """Thin veins that wander through the fat around the joint, mostly up and down."""
     pieces = []
     for _ in range(count):
-        angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.12)
+        angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 1.12)
         turns = angle + np.cumsum(rng.normal(0, 0.12, 4))
         z = rng.uniform(-70, 50) + np.arange(4) * rng.uniform(6, 16)
         path = np.stack([51 * reach * np.cos(turns), 9 + 52 * reach * np.sin(turns), z], axis=1)

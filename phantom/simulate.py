@@ -41,7 +41,11 @@ def _define_flags() -> None:
         "snr", None, "Range of the S1 signal-to-noise ratio of cartilage; 0 is no noise. The "
         "protocol's by default.",
     )  # fmt: skip
-    flags.DEFINE_bool("truncate", True, "Leave out the part of k-space that is not acquired.")
+    flags.DEFINE_bool(
+        "truncate",
+        True,
+        "Sample k-space as a scanner does, with its ringing; otherwise voxels are plain averages.",
+    )
     flags.DEFINE_integer("workers", 0, "Processes; 0: one per core.", lower_bound=0)
     flags.DEFINE_bool("overwrite", False, "Remove what stands at --output and start anew.")
 
@@ -106,13 +110,15 @@ def _name(number: int) -> str:
 def _make(number: int, folder: Path, options: Options, threads: int) -> None:
     import shutil
 
-    from phantom.subject import write_subject
+    from phantom.acquisition import PROTOCOLS
+    from phantom.subject import make_subject, write_subject
 
     unfinished = folder / f"{_name(number)}.partial"
     shutil.rmtree(unfinished, ignore_errors=True)
     settings: dict[str, Any] = asdict(options)
     settings.pop("subjects")
-    write_subject(unfinished, number, threads=threads, **settings)
+    settings["protocol"] = PROTOCOLS[options.protocol]
+    write_subject(make_subject(number, threads=threads, **settings), unfinished)
     unfinished.rename(folder / _name(number))
 
 

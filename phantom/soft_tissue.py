@@ -6,7 +6,16 @@ Paths and sizes are those of an average adult in reference mm (x lateral, y post
 import numpy as np
 
 from phantom.bones import PLATEAU_X, Bone
-from phantom.surfaces import Array, Points, Surface, cord, rippled, smooth_max
+from phantom.surfaces import (
+    Array,
+    Points,
+    Surface,
+    cord,
+    grown,
+    intersection,
+    rippled,
+    smooth_max,
+)
 
 
 def meniscus(side: int, femur: Bone, plateau: Surface) -> Surface:
@@ -96,7 +105,7 @@ def recesses(fill_mm: float, patella_z: float) -> list[Surface]:
         fill_mm: half the thickness of the pouch; below 2 in a dry knee, 4 in an effusion.
         patella_z: height of the patella's middle.
     """
-    z, thin = patella_z + 26, 0.4 + 0.3 * fill_mm
+    z, thin = patella_z + 26, 0.38 + 0.2 * fill_mm
     pouch = cord(
         [(1, -20.5, z - 18), (1, -19, z), (1, -17.5, z + 16)],
         [fill_mm * 0.6, fill_mm, fill_mm * 0.5], (1, 0, 0), max(1.0, 15 / fill_mm),
@@ -115,10 +124,12 @@ def _slits(thin: float) -> list[tuple]:
         for s in (-1, 1)
         for slit in (
             # gutter beside the condyle, recess behind it
-            ([(s * 33, -18, 40), (s * 39.5, -8, 32), (s * 41, 0, 16)], thin, (0, 0.7, -0.7), 7),
+            ([(s * 33, -18, 40), (s * 39.5, -8, 32), (s * 41, 0, 16)], thin, (0, 0.7, -0.7), 20),
             ([(s * 21, 34, 20), (s * 21, 33.5, 4)], 0.8 * thin, (1, 0, 0), 10),
             # along the inner wall of the condyle, beside the cruciates
-            ([(s * 8, 0, 10), (s * 9, 12, 14), (s * 9, 24, 16)], 0.6 * thin, (0, -0.5, 0.9), 8),
+            ([(s * 8, 0, 10), (s * 9, 12, 14), (s * 9, 24, 16)], 0.6 * thin, (0, -0.5, 0.9), 10),
+            # along the side of the condyle, below the muscles
+            ([(s * 38, -2, 46), (s * 41.5, 8, 36), (s * 41, 16, 24)], 0.8 * thin, (0, 1, 0.6), 14),
             # between meniscus and capsule
             ([(s * 37.5, -8, 2.5), (s * 39.2, 6, 2.5), (s * 36, 20, 2.5)], 0.6, (0, 0, 1), 5),
         )
@@ -138,8 +149,5 @@ def _slits(thin: float) -> list[tuple]:
 
 def film(bone: Bone, thickness_mm: float) -> Surface:
     """Fluid that wets a bone's cartilage, thicker in places."""
-
-    def surface(p: Points) -> Array:
-        return np.maximum(p.of(bone.outer) - thickness_mm, 0.5 - p.of(bone.thickness))
-
-    return rippled(surface, 0.8 * thickness_mm)
+    wet = rippled(grown(bone.outer, thickness_mm), 0.8 * thickness_mm)
+    return intersection(wet, lambda p: 0.5 - p.of(bone.thickness))

@@ -1,8 +1,9 @@
 """One subject, from its seed to its files."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from phantom.acquisition import (
-    PROTOCOLS,
     Protocol,
     Scan,
     Sequence,
@@ -33,74 +33,112 @@ SAGITTAL = np.array([[0, 0, -1.0], [0, 1.0, 0], [-1.0, 0, 0]])
 WHOLE, CROP = np.array([0.0, 7.0, 2.0]), np.array([-20.0, 13.0, 3.0])
 
 
-def write_subject(
-    folder: Path,
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a scanner would deliver of a knee, and what only a phantom knows.
+
+    Attributes:
+        images: int16 (rows, cols, slices, echoes), as stored.
+        header: what the files say besides.
+        truth: the tissues behind them.
+        facts: how it was made, plain JSON values.
+    """
+
+    images: NDArray[np.int16]
+    header: Header
+    truth: Scan
+    facts: dict[str, Any]
+
+
+def make_subject(
     number: int,
     *,
     seed: int,
-    protocol: str,
+    protocol: Protocol,
     shape: tuple[int, int, int],
     snr: tuple[float, ...],
-    diffusivity_m2_per_s: float,
-    truncate: bool,
+    diffusivity_m2_per_s: float = 0.0,
+    truncate: bool = True,
     threads: int = 1,
-) -> None:
-    """Makes subject `number` of a seed and writes dicom/ and truth/ into `folder`."""
-    chosen = PROTOCOLS[protocol]
+) -> Subject:
+    """Makes subject `number` of a seed.
+
+    Args:
+        number: of the subject.
+        seed: of the set.
+        protocol: how it is scanned.
+        shape: rows, columns, slices; fewer than the protocol's crop the field of view.
+        snr: range that the S1 signal-to-noise ratio of cartilage is drawn from; 0 is no noise.
+        diffusivity_m2_per_s: of all spins; 0 where they do not diffuse.
+        truncate: sample k-space as a scanner does; otherwise voxels are plain averages.
+        threads: used at once; the result does not depend on it.
+    """
     knee = Knee(np.random.default_rng([seed, number, 0]))
     rng = np.random.default_rng([seed, number, 1])
     laterality = "LR"[int(rng.integers(2))]
-    affine, to_knee = _placed(chosen, shape, laterality, rng)
-    sequence = _sequence(chosen, diffusivity_m2_per_s)
-    result = scan(knee, to_knee, shape, sequence, threads)
-    field = receive_field(shape, chosen.spacing_mm, rng)
+    affine, to_knee = _placed(protocol, shape, laterality, rng)
+    sequence = _sequence(protocol, diffusivity_m2_per_s)
+    truth = scan(knee, to_knee, shape, sequence, threads)
+    field = receive_field(shape, protocol.spacing_mm, rng)
     drawn_snr = float(rng.uniform(snr[0], snr[-1]))
-    sigma = cartilage_signal(result, field) / drawn_snr if drawn_snr else 0.0
-    fraction = chosen.phase_fraction if truncate else 1.0
-    echoes = np.stack(
-        [acquire(result.signal[..., e], field, sigma, fraction, [seed, number, 2 + e])
-         for e in range(2)], axis=-1,
-    )  # fmt: skip
-    if chosen.combined:
-        echoes = np.sqrt((echoes**2).sum(axis=-1, keepdims=True))
-    peak = float(rng.uniform(4000, 9000))
-    scale = peak / float(np.percentile(echoes, 99.99))
+    sigma = cartilage_signal(truth, field) / drawn_snr if drawn_snr else 0.0
+    fraction = protocol.phase_fraction if truncate else None
+    images = _images(truth, field, sigma, fraction, [seed, number], protocol.combined)
+    scale = float(rng.uniform(4000, 9000)) / float(np.percentile(images, 99.99))
     header = Header(
         uid_seed=f"mrsr-tf phantom {seed} {number} {protocol} {shape} {snr} "
         f"{diffusivity_m2_per_s} {truncate}",
         number=number,
-        protocol=protocol,
+        protocol=protocol.name,
         affine=affine,
         laterality=laterality,
-        tr_ms=chosen.tr_ms,
-        echo_times_ms=chosen.te_ms[:1] if chosen.combined else chosen.te_ms,
-        flip_deg=chosen.flip_deg,
+        tr_ms=protocol.tr_ms,
+        echo_times_ms=protocol.te_ms[:1] if protocol.combined else protocol.te_ms,
+        flip_deg=protocol.flip_deg,
         spoiler=SPOILER if diffusivity_m2_per_s else None,
-        two_series=bool(rng.integers(2)) and not chosen.combined,
+        two_series=bool(rng.integers(2)) and not protocol.combined,
         reversed_numbers=bool(rng.integers(2)),
     )
-    stored = np.clip(np.round(echoes * scale), 0, 32767).astype(np.int16)
-    write_study(stored, header, folder / "dicom")
     facts = {
         "seed": seed,
         "subject": number,
-        "protocol": protocol,
+        "protocol": protocol.name,
         "laterality": laterality,
-        "tr_ms": chosen.tr_ms,
-        "te_ms": list(chosen.te_ms),
-        "flip_deg": chosen.flip_deg,
-        "diffusivity_m2_per_s": diffusivity_m2_per_s,
-        "spoiler_area": sequence.spoiler_area,
-        "spoiler_duration_us": sequence.spoiler_duration_us,
+        **asdict(sequence),
         "cartilage_s1_snr": drawn_snr or None,
         "noise_sigma": sigma * scale,
         "intensity_per_m0": scale,
-        "phase_fraction": fraction,
-        "spacing_mm": list(chosen.spacing_mm),
-        "pathology": [_described(f, knee, to_knee) for f in knee.findings],
+        "phase_fraction": fraction or 1.0,
+        "k_space": "sampled" if truncate else "voxel averages",
+        "spacing_mm": protocol.spacing_mm,
+        "knee_size": knee.size,
+        "pathology": [_described(finding, knee, to_knee) for finding in knee.findings],
         "labels": LABELS,
     }
-    _write_truth(result, affine, facts, folder / "truth")
+    stored = np.clip(np.round(images * scale), 0, 32767).astype(np.int16)
+    return Subject(stored, header, truth, facts)
+
+
+def write_subject(subject: Subject, folder: Path) -> None:
+    """Writes dicom/ and truth/ into `folder`."""
+    write_study(subject.images, subject.header, folder / "dicom")
+    _write_truth(subject.truth, subject.header.affine, subject.facts, folder / "truth")
+
+
+def _images(
+    truth: Scan,
+    field: NDArray[np.complex64],
+    sigma: float,
+    fraction: float | None,
+    seed: list[int],
+    combined: bool,
+) -> NDArray[np.float32]:
+    """(rows, cols, slices, echoes); one image, the root of the sum of squares, where combined."""
+    echoes = np.stack(
+        [acquire(truth.signal[..., e], field, sigma, fraction, [*seed, 2 + e]) for e in (0, 1)],
+        axis=-1,
+    )
+    return np.sqrt((echoes**2).sum(axis=-1, keepdims=True)) if combined else echoes
 
 
 def _described(finding: Finding, knee: Knee, to_knee: NDArray[np.float64]) -> dict[str, object]:

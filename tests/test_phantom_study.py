@@ -15,7 +15,8 @@ import pytest
 from mrsr_tf.dess import t2_map
 from mrsr_tf.dicom import read_series
 from mrsr_tf.nifti import read_map
-from phantom.subject import write_subject
+from phantom.acquisition import PROTOCOLS
+from phantom.subject import make_subject, write_subject
 from phantom.tissues import FIRST_CARTILAGE, LABELS
 
 DESS = {"tr_ms": 23.0, "te_ms": 7.0, "flip_deg": 20.0}
@@ -31,7 +32,9 @@ def made(folder: Path, number: int = 0, **changed) -> Path:
         "truncate": True,
     }
     path = folder / f"subject_{number}"
-    write_subject(path, number, **{**settings, **changed})
+    settings |= changed
+    settings["protocol"] = PROTOCOLS[settings["protocol"]]
+    write_subject(make_subject(number, **settings), path)
     return path
 
 
