@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from mrsr_tf.errors import InputError
 from mrsr_tf.manifest import manifest_sha256, read_manifest
 from mrsr_tf.records import (
-    CHECKSUM_BYTES,
+    BEFORE_RECORD_BYTES,
     FRAMING_BYTES,
-    LENGTH_BYTES,
     check_header,
     decode,
     frame_offsets,
@@ -41,6 +40,7 @@ __all__ = [
 
 ECHOES = {"single": 1, "dual": 2}
 BATCHES_AHEAD = 4
+ALIGNMENT = 64  # bytes, TensorFlow's
 
 
 def steps_per_epoch(manifest: Mapping[str, Any], batch_size: int) -> int:
@@ -187,7 +187,7 @@ class _Reader:
 
     def _pairs(self, numbers: NDArray[np.int64]) -> list[NDArray[np.float32]]:
         shape = (len(numbers), *self._record_type["input"].shape)
-        given, truth = (np.empty(shape, np.float32) for _ in range(2))
+        given, truth = _aligned(shape), _aligned(shape)
         for place, number in enumerate(numbers.tolist()):
             parse(self._record(number), given[place], truth[place])
         return [given, truth]
@@ -196,13 +196,22 @@ class _Reader:
         place = bisect_right(self._starts, number) - 1
         within = number - self._starts[place]
         start, end = self._offsets[place][within : within + 2].tolist()
+        frame = np.empty(end - start, np.uint8)
         with self._shards[place].open("rb", buffering=0) as shard:
             shard.seek(start)
-            frame = shard.read(end - start)
+            read = shard.readinto(frame)
         try:
-            return decode(unframed(frame), self._record_type)
+            return decode(unframed(frame[:read]), self._record_type)
         except InputError as error:
             raise InputError(f"{error}: record {within} of {self._shards[place]}") from None
+
+
+def _aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """An array that TensorFlow takes as it is: copying others cost as much as reading them."""
+    size = 4 * math.prod(shape)
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(np.float32).reshape(shape)
 
 
 def check_shard(path: Path, subject: Mapping[str, Any], record: np.dtype) -> None:
@@ -213,7 +222,7 @@ def check_shard(path: Path, subject: Mapping[str, Any], record: np.dtype) -> Non
     except FileNotFoundError:
         raise InputError(f"expected {subject['records']} records, found no file: {path}") from None
     try:
-        check_header(beginning[LENGTH_BYTES + CHECKSUM_BYTES :], record)
+        check_header(beginning[BEFORE_RECORD_BYTES:], record)
     except InputError as error:
         raise InputError(f"{error}: record 0 of {path}") from None
     if size != subject["bytes"]:

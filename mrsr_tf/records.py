@@ -33,6 +33,7 @@ SCHEMA = 2
 MAGIC = b"MRSR"
 LEVELS = 65535
 COMPRESSIONS = ("none", "zlib")
+Buffer = bytes | NDArray[np.uint8]
 
 HEADER = [
     ("magic", "S4"),
@@ -49,7 +50,8 @@ HEADER = [
 ]
 HEADER_BYTES = np.dtype(HEADER).itemsize
 LENGTH_BYTES, CHECKSUM_BYTES = 8, 4
-FRAMING_BYTES = LENGTH_BYTES + 2 * CHECKSUM_BYTES
+BEFORE_RECORD_BYTES = LENGTH_BYTES + CHECKSUM_BYTES
+FRAMING_BYTES = BEFORE_RECORD_BYTES + CHECKSUM_BYTES
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,28 +136,29 @@ def serialise(record: np.void, compression: str = "none") -> bytes:
     return header.tobytes() + zlib.compress(planes.tobytes(), level=1)
 
 
-def decode(serialized: bytes, expected: np.dtype) -> np.void:
+def decode(serialized: Buffer, expected: np.dtype) -> np.void:
     """A record from its bytes, checked.
 
     Args:
-        serialized: the record, without TFRecord's framing.
+        serialized: the record, without TFRecord's framing; bytes or uint8.
         expected: the `record_dtype` it should be of.
 
     Raises:
         InputError: it is no record, or of another schema, patch size or number of echoes.
     """
-    header = check_header(serialized, expected)
+    data = np.frombuffer(serialized, np.uint8)
+    header = check_header(data[:HEADER_BYTES].tobytes(), expected)
     if header["compression"]:
-        serialized = serialized[:HEADER_BYTES] + _decompressed(serialized[HEADER_BYTES:])
-    if len(serialized) != expected.itemsize:
-        raise InputError(f"expected a record of {expected.itemsize} bytes, found {len(serialized)}")
-    return np.frombuffer(serialized, expected)[0]
+        data = np.concatenate([data[:HEADER_BYTES], _decompressed(data[HEADER_BYTES:])])
+    if data.size != expected.itemsize:
+        raise InputError(f"expected a record of {expected.itemsize} bytes, found {data.size}")
+    return data.view(expected)[0]
 
 
-def _decompressed(body: bytes) -> bytes:
+def _decompressed(body: NDArray[np.uint8]) -> NDArray[np.uint8]:
     try:
-        planes = np.frombuffer(zlib.decompress(body), np.uint8)
-        return planes.reshape(2, -1).T.tobytes()
+        planes = np.frombuffer(zlib.decompress(body.data), np.uint8)
+        return planes.reshape(2, -1).T.reshape(-1)
     except (zlib.error, ValueError):
         raise InputError("expected compressed patches, found other bytes") from None
 
@@ -166,16 +169,17 @@ def framed(serialized: bytes) -> bytes:
     return b"".join((length, _checksum(length), serialized, _checksum(serialized)))
 
 
-def unframed(frame: bytes) -> bytes:
-    """The record in a frame.
+def unframed(frame: Buffer) -> NDArray[np.uint8]:
+    """The record in a frame, not copied.
 
     Raises:
         InputError: the frame is not whole, or one of its checksums is wrong.
     """
-    serialized = frame[LENGTH_BYTES + CHECKSUM_BYTES : -CHECKSUM_BYTES]
-    if len(serialized) != frame_bytes(frame) - FRAMING_BYTES:
+    data = np.frombuffer(frame, np.uint8)
+    serialized = data[BEFORE_RECORD_BYTES:-CHECKSUM_BYTES]
+    if serialized.size != frame_bytes(data[:BEFORE_RECORD_BYTES].tobytes()) - FRAMING_BYTES:
         raise InputError("expected a whole record, found its end missing")
-    if _checksum(serialized) != frame[-CHECKSUM_BYTES:]:
+    if _checksum(serialized) != data[-CHECKSUM_BYTES:].tobytes():
         raise InputError("expected a whole record, found its checksum wrong")
     return serialized
 
@@ -187,7 +191,7 @@ def frame_bytes(beginning: bytes) -> int:
         InputError: no frame begins so.
     """
     length = beginning[:LENGTH_BYTES]
-    if _checksum(length) != beginning[LENGTH_BYTES : LENGTH_BYTES + CHECKSUM_BYTES]:
+    if _checksum(length) != beginning[LENGTH_BYTES:BEFORE_RECORD_BYTES]:
         raise InputError("expected a whole record, found its length's checksum wrong")
     return int.from_bytes(length, "little") + FRAMING_BYTES
 
@@ -203,7 +207,7 @@ def frame_offsets(shard: Path) -> NDArray[np.int64]:
         while offsets[-1] < size:
             file.seek(offsets[-1])
             try:
-                offsets.append(offsets[-1] + frame_bytes(file.read(LENGTH_BYTES + CHECKSUM_BYTES)))
+                offsets.append(offsets[-1] + frame_bytes(file.read(BEFORE_RECORD_BYTES)))
             except InputError as error:
                 raise InputError(f"{error}: record {len(offsets) - 1} of {shard}") from None
     if offsets[-1] > size:
@@ -213,7 +217,7 @@ def frame_offsets(shard: Path) -> NDArray[np.int64]:
     return np.array(offsets)
 
 
-def _checksum(data: bytes) -> bytes:
+def _checksum(data: Buffer) -> bytes:
     """TFRecord's: CRC-32C, rotated right by 15 bits, plus a constant."""
     crc = google_crc32c.value(data)
     rotated = (crc >> 15 | crc << 17) + 0xA282EAD8

@@ -116,7 +116,7 @@ def test_frames_are_found_by_hopping_from_length_to_length(tmp_path):
     shard.write_bytes(b"".join(frames))
     offsets = frame_offsets(shard)
     assert np.diff(offsets).tolist() == [size + FRAMING_BYTES for size in sizes]
-    assert [unframed(frame) for frame in frames] == [bytes(size) for size in sizes]
+    assert [unframed(frame).tobytes() for frame in frames] == [bytes(size) for size in sizes]
     shard.write_bytes(b"".join(frames)[:-1])
     with pytest.raises(InputError, match=r"end missing: record 3 of .*shard"):
         frame_offsets(shard)

@@ -13,8 +13,8 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.manifest import read_manifest
 from mrsr_tf.patches import positions
 from mrsr_tf.records import (
+    BEFORE_RECORD_BYTES,
     CHECKSUM_BYTES,
-    LENGTH_BYTES,
     LEVELS,
     decode,
     frame_bytes,
@@ -104,7 +104,7 @@ def _check_subject(
 def _frames(shard: Path) -> Iterator[bytes]:
     size = shard.stat().st_size
     with shard.open("rb") as file:
-        while beginning := file.read(LENGTH_BYTES + CHECKSUM_BYTES):
+        while beginning := file.read(BEFORE_RECORD_BYTES):
             yield beginning + file.read(min(frame_bytes(beginning) - len(beginning), size))
 
 
