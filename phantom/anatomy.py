@@ -21,8 +21,8 @@ from phantom.surfaces import (
 from phantom.texture import Texture
 from phantom.tissues import LABELS
 
-SKIN_MM = 1.5
-FASCIA_MM = 0.5
+SKIN_MM = 1.3
+FASCIA_MM = 0.35
 LEAST_CARTILAGE_MM = 0.35
 
 
@@ -73,7 +73,7 @@ def _wrapping(rng: np.random.Generator) -> list[Structure]:
     return [
         *_painted("skin", [skin]),
         *_painted("subcutaneous_fat", [dermis]),
-        *_painted("vein", (intersection(v, dermis) for v in flesh.small_vessels(rng, 45))),
+        *_painted("vein", (intersection(v, dermis) for v in flesh.small_vessels(rng, 30))),
         *_painted("fascia", [fascia]),
         *_painted("intermuscular_fat", [grown(fascia, -FASCIA_MM)]),
     ]

@@ -49,8 +49,8 @@ class Knee:
         self.size = float(np.clip(rng.normal(1.0, 0.06), 0.87, 1.13))
         self._waves = _waves(rng)
         self.structures, self.findings = anatomy.drawn(rng)
-        self._smooth = Texture(rng, (1.2, 1.2, 1.2), 3.5)
-        self._fibres = Texture(rng, (0.9, 0.9, 4.5), 2.6)
+        self._smooth = Texture(rng, (1.6, 1.6, 1.6), 3.8)
+        self._fibres = Texture(rng, (1.3, 1.3, 6.0), 3.0)
         self._trabeculae = Texture(rng, (0.6, 0.6, 0.8), 2.0)
         self._partitions = Texture(rng, (2.2, 2.2, 2.8), 4.0)
         self._streaks = Texture(rng, (1.5, 1.5, 10.0), 3.8)
@@ -108,11 +108,11 @@ class Knee:
         muscle = np.flatnonzero(label == LABELS["muscle"])
         if muscle.size:  # streaks of fat between the bundles
             some = np.clip(self._smooth.at(points, muscle) + 0.2, 0, 1)
-            m0[muscle] *= 1 - 0.45 * some * _sheets(self._streaks.at(points, muscle), 0.09)
+            m0[muscle] *= 1 - 0.4 * some * _sheets(self._streaks.at(points, muscle), 0.09)
         fat = np.flatnonzero(_GRAIN["lobular"][label])
         if fat.size:  # walls of connective tissue between the lobules
             some = np.clip(self._smooth.at(points, fat), 0, 1)
-            m0[fat] *= 1 + 1.2 * some * _sheets(self._partitions.at(points, fat), 0.09)
+            m0[fat] *= 1 + 1.0 * some * _sheets(self._partitions.at(points, fat), 0.09)
 
 
 _GRAIN = {

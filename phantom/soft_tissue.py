@@ -105,7 +105,7 @@ def recesses(fill_mm: float, patella_z: float) -> list[Surface]:
         fill_mm: half the thickness of the pouch; below 2 in a dry knee, 4 in an effusion.
         patella_z: height of the patella's middle.
     """
-    z, thin = patella_z + 26, 0.38 + 0.2 * fill_mm
+    z, thin = patella_z + 26, 0.55 + 0.22 * fill_mm
     pouch = cord(
         [(1, -20.5, z - 18), (1, -19, z), (1, -17.5, z + 16)],
         [fill_mm * 0.6, fill_mm, fill_mm * 0.5], (1, 0, 0), max(1.0, 15 / fill_mm),
@@ -127,7 +127,7 @@ def _slits(thin: float) -> list[tuple]:
             ([(s * 33, -18, 40), (s * 39.5, -8, 32), (s * 41, 0, 16)], thin, (0, 0.7, -0.7), 20),
             ([(s * 21, 34, 20), (s * 21, 33.5, 4)], 0.8 * thin, (1, 0, 0), 10),
             # along the inner wall of the condyle, beside the cruciates
-            ([(s * 8, 0, 10), (s * 9, 12, 14), (s * 9, 24, 16)], 0.6 * thin, (0, -0.5, 0.9), 10),
+            ([(s * 8, 0, 10), (s * 9, 12, 14), (s * 9, 24, 16)], 0.7 * thin, (0, -0.5, 0.9), 11),
             # along the side of the condyle, below the muscles
             ([(s * 38, -2, 46), (s * 41.5, 8, 36), (s * 41, 16, 24)], 0.8 * thin, (0, 1, 0.6), 14),
             # between meniscus and capsule
@@ -137,9 +137,9 @@ def _slits(thin: float) -> list[tuple]:
     return [
         *both,
         ([(0, -4, 6), (1, 8, 12), (1, 22, 12)], 0.7 * thin, (0, -0.5, 0.9), 7),  # cruciates
-        ([(-40.6, 1, 4), (-40, 0, -8), (-35, -2, -24)], 0.4, (0, 1, 0), 14),  # under the MCL
+        ([(-40.6, 1, 4), (-40, 0, -8), (-35, -2, -24)], 0.55, (0, 1, 0), 12),  # under the MCL
         ([(-34, 10, -22), (-31, 6, -40)], 0.6, (0, 1, 0), 9),  # under the pes anserinus
-        ([(43, -3, 28), (43.5, -4, 16)], 0.5, (0, 1, 0), 14),  # under the iliotibial tract
+        ([(43, -3, 28), (43.5, -4, 16)], 0.7, (0, 1, 0), 12),  # under the iliotibial tract
         ([(41, 10, 12), (37.5, 25, 2), (27, 33, -9)], 0.7, (0, 0, 1), 4),  # popliteus
         ([(-12, 36, 22), (-14, 42, 12), (-14, 44, 2)], thin, (1, 0.5, 0), 5),  # gastrocnemius
         ([(3, -26, -14), (3, -24, -28)], 0.7, (1, 0, 0), 13),  # under the patellar tendon
