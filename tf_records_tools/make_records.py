@@ -48,7 +48,8 @@ def _define_flags() -> None:
     )  # fmt: skip
     flags.DEFINE_enum(
         "compression", "none", ["none", "zlib"],
-        "zlib loses nothing and saves a quarter of the disk; see docs/records.md for its price.",
+        "zlib loses nothing and saves a quarter of the disk; making takes twice as long, and "
+        "reading too.",
     )  # fmt: skip
     flags.DEFINE_bool(
         "allow_interpolated", False, "Train on slices that the scanner interpolated, too."
