@@ -117,9 +117,7 @@ def test_two_subjects_of_one_name_are_refused(tmp_path):
 def test_several_images_in_one_folder_are_refused_unless_one_is_named_image(tmp_path):
     write_nifti(tmp_path / "s" / "before.nii.gz")
     write_nifti(tmp_path / "s" / "after.nii.gz")
-    with pytest.raises(
-        InputError, match=r"got 2 files and none named image\.nii\.gz in .*s$"
-    ):
+    with pytest.raises(InputError, match=r"got 2 files and none named image\.nii\.gz in .*s$"):
         scans.read_scan(tmp_path / "s")
     write_nifti(tmp_path / "s" / "image.nii.gz")
     scans.read_scan(tmp_path / "s")
