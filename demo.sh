@@ -12,8 +12,8 @@ run() { printf '$ %s\n' "$*"; "$@"; }
 say "1. Scans: phantom knees of known T2, as DICOM studies"
 run python -m phantom.simulate --output="$OUT/scans/single" --protocol=single_contrast --subjects=6 --seed=100 --shape=96,96,64
 run python -m phantom.simulate --output="$OUT/scans/dual" --subjects=6 --seed=200 --shape=96,96,64
-run python -m phantom.simulate --output="$OUT/scans/test" --subjects=4 --seed=300 --shape=96,96,64
-run python -m phantom.simulate --output="$OUT/scans/thick" --protocol=thick --subjects=3 --seed=400 --shape=96,96,28
+run python -m phantom.simulate --output="$OUT/scans/test" --diffusivity=1.25e-9 --subjects=4 --seed=300 --shape=96,96,64
+run python -m phantom.simulate --output="$OUT/scans/thick" --protocol=thick --diffusivity=1.25e-9 --subjects=4 --seed=400 --shape=96,96,28
 
 say "2. Training records: thick and thin patches of each scan"
 run python -m tf_records_tools.make_records --input="$OUT/scans/single" --output="$OUT/records/single" --contrasts=single --validation_subjects=1
