@@ -48,8 +48,8 @@ def _define_flags() -> None:
     )  # fmt: skip
     flags.DEFINE_enum(
         "compression", "none", ["none", "zlib"],
-        "zlib loses nothing and saves a quarter of the disk; making takes twice as long, and "
-        "reading too.",
+        "zlib loses nothing and saves a quarter of the disk; making takes three times as long, "
+        "reading four times or more.",
     )  # fmt: skip
     flags.DEFINE_bool(
         "allow_interpolated", False, "Train on slices that the scanner interpolated, too."
