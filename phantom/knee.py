@@ -14,7 +14,7 @@ from phantom.tissues import FIRST_CARTILAGE, LABELS, cartilage_values, table
 
 Labels = NDArray[np.int16]
 T2_SPREAD = 0.03  # within a tissue, relative standard deviation
-LESION_RIM_M0 = 0.08
+LESION_RIM_M0 = 0.06
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +108,11 @@ class Knee:
         muscle = np.flatnonzero(label == LABELS["muscle"])
         if muscle.size:  # streaks of fat between the bundles
             some = np.clip(self._smooth.at(points, muscle) + 0.2, 0, 1)
-            m0[muscle] *= 1 - 0.4 * some * _sheets(self._streaks.at(points, muscle), 0.09)
+            m0[muscle] *= 1 - 0.3 * some * _sheets(self._streaks.at(points, muscle), 0.09)
         fat = np.flatnonzero(_GRAIN["lobular"][label])
         if fat.size:  # walls of connective tissue between the lobules
             some = np.clip(self._smooth.at(points, fat), 0, 1)
-            m0[fat] *= 1 + 1.0 * some * _sheets(self._partitions.at(points, fat), 0.09)
+            m0[fat] *= 1 + 0.7 * some * _sheets(self._partitions.at(points, fat), 0.09)
 
 
 _GRAIN = {

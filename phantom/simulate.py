@@ -1,9 +1,8 @@
-"""Makes digital knees: DESS scans as DICOM, and the T1, T2 and proton density they were made of.
+r"""Makes digital knees: DESS scans as DICOM, and the T1, T2 and proton density they were made of.
 
     python -m phantom.simulate --output=data/phantom --subjects=10 --seed=0
     python -m phantom.simulate --output=data/small --subjects=4 --shape=64,64,48
-    python -m phantom.simulate --output=data/thick --subjects=5 --protocol=thick \
-        --diffusivity=1.25e-9
+    python -m phantom.simulate --output=data/t2 --subjects=5 --protocol=thick --diffusivity=1.25e-9
 
 Each subject is a folder: dicom/ (one file per slice and echo), truth/{t1_ms,t2_ms,m0,labels}.nii.gz
 on the same grid, and truth/acquisition.json. The same seed gives the same files.

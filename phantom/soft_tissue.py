@@ -124,12 +124,12 @@ def _slits(thin: float) -> list[tuple]:
         for s in (-1, 1)
         for slit in (
             # gutter beside the condyle, recess behind it
-            ([(s * 33, -18, 40), (s * 39.5, -8, 32), (s * 41, 0, 16)], thin, (0, 0.7, -0.7), 20),
+            ([(s * 33, -18, 40), (s * 39.5, -8, 32), (s * 41, 0, 16)], thin, (0, 0.7, -0.7), 24),
             ([(s * 21, 34, 20), (s * 21, 33.5, 4)], 0.8 * thin, (1, 0, 0), 10),
             # along the inner wall of the condyle, beside the cruciates
             ([(s * 8, 0, 10), (s * 9, 12, 14), (s * 9, 24, 16)], 0.7 * thin, (0, -0.5, 0.9), 11),
             # along the side of the condyle, below the muscles
-            ([(s * 38, -2, 46), (s * 41.5, 8, 36), (s * 41, 16, 24)], 0.8 * thin, (0, 1, 0.6), 14),
+            ([(s * 38, -2, 46), (s * 41.5, 8, 36), (s * 41, 16, 24)], 0.8 * thin, (0, 1, 0.6), 22),
             # between meniscus and capsule
             ([(s * 37.5, -8, 2.5), (s * 39.2, 6, 2.5), (s * 36, 20, 2.5)], 0.6, (0, 0, 1), 5),
         )
@@ -140,6 +140,8 @@ def _slits(thin: float) -> list[tuple]:
         ([(-40.6, 1, 4), (-40, 0, -8), (-35, -2, -24)], 0.55, (0, 1, 0), 12),  # under the MCL
         ([(-34, 10, -22), (-31, 6, -40)], 0.6, (0, 1, 0), 9),  # under the pes anserinus
         ([(43, -3, 28), (43.5, -4, 16)], 0.7, (0, 1, 0), 12),  # under the iliotibial tract
+        ([(43, 10, 14), (42.5, 18, -4)], 0.7, (0, 1, 0), 9),  # under the lateral collateral
+        ([(-43, 22, 26), (-41, 20, 2)], 0.7, (0, 1, 0), 10),  # under the sartorius
         ([(41, 10, 12), (37.5, 25, 2), (27, 33, -9)], 0.7, (0, 0, 1), 4),  # popliteus
         ([(-12, 36, 22), (-14, 42, 12), (-14, 44, 2)], thin, (1, 0.5, 0), 5),  # gastrocnemius
         ([(3, -26, -14), (3, -24, -28)], 0.7, (1, 0, 0), 13),  # under the patellar tendon

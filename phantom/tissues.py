@@ -42,12 +42,12 @@ SUPERFICIAL = (1250.0, 46.0, 0.82)
 
 TISSUES = (
     Tissue("air", 1000, 10, 0.0),
-    Tissue("skin", 900, 25, 0.4, 0.1),
+    Tissue("skin", 900, 25, 0.37, 0.1),
     Tissue("subcutaneous_fat", 371, 133, 0.09, 0.06, fat=True),
     Tissue("intermuscular_fat", 371, 133, 0.09, 0.06, fat=True),
     Tissue("hoffa_fat_pad", 371, 133, 0.09, 0.3, fat=True),
     Tissue("fascia", 1000, 20, 0.5, 0.1),
-    Tissue("muscle", 1420, 32, 0.80, 0.025),
+    Tissue("muscle", 1420, 32, 0.80, 0.018),
     Tissue("tendon", 700, 6, 0.6, 0.08),
     Tissue("ligament", 1000, 20, 0.7, 0.1),
     Tissue("cruciate_ligament", 1000, 20, 0.7, 0.2),
@@ -59,7 +59,7 @@ TISSUES = (
     Tissue("vein", 1800, 100, 0.85, 0.1),
     Tissue("nerve", 1200, 40, 0.6, 0.25),
     Tissue("cortical_bone", 250, 0.5, 0.2),
-    Tissue("marrow", 365, 133, 0.065, 0.18, fat=True),
+    Tissue("marrow", 365, 133, 0.05, 0.15, fat=True),
     Tissue("red_marrow", 550, 70, 0.14, 0.2),
     Tissue("physeal_scar", 300, 20, 0.1, 0.1),
     Tissue("bone_marrow_lesion", 1000, 60, 0.35, 0.25),
