@@ -7,7 +7,6 @@ import numpy as np
 from absl import logging
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from mrsr_tf.dess import T2_LIMIT_MS, t2_map
 from mrsr_tf.errors import InputError
@@ -72,11 +71,11 @@ def sequence(scan: Volume) -> dict[str, float]:
         )
     times, tr_ms, flip_deg = scan.echo_times_ms, scan.repetition_time_ms, scan.flip_angle_deg
     if times is None or tr_ms is None or flip_deg is None:
-        known = {"tr_ms": tr_ms, "te_ms": times, "flip_deg": flip_deg}
-        missing = ", ".join(f"--{name}" for name, value in known.items() if value is None)
+        known = {"RepetitionTime": tr_ms, "EchoTime": times, "FlipAngle": flip_deg}
+        missing = ", ".join(name for name, value in known.items() if value is None)
         raise InputError(
-            f"expected a header that tells echo times, repetition time and flip angle, got one "
-            f"that needs {missing}"
+            f"expected a scan that tells echo times, repetition time and flip angle, got one "
+            f"without {missing} (a NIfTI tells them in the JSON beside it; eval.t2map has flags)"
         )
     if abs(sum(times) - 2 * tr_ms) > 0.01 * tr_ms:
         logging.warning(
@@ -100,17 +99,15 @@ def sequence(scan: Volume) -> dict[str, float]:
 
 
 def above_noise(scan: Volume) -> NDArray[np.bool_]:
-    """(rows, cols, slices): where every echo, slightly smoothed in plane, stands out of its dark.
+    """(rows, cols, slices): where every echo, slightly smoothed in plane, stands out of its noise.
 
-    The dark is what lies below Otsu's threshold of the logarithm: air, bone and suppressed fat.
-    Six robust standard deviations above its median is out.
+    The noise is told from what neighbouring rows do not share: x_i - (x_(i-1) + x_(i+1)) / 2 has
+    3/2 of its variance, and most of a knee's image is smooth, so the median does not see edges.
     """
     inside = np.ones(scan.array.shape[:3], bool)
     for echo in np.moveaxis(scan.array, 3, 0):
+        unshared = echo[1:-1] - (echo[:-2] + echo[2:]) / 2
+        deviation = 1.4826 * np.median(np.abs(unshared)) / np.sqrt(1.5) if unshared.size else 0.0
         smooth = ndimage.gaussian_filter(echo, (SMOOTHING_VOXELS, SMOOTHING_VOXELS, 0))
-        bright = np.log(smooth[smooth > 0])
-        if bright.size:
-            dark = np.exp(bright[bright <= threshold_otsu(bright)])
-            median = np.median(dark)
-            inside &= smooth > median + NOISE_DEVIATIONS * 1.4826 * np.median(abs(dark - median))
+        inside &= smooth > NOISE_DEVIATIONS * deviation
     return inside

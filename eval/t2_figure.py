@@ -55,7 +55,8 @@ def t2_figure(
     bar = figure.colorbar(ScalarMappable(window, COLOURS), ax=list(axes[1]), shrink=0.9)
     bar.set_label("T2 (ms)")
     figure.suptitle(
-        f"{title}; without colour: noise, or no T2 up to {T2_LIMIT_MS:g} ms", fontsize="medium"
+        f"{title}; without colour: weak signal, or no T2 up to {T2_LIMIT_MS:g} ms",
+        fontsize="medium",
     )
     return figure
 

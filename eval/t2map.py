@@ -1,4 +1,4 @@
-"""Makes the T2 map of a dual-echo DESS scan, in ms.
+r"""Makes the T2 map of a dual-echo DESS scan, in ms.
 
     python -m eval.t2map --input=scans/knee --output=t2/knee
     python -m eval.t2map --input=scans/knee --output=t2/knee --method=exact --t1_ms=1000
@@ -105,10 +105,11 @@ def _told(t2_ms: "NDArray[np.floating]", tissue: "NDArray[np.bool_]") -> str:
 
     invalid = np.isnan(t2_ms)
     believed = t2_ms[tissue & ~invalid]
-    median = f"T2 {np.median(believed):.1f} ms in the median" if believed.size else "no T2"
+    median = f"T2 {np.median(believed):.1f} ms" if believed.size else "no T2"
     return (
-        f"{median} of the {tissue.sum()} voxels above the noise ({(tissue & invalid).sum()} of "
-        f"them invalid); of all {invalid.size} voxels {invalid.sum()} are invalid"
+        f"{median} in the median of the {believed.size:,} voxels that stand out of the noise and "
+        f"have one up to 100 ms; {(tissue & invalid).sum():,} that stand out have none, and of "
+        f"all {invalid.size:,} voxels {invalid.sum():,}"
     )
 
 

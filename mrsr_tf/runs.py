@@ -151,7 +151,8 @@ def load(path: str | Path) -> TrainedModel:
     folder = Path(path)
     if str(path) == "pretrained":
         raise InputError(
-            "expected a run folder or an exported one: this version ships no pretrained weights"
+            "expected --model with a run folder or an exported one: this version ships no "
+            "pretrained weights"
         )
     if (folder / "saved_model.pb").exists():
         return _load_export(folder)

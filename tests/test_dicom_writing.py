@@ -376,3 +376,17 @@ def test_damaged_sources_are_written_from_or_refused_and_tell_nothing(
             dicom.write_series(dicom.read_series(source), output, like=source)
     spoken = "".join(str(warning.message) for warning in recwarn) + caplog.text
     assert not any(secret in spoken for secret in SECRETS)
+
+
+def test_a_map_of_a_derived_scan_tells_what_was_acquired_and_no_single_echo(tmp_path):
+    study = write_study(tmp_path / "study", scan())
+    volume = dicom.read_series(study)
+    acquired = float(pydicom.dcmread(next(study.iterdir())).SliceThickness)
+    fine = volume.resliced(np.repeat(volume.array, 2, axis=2), 2)
+    dicom.write_series(fine, tmp_path / "fine", like=study)
+    t2 = np.full(fine.array.shape[:3], 30.0)
+    dicom.write_t2_map(t2, fine, tmp_path / "t2", like=tmp_path / "fine")
+    assert dicom.read_derivation(tmp_path / "t2")["acquired_slice_thickness_mm"] == acquired
+    described = pydicom.dcmread(next((tmp_path / "t2").iterdir())).SeriesDescription
+    assert "echo" not in described
+    assert described.endswith("T2 map")

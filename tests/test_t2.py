@@ -183,13 +183,13 @@ def test_a_single_contrast_scan_has_no_t2_and_the_refusal_says_why():
 @pytest.mark.parametrize(
     ("unknown", "flag"),
     [
-        ("repetition_time_ms", "--tr_ms"),
-        ("echo_times_ms", "--te_ms"),
-        ("flip_angle_deg", "--flip_deg"),
+        ("repetition_time_ms", "RepetitionTime"),
+        ("echo_times_ms", "EchoTime"),
+        ("flip_angle_deg", "FlipAngle"),
     ],
 )
 def test_an_unknown_time_or_flip_angle_is_asked_for(unknown, flag):
-    with pytest.raises(InputError, match=f"needs {flag}"):
+    with pytest.raises(InputError, match=f"without {flag}"):
         sequence(scan(**{unknown: None}))
 
 

@@ -38,7 +38,12 @@ def read_derivation(path: str | Path) -> dict[str, Any] | None:
     """
     path = Path(path)
     header = first_header(path) if path.exists() else None
-    if header is None or not is_derived(header):
+    return None if header is None else header_derivation(header)
+
+
+def header_derivation(header: Dataset) -> dict[str, Any] | None:
+    """The same of one image's header."""
+    if not is_derived(header):
         return None
     text = str(header.DerivationDescription).removeprefix(MARK)
     pairs = (pair.partition("=") for pair in text.split("; "))

@@ -1,5 +1,6 @@
 """A `Volume`, or a T2 map of it, as derived series in the study of its source."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from mrsr_tf.dicom.derivation import derivation_text, images_digest
+from mrsr_tf.dicom.derivation import derivation_text, header_derivation, images_digest, is_derived
 from mrsr_tf.dicom.files import Image, positive, quiet
 from mrsr_tf.dicom.header import code, decimal, derived_header, file_meta
 from mrsr_tf.dicom.reading import SPOILER_AREA, SPOILER_CREATOR, SPOILER_DURATION, SPOILER_GROUP
@@ -17,6 +18,7 @@ from mrsr_tf.dicom.series import Series, find_series
 from mrsr_tf.errors import InputError
 from mrsr_tf.volume import Volume
 
+ACQUIRED = "acquired_slice_thickness_mm"
 LARGEST = 65535  # of unsigned 16 bit
 FINE_STEPS = 1000
 T2_STEP_MS = 0.01
@@ -143,16 +145,21 @@ def _series(source: Image, description: str, number: int) -> Dataset:
         setattr(series, keyword, source.header.get(keyword) or _new_uid())
     series.SeriesNumber = (100 * base if base < 10**7 else base) + number
     room = 63 - len(description)
-    before = str(source.header.get("SeriesDescription") or "")[:room]
+    before = str(source.header.get("SeriesDescription") or "")
+    if is_derived(source.header):
+        before = re.sub(r" echo \d$", "", before)  # a T2 map is of both
+    before = before[:room]
     series.SeriesDescription = f"{before} {description}".strip()
     return series
 
 
 def _completed(derivation: Mapping[str, Any], source: Series) -> dict[str, Any]:
-    completed = dict(derivation)
-    thickness = positive(source.images[0].header.get("SliceThickness"))
+    completed, header = dict(derivation), source.images[0].header
+    # Of a source that is itself derived, what was acquired before it.
+    before = header_derivation(header) or {}
+    thickness = before.get(ACQUIRED, positive(header.get("SliceThickness")))
     if thickness:
-        completed.setdefault("acquired_slice_thickness_mm", thickness)
+        completed.setdefault(ACQUIRED, thickness)
     completed["source"] = images_digest(source.images)
     return completed
 
