@@ -4,14 +4,18 @@ RUN_DIR/
   configuration.json   what decides the weights: network, training settings, records
   manifest.json        how the records were made, copied from them
   flags.txt            replays the training: --flagfile=RUN_DIR/flags.txt
-  versions.json        of everything that computes
+  versions.json        of everything that computes, and the source's state in git where it has one
   checkpoint.keras     network and optimizer, as of the last checkpoint
   model.keras          the trained network; it stands here only when training is finished
+  best/                the epoch with the best validation quality, a run folder in itself;
+                       best.json says which epoch and how good
   logs/                for TensorBoard
 """
 
 import json
 import platform
+import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +41,8 @@ from mrsr_tf.streaming import SuperResolver, save_graph
 
 CARD = "card.json"
 CHECKPOINT, TRAINED = "checkpoint.keras", "model.keras"
+BEST, BEST_FACTS = "best", "best.json"
+MANIFEST, VERSIONS, FLAGS = "manifest.json", "versions.json", "flags.txt"
 COMPUTING = (mrsr_tf, tf, keras, np, scipy)
 
 
@@ -70,6 +76,21 @@ class TrainedModel:
         return weights_sha256(self.resolver.weights)
 
 
+def check_run(run_dir: Path, configuration: Mapping[str, Any]) -> bool:
+    """Whether an unfinished run of this configuration is there.
+
+    Raises:
+        AlreadyDone: the run is finished.
+        InputError: the folder holds a run of another configuration, or something else.
+    """
+    if not run_dir.exists() or not any(run_dir.iterdir()):
+        return False
+    check_configuration(run_dir, read_configuration(run_dir), configuration)
+    if (run_dir / TRAINED).exists():
+        raise AlreadyDone(f"{run_dir} is trained: nothing to do (--overwrite trains anew)")
+    return True
+
+
 def open_run(
     run_dir: Path,
     configuration: Mapping[str, Any],
@@ -86,18 +107,14 @@ def open_run(
     """
     if overwrite:
         remove(run_dir)
-    if run_dir.exists() and any(run_dir.iterdir()):
-        check_configuration(run_dir, read_configuration(run_dir), configuration)
-        if (run_dir / TRAINED).exists():
-            raise AlreadyDone(f"{run_dir} is trained: nothing to do (--overwrite trains anew)")
+    if check_run(run_dir, configuration):
         return
     # Made aside and renamed: whatever interrupts this, a run folder tells what run it is.
     new = run_dir.with_name(run_dir.name + ".partial")
     new.mkdir(parents=True, exist_ok=True)
-    versions = {package.__name__: package.__version__ for package in COMPUTING}
-    write_json(new / "manifest.json", manifest)
-    write_json(new / "versions.json", {"python": platform.python_version(), **versions})
-    (new / "flags.txt").write_text(flagfile, encoding="utf-8")
+    write_json(new / MANIFEST, manifest)
+    write_json(new / VERSIONS, _versions())
+    (new / FLAGS).write_text(flagfile, encoding="utf-8")
     write_json(new / CONFIGURATION, configuration)
     new.rename(run_dir)
 
@@ -113,6 +130,23 @@ def finish(model: keras.Model, run_dir: Path) -> None:
     with output_file(run_dir / TRAINED) as partial:
         model.save(partial, include_optimizer=False)
     (run_dir / CHECKPOINT).unlink(missing_ok=True)
+
+
+def read_best(run_dir: Path) -> Mapping[str, Any] | None:
+    """What `keep_best` was last told; None before that."""
+    path = run_dir / BEST / BEST_FACTS
+    return _read_json(path) if path.exists() else None
+
+
+def keep_best(model: keras.Model, run_dir: Path, facts: Mapping[str, Any]) -> None:
+    """Keeps the network as it is now as the best one, beside the last."""
+    best = run_dir / BEST
+    best.mkdir(exist_ok=True)
+    for name in (MANIFEST, VERSIONS, FLAGS, CONFIGURATION):
+        shutil.copyfile(run_dir / name, best / name)
+    with output_file(best / TRAINED) as partial:
+        model.save(partial, include_optimizer=False)
+    write_json(best / BEST_FACTS, facts)
 
 
 def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Model:
@@ -157,12 +191,12 @@ def load(path: str | Path) -> TrainedModel:
     if (folder / "saved_model.pb").exists():
         return _load_export(folder)
     network = load_network(folder)
-    manifest = _read_json(folder / "manifest.json")
+    manifest = _read_json(folder / MANIFEST)
     resolver = SuperResolver(network.get_weights(), manifest["slice_factor"])
     card = {
         "configuration": read_configuration(folder),
         "records": manifest,
-        "versions": _read_json(folder / "versions.json"),
+        "versions": _read_json(folder / VERSIONS),
     }
     return TrainedModel(folder.name, resolver, card)
 
@@ -196,3 +230,28 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"expected a readable {path.name}: {path}") from error
+
+
+def _versions() -> dict[str, Any]:
+    packages = {package.__name__: package.__version__ for package in COMPUTING}
+    return {"python": platform.python_version(), **packages, "git": _git_state()}
+
+
+def _git_state() -> dict[str, Any] | None:
+    """The commit that this package's source is at; None where it is not under git."""
+    source = Path(mrsr_tf.__file__)
+    # Asked for by name: a virtual environment may lie in some other project's repository.
+    if _git(source, "ls-files", "--error-unmatch", source.name) is None:
+        return None
+    commit, changes = _git(source, "rev-parse", "HEAD"), _git(source, "status", "--porcelain")
+    return {"commit": commit, "changed": bool(changes)}
+
+
+def _git(source: Path, *arguments: str) -> str | None:
+    try:
+        told = subprocess.run(
+            ["git", *arguments], cwd=source.parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return told.stdout.strip()

@@ -1,4 +1,4 @@
-"""Trains the network on TFRecord patches, on all visible GPUs.
+"""Trains the network on TFRecord patches, on all GPUs of one machine or of several.
 
 The paper's two stages, on records that tf_records_tools.make_records wrote:
 
@@ -8,6 +8,10 @@ The paper's two stages, on records that tf_records_tools.make_records wrote:
 The same call again goes on where an interrupted one stopped. To watch it:
 
     tensorboard --logdir=runs
+
+On several machines the same call on each, told of the others by TF_CONFIG or by SLURM:
+
+    srun --nodes=2 --ntasks-per-node=1 --gpus-per-node=4 python -m mrsr_tf.train --flagfile=flags/paper/dual --records=records/dual --run_dir=runs/dual --init_from=runs/single
 """  # noqa: E501 (commands as one pastes them)
 
 from pathlib import Path
@@ -16,6 +20,7 @@ from typing import Any
 from absl import flags
 
 from mrsr_tf import command
+from mrsr_tf.errors import InputError
 
 RECORDS = flags.DEFINE_string("records", None, "Folder of the training records.", required=True)
 RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of this run.", required=True)
@@ -33,6 +38,35 @@ SETTINGS = (
         "plain_repeat", False, "In transfer, repeat the first layer's weights without halving."
     ),
     flags.DEFINE_integer("seed", 0, "Of the first weights and the order of the patches."),
+    flags.DEFINE_enum("loss", "l2", ["l2", "l1", "charbonnier", "ssim_l1"], "What to make small."),
+    flags.DEFINE_float("t2_weight", 0.0, "Of the error of ln(S2/S1), added.", lower_bound=0),
+    flags.DEFINE_enum("schedule", "constant", ["constant", "cosine"], "Of the learning rate."),
+    flags.DEFINE_integer("warmup_steps", 0, "Over which the rate rises.", lower_bound=0),
+    flags.DEFINE_float(
+        "ema", 0.0, "Momentum of the weights' moving average, as 0.999; 0: none.",
+        lower_bound=0, upper_bound=0.999999,
+    ),
+    flags.DEFINE_bool("flips", False, "Mirror patches within the slice."),
+    flags.DEFINE_float("gain", 0.0, "Brighten or darken patches by up to this.", lower_bound=0),
+    flags.DEFINE_integer("frozen", 0, "Convolutions after the first to freeze.", lower_bound=0),
+    flags.DEFINE_enum(
+        "precision", "float32", ["float32", "bfloat16", "float16"], "Of the convolutions."
+    ),
+    flags.DEFINE_bool("xla", False, "Compile the training step by XLA."),
+    flags.DEFINE_enum("best_by", "psnr", ["loss", "psnr", "ssim", "t2"], "Chooses best/."),
+)  # fmt: skip
+STRATEGY = flags.DEFINE_enum(
+    "strategy", "auto", ["auto", "one", "mirrored", "multi_worker"],
+    "One device, all of this machine, or those of all machines that TF_CONFIG or SLURM name.",
+)  # fmt: skip
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "The same weights to the last bit every time; slower on a GPU."
+)
+WATCH_SUBJECT = flags.DEFINE_string(
+    "watch_subject", None, "A phantom's folder, to measure T2 on after each epoch."
+)
+PROFILE_STEPS = flags.DEFINE_list(
+    "profile_steps", None, "First and last step to profile for TensorBoard, as 10,20."
 )
 CHECKPOINT_STEPS = flags.DEFINE_integer(
     "checkpoint_steps", 200, "An interruption loses at most so many steps.", lower_bound=1
@@ -44,6 +78,7 @@ def main() -> None:
     with command.quiet_imports():
         from mrsr_tf import training
 
+    profile_steps = _profile_steps(PROFILE_STEPS.value)
     settings: dict[str, Any] = {flag.name: flag.value for flag in SETTINGS}
     training.train(
         training.TrainingConfig(**settings),
@@ -53,13 +88,28 @@ def main() -> None:
         checkpoint_steps=CHECKPOINT_STEPS.value,
         flagfile=_replayable(),
         overwrite=OVERWRITE.value,
+        strategy=STRATEGY.value,
+        deterministic=DETERMINISTIC.value,
+        watch_subject=Path(WATCH_SUBJECT.value) if WATCH_SUBJECT.value else None,
+        profile_steps=profile_steps,
     )
     print(f"trained: {RUN_DIR.value}")
 
 
+def _profile_steps(steps: list[str] | None) -> tuple[int, int] | None:
+    if steps is None:
+        return None
+    if len(steps) != 2 or not all(step.isdecimal() for step in steps):
+        raise InputError(f"expected --profile_steps=FIRST,LAST, got {','.join(steps)}")
+    first, last = map(int, steps)
+    if not 1 < first <= last:
+        raise InputError(f"expected steps from 2 on, the last not before the first, got {steps}")
+    return first, last
+
+
 def _replayable() -> str:
     """The settings as a flagfile. Without the folders: a path may name a patient."""
-    settings = (*SETTINGS, CHECKPOINT_STEPS)
+    settings = (*SETTINGS, CHECKPOINT_STEPS, DETERMINISTIC)
     return "".join(flags.FLAGS[flag.name].serialize() + "\n" for flag in settings)
 
 

@@ -5,17 +5,25 @@ the tricubic interpolation, TCI), so that every figure says what the network add
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorboard.plugins.hparams import api as hyperparameters
 from tqdm import tqdm
+
+from mrsr_tf.known_subject import KnownSubject
+from mrsr_tf.quality import Quality
 
 EXAMPLES, EXAMPLE_CANDIDATES, ZOOM = 4, 256, 6
 DIFFERENCE_GAIN = 4
+T2_SHOWN_MS = 80
+PAPER_EPOCH = timedelta(hours=3)  # 168,750 patches on four GTX 1080 Ti
 
 
 class Watch(keras.callbacks.Callback):
@@ -23,63 +31,103 @@ class Watch(keras.callbacks.Callback):
 
     def __init__(
         self,
-        network: keras.Model,
-        logs: Path,
-        validation: tf.data.Dataset,
+        logs: Path | None,
+        quality: Quality,
+        examples: tuple[NDArray[np.float32], NDArray[np.float32]],
+        *,
         batch_size: int,
+        steps_per_epoch: int,
         steps: int,
+        known: KnownSubject | None = None,
+        profile_steps: tuple[int, int] | None = None,
     ) -> None:
-        """Measures the input's own quality once; to be made in the network's strategy scope.
+        """Measures the input's own quality once.
 
         Args:
-            network: the one that is trained.
-            logs: folder for TensorBoard.
-            validation: batches of (input, truth, weight).
+            logs: folder for TensorBoard; None measures with the other workers and shows nothing.
+            quality: on the validation records.
+            examples: input and truth of the patches to show.
             batch_size: patches per training step.
+            steps_per_epoch: in each epoch.
             steps: of the whole training.
+            known: a subject to measure T2 on after each epoch.
+            profile_steps: first and last step to profile for TensorBoard.
         """
         super().__init__()
-        self._writer = tf.summary.create_file_writer(str(logs))
-        self._validation, self._batch_size, self._steps = validation, batch_size, steps
-        contrasts = network.input_shape[-1]
-        tci = keras.Input(network.input_shape[1:])
-        self._network_quality = _Quality(network.input, network.output, contrasts)
-        self._tci = _Quality(tci, keras.layers.Identity()(tci), contrasts)(validation)
-        self._examples = _examples(validation)
+        self._logs, self._quality, self._examples = logs, quality, examples
+        self._batch_size, self._steps_per_epoch, self._steps = batch_size, steps_per_epoch, steps
+        self._known = known if logs else None
+        self._profile_steps = profile_steps or (0, 0)
+        self._writer = (
+            tf.summary.create_file_writer(str(logs)) if logs else tf.summary.create_noop_writer()
+        )
+        self._tci = quality(tf.identity)
+        if self._known:
+            self._tci |= _t2_scores(self._known, self._known.tci_t2_ms())
+
+    def describe(self, configuration: Mapping[str, Any]) -> None:
+        """Logs the hyper-parameters."""
+        with self._writer.as_default(step=0):
+            hyperparameters.hparams(
+                {key: value for key, value in configuration.items() if value is not None}
+            )
+
+    def flush(self) -> None:
+        """Puts on disk what is logged so far, so that a checkpoint never knows more than logs."""
+        self._writer.flush()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Starts the clock and the bar, at the step that a resumed run goes on from."""
-        self._started, self._first_step = time.monotonic(), self._step()
+        """Starts the bar, at the step that a resumed run goes on from."""
         self._bar = tqdm(
             total=self._steps,
             initial=self._step(),
             unit="step",
             desc="training",
-            disable=None,
+            disable=None if self._logs else True,
             delay=2,
         )
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Starts the clock."""
+        self._started, self._first_step = time.monotonic(), self._step()
+
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         """Logs the step."""
+        step = self._step()
         self._bar.update()
         self._bar.set_postfix(loss=f"{logs['loss']:.2e}", refresh=False)
-        with self._writer.as_default(step=self._step()):
+        with self._writer.as_default(step=step):
             tf.summary.scalar("training/loss", logs["loss"])
             tf.summary.scalar("training/patches_per_second", self._speed())
+            rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+            tf.summary.scalar("training/learning_rate", float(rate))
+        self._profile(step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Measures, logs and prints what the network adds to its input."""
+        """Measures, logs and prints what the network adds; leaves its quality in `logs`."""
         speed = self._speed()
-        quality = self._network_quality(self._validation)
+        quality = self._quality(lambda given: self.model(given, training=False))
         with self._writer.as_default(step=self._step()):
+            if self._known:
+                t2_ms = self._known.t2_ms(self.model.get_weights())
+                quality |= _t2_scores(self._known, t2_ms)
+                self._write_t2_maps(t2_ms)
             for name, value in quality.items():
                 tf.summary.scalar(f"validation/{name}", value)
                 tf.summary.scalar(f"validation_tci/{name}", self._tci[name])
                 tf.summary.scalar(f"gain_over_tci/{name}", value - self._tci[name])
-            self._write_pictures()
-        self._writer.flush()
+            if self._logs:
+                self._write_pictures()
+        self.flush()
+        if self._logs:
+            self._bar.clear()
+            print(self._summary(epoch, logs["loss"], quality, speed), flush=True)
+        logs |= quality
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Closes the bar and the log."""
         self._bar.close()
-        print(self._summary(epoch, logs["loss"], quality, speed), flush=True)
+        self._writer.close()
 
     def _step(self) -> int:
         return int(self.model.optimizer.iterations.numpy())
@@ -88,15 +136,29 @@ class Watch(keras.callbacks.Callback):
         steps = self._step() - self._first_step
         return steps * self._batch_size / (time.monotonic() - self._started)
 
+    def _profile(self, step: int) -> None:
+        first, last = self._profile_steps
+        if self._logs and step == first - 1:
+            tf.profiler.experimental.start(str(self._logs))
+        elif self._logs and step == last and first > 1:
+            tf.profiler.experimental.stop()
+
     def _summary(self, epoch: int, loss: float, quality: dict[str, float], speed: float) -> str:
         gains = [
             f"{name.removeprefix('psnr_')} {value:.2f} dB ({value - self._tci[name]:+.2f} over TCI)"
             for name, value in quality.items()
             if name.startswith("psnr")
         ]
+        if self._known:
+            t2, tci = (scores["t2_error_ms"] for scores in (quality, self._tci))
+            gains.append(f"T2 off by {t2:.2f} ms (TCI {tci:.2f})")
+        seconds = self._batch_size / speed  # per step
+        left = timedelta(seconds=round(seconds * (self._steps - self._step())))
+        whole = timedelta(seconds=round(seconds * self._steps_per_epoch))
         return (
             f"epoch {epoch + 1}, step {self._step()} of {self._steps}: loss {loss:.3e}, "
-            f"{', '.join([*gains, f'{speed:.1f} patches/s'])}"
+            f"{', '.join(gains)}, {speed:.1f} patches/s, {whole} per epoch (the paper's "
+            f"{PAPER_EPOCH}), {left} to go"
         )
 
     def _write_pictures(self) -> None:
@@ -111,60 +173,49 @@ class Watch(keras.callbacks.Callback):
                 description=f"row x slice planes: input, output, truth, {DIFFERENCE_GAIN}x error",
             )
 
+    def _write_t2_maps(self, t2_ms: NDArray[np.floating]) -> None:
+        from matplotlib import colormaps
 
-class _Quality:
-    """pSNR and SSIM of a network's output, per echo, on whatever devices its strategy has."""
-
-    def __init__(
-        self, given: keras.KerasTensor, estimate: keras.KerasTensor, contrasts: int
-    ) -> None:
-        self._network = keras.Model(given, estimate)
-        metrics = [make(echo) for echo in range(contrasts) for make in (_mse, _ssim)]
-        self._network.compile(weighted_metrics=metrics, loss="mse", jit_compile=False)
-
-    def __call__(self, batches: tf.data.Dataset) -> dict[str, float]:
-        measured = self._network.evaluate(batches, verbose=0, return_dict=True)
-        quality = {"loss": measured["loss"]}
-        for name, value in measured.items():
-            if name.startswith("mse_"):
-                quality[name.replace("mse", "psnr")] = -10 * np.log10(max(value, 1e-12))
-            elif name.startswith("ssim_"):
-                quality[name] = value
-        return quality
+        known = self._known
+        if known is None:
+            return
+        panels = [known.plane(t2) for t2 in (known.tci_t2_ms(), t2_ms, known.true_t2_ms)]
+        colours = colormaps["viridis"].with_extremes(bad="black")
+        picture = colours(np.concatenate(panels, 1) / T2_SHOWN_MS)[..., :3]
+        tf.summary.image(
+            "validation/t2",
+            np.kron(picture, np.ones((ZOOM // 2, ZOOM // 2, 1)))[None],
+            description=f"cartilage T2, 0 to {T2_SHOWN_MS} ms: TCI, network, truth",
+        )
 
 
-def _mse(echo: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    def mse(truth: tf.Tensor, estimate: tf.Tensor) -> tf.Tensor:
-        error = _echo(truth, echo) - _echo(estimate, echo)
-        return tf.reduce_mean(error**2, axis=[1, 2, 3], keepdims=True)
-
-    mse.__name__ = f"mse_echo_{echo + 1}"
-    return mse
-
-
-def _ssim(echo: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    def ssim(truth: tf.Tensor, estimate: tf.Tensor) -> tf.Tensor:
-        planes = [
-            tf.transpose(_echo(patches, echo), [0, 3, 1, 2])[..., None]
-            for patches in (truth, estimate)
-        ]
-        by_slice = tf.image.ssim(*planes, max_val=1.0)
-        return tf.reduce_mean(by_slice, axis=1)[:, None, None, None]
-
-    ssim.__name__ = f"ssim_echo_{echo + 1}"
-    return ssim
-
-
-def _echo(patches: tf.Tensor, echo: int) -> tf.Tensor:
-    return tf.clip_by_value(patches[..., echo], 0.0, 1.0)
-
-
-def _examples(batches: tf.data.Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def examples(batches: tf.data.Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The most structured of the first patches, as input and truth."""
     pairs = [(given, truth) for given, truth, _ in batches.unbatch().take(EXAMPLE_CANDIDATES)]
     pairs.sort(key=lambda pair: float(tf.math.reduce_std(pair[1])), reverse=True)
     given, truth = zip(*pairs[:EXAMPLES], strict=True)
     return np.stack(given), np.stack(truth)
+
+
+def drop_events_after(logs: Path, step: int) -> None:
+    """Removes from TensorBoard's logs what lies beyond a step, which a resumed run logs again.
+
+    A log that ends in the middle of an event, as a killed process leaves it, is read up to there.
+    """
+    for path in sorted(logs.rglob("events.out.tfevents.*")):
+        partial = path.with_name("partial")  # a name that TensorBoard does not read
+        with tf.io.TFRecordWriter(str(partial)) as writer:
+            try:
+                for event in tf.data.TFRecordDataset(str(path)):
+                    if tf.compat.v1.Event.FromString(event.numpy()).step <= step:
+                        writer.write(event.numpy())
+            except (tf.errors.DataLossError, tf.errors.OutOfRangeError):
+                pass  # what follows was being written when the process died
+        partial.replace(path)
+
+
+def _t2_scores(known: KnownSubject, t2_ms: NDArray[np.floating]) -> dict[str, float]:
+    return {f"t2_{name}": value for name, value in known.errors(t2_ms).items()}
 
 
 def _mosaic(panels: list[NDArray[np.float32]]) -> NDArray[np.float32]:

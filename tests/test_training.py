@@ -36,8 +36,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * int(replicas),
 )
-from mrsr_tf.training import TrainingConfig, train, visible_devices
-assert visible_devices().num_replicas_in_sync == int(replicas)
+from mrsr_tf.training import TrainingConfig, train
 config = TrainingConfig(3, 4, 25, int(epochs), 1e-3, False, 3)
 train(config, Path(records), Path(run_dir), checkpoint_steps=1)
 """
