@@ -21,15 +21,17 @@ class Quality:
         self._strategy, self._batches = strategy, batches
         self._contrasts, self._loss = contrasts, loss
 
-    def __call__(self, estimate: Estimate) -> dict[str, float]:
-        """Every record counts once, whatever the batches were filled up with.
+    def of(self, estimate: Estimate) -> Callable[[], dict[str, float]]:
+        """What measures an estimate, as often as it is called.
+
+        Every record counts once, whatever the batches were filled up with.
 
         Args:
             estimate: from a batch of inputs to as many truths.
 
         Returns:
-            "loss", and of each echo "psnr_echo_1" (dB, peak 1, of the mean squared error of all
-            records) and "ssim_echo_1", on intensities clipped to [0, 1].
+            A function that gives "loss", and of each echo "psnr_echo_1" (dB, peak 1, of the mean
+            squared error of all records) and "ssim_echo_1", on intensities clipped to [0, 1].
         """
 
         @tf.function(reduce_retracing=True)
@@ -37,12 +39,15 @@ class Quality:
             on_replica = self._strategy.run(self._sums, args=(estimate, *batch))
             return self._strategy.reduce(tf.distribute.ReduceOp.SUM, on_replica, axis=None)
 
-        records, loss, *scores = sum(sums(batch).numpy() for batch in self._batches)
-        quality = {"loss": loss / records}
-        for echo, (mse, ssim) in enumerate(zip(scores[::2], scores[1::2], strict=True), 1):
-            quality[f"psnr_echo_{echo}"] = -10 * np.log10(max(mse / records, 1e-12))
-            quality[f"ssim_echo_{echo}"] = ssim / records
-        return {name: float(value) for name, value in quality.items()}
+        def measure() -> dict[str, float]:
+            records, loss, *scores = sum(sums(batch).numpy() for batch in self._batches)
+            quality = {"loss": float(loss / records)}
+            for echo, (mse, ssim) in enumerate(zip(scores[::2], scores[1::2], strict=True), 1):
+                quality[f"psnr_echo_{echo}"] = float(-10 * np.log10(max(mse / records, 1e-12)))
+                quality[f"ssim_echo_{echo}"] = float(ssim / records)
+            return quality
+
+        return measure
 
     def _sums(
         self, estimate: Estimate, given: tf.Tensor, truth: tf.Tensor, weight: tf.Tensor

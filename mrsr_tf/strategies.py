@@ -32,7 +32,7 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
     """
     if name not in STRATEGIES:
         raise InputError(f"expected the strategy {', '.join(STRATEGIES)}, got {name!r}")
-    cluster = _cluster() if name in ("auto", "multi_worker") else None
+    cluster = described_cluster() if name in ("auto", "multi_worker") else None
     if cluster is not None:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster)
     if name == "multi_worker":
@@ -96,7 +96,8 @@ def _split(batches: tf.data.Dataset, parts: int) -> tf.data.Dataset:
     ).prefetch(parts)
 
 
-def _cluster() -> resolvers.ClusterResolver | None:
+def described_cluster() -> resolvers.ClusterResolver | None:
+    """The workers that TF_CONFIG names, or SLURM; None where neither names several."""
     if "TF_CONFIG" in os.environ:
         cluster = resolvers.TFConfigClusterResolver()
         return cluster if cluster.cluster_spec() else None

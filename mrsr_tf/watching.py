@@ -61,7 +61,7 @@ class Watch(keras.callbacks.Callback):
         self._writer = (
             tf.summary.create_file_writer(str(logs)) if logs else tf.summary.create_noop_writer()
         )
-        self._tci = quality(tf.identity)
+        self._tci = quality.of(tf.identity)()
         if self._known:
             self._tci |= _t2_scores(self._known, self._known.tci_t2_ms())
 
@@ -78,6 +78,7 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts the bar, at the step that a resumed run goes on from."""
+        self._measured = self._quality.of(lambda given: self.model(given, training=False))
         self._bar = tqdm(
             total=self._steps,
             initial=self._step(),
@@ -106,7 +107,7 @@ class Watch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Measures, logs and prints what the network adds; leaves its quality in `logs`."""
         speed = self._speed()
-        quality = self._quality(lambda given: self.model(given, training=False))
+        quality = self._measured()
         with self._writer.as_default(step=self._step()):
             if self._known:
                 t2_ms = self._known.t2_ms(self.model.get_weights())

@@ -17,3 +17,21 @@ def make_run(run_dir, contrasts=2, configuration=None, seed=0):
     runs.save_checkpoint(network, run_dir)
     runs.finish(network, run_dir)
     return run_dir
+
+
+def logged_scalars(run_dir) -> dict[str, list]:
+    """(step, value) of everything that TensorBoard's log holds, as it stands on disk."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    events = EventAccumulator(
+        str(run_dir / "logs"), size_guidance={"tensors": 0}, purge_orphaned_data=False
+    )
+    events.Reload()
+    return {
+        tag: sorted(
+            ((event.step, make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)),
+            key=lambda logged: logged[0],
+        )
+        for tag in events.Tags()["tensors"]
+    }

@@ -1,14 +1,13 @@
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from small_runs import logged_scalars
 
 from mrsr_tf import runs, training
 from mrsr_tf.errors import AlreadyDone, InputError
@@ -26,32 +25,8 @@ CONFIG = TrainingConfig(
     seed=3,
 )
 
-# Trains in a process of its own: on as many logical CPUs as asked, or to be killed.
-SCRIPT = """
-import sys
-from pathlib import Path
-import tensorflow as tf
-records, run_dir, replicas, epochs = sys.argv[1:]
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration()] * int(replicas),
-)
-from mrsr_tf.training import TrainingConfig, train
-config = TrainingConfig(3, 4, 25, int(epochs), 1e-3, False, 3)
-train(config, Path(records), Path(run_dir), checkpoint_steps=1)
-"""
-
-
 def configured(**changes) -> TrainingConfig:
     return TrainingConfig(**{**vars(CONFIG), **changes})
-
-
-def start(*arguments) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *map(str, arguments)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    )
 
 
 def weights(run_dir: Path) -> list[np.ndarray]:
@@ -65,59 +40,15 @@ def single_run(small_records, tmp_path_factory):
     return run_dir
 
 
-def scalars(run_dir: Path) -> dict[str, list]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.util.tensor_util import make_ndarray
-
-    events = EventAccumulator(str(run_dir / "logs"), size_guidance={"tensors": 0})
-    events.Reload()
-    return {
-        tag: [(event.step, make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
-        for tag in events.Tags()["tensors"]
-    }
-
-
-@pytest.mark.slow
-def test_four_replicas_train_as_one_with_batches_that_do_not_divide(small_records, tmp_path):
-    """36 records in batches of 25: one padded from 25 to 28, and a last one from 11 to 12."""
-    for replicas in (1, 4):
-        process = start(small_records("dual"), tmp_path / str(replicas), replicas, 3)
-        assert process.wait() == 0, process.stderr.read().decode()
-    for one, four in zip(weights(tmp_path / "1"), weights(tmp_path / "4"), strict=True):
-        np.testing.assert_allclose(one, four, atol=1e-5)
-    losses = [scalars(tmp_path / r)["training/loss"] for r in "14"]
-    assert len(losses[0]) == 6
-    for (_, one), (_, four) in zip(*losses, strict=True):
-        assert one == pytest.approx(four, abs=1e-5)
-
-
-@pytest.mark.slow
-def test_killed_and_called_again_it_ends_with_the_same_weights(small_records, tmp_path):
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    records = small_records("dual")
-    assert start(records, undisturbed, 1, 12).wait() == 0
-    process = start(records, killed, 1, 12)
-    while not (killed / runs.CHECKPOINT).exists():
-        time.sleep(0.02)
-        assert process.poll() is None
-    time.sleep(0.5)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (killed / runs.TRAINED).exists()
-    assert start(records, killed, 1, 12).wait() == 0
-    for whole, resumed in zip(weights(undisturbed), weights(killed), strict=True):
-        np.testing.assert_allclose(whole, resumed, atol=1e-6)
-
-
 def test_training_reduces_the_loss_and_finishes_the_run(single_run):
-    losses = [float(loss) for _, loss in scalars(single_run)["validation/loss"]]
+    losses = [float(loss) for _, loss in logged_scalars(single_run)["validation/loss"]]
     assert losses[-1] < losses[0]
     assert (single_run / runs.TRAINED).exists()
     assert not (single_run / runs.CHECKPOINT).exists()
 
 
 def test_tensorboard_has_the_curves_and_the_pictures(single_run):
-    logged = scalars(single_run)
+    logged = logged_scalars(single_run)
     assert [step for step, _ in logged["training/loss"]] == list(range(1, 13))
     for name in ("loss", "psnr_echo_1", "ssim_echo_1"):
         network, tci, gain = (
@@ -140,7 +71,7 @@ def test_validation_quality_is_that_of_independent_formulas(small_records, singl
     batches = dataset.validation_batches(small_records("single"), 64)
     ((given, truth, _),) = list(batches.as_numpy_iterator())
     given, truth = np.clip(given, 0, 1), np.clip(truth, 0, 1)
-    logged = scalars(single_run)
+    logged = logged_scalars(single_run)
     psnr = 10 * np.log10(1 / np.mean((given - truth) ** 2))
     assert logged["validation_tci/psnr_echo_1"][0][1] == pytest.approx(psnr, abs=1e-3)
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}

@@ -1,0 +1,138 @@
+"""The same training on one device, on four, on two workers; and through a killed process."""
+
+import json
+import random
+import time
+
+import numpy as np
+import pytest
+from small_runs import logged_scalars
+from training_process import finish, start, workers
+
+from mrsr_tf import runs, strategies
+from mrsr_tf.errors import InputError
+
+OPTIONS = {"ema": 0.9, "flips": True, "gain": 0.2, "schedule": "cosine", "warmup_steps": 3}
+
+
+def weights(run_dir):
+    return runs.load_network(run_dir).get_weights()
+
+
+def assert_same_training(one, other):
+    for expected, found in zip(weights(one), weights(other), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    expected, found = logged_scalars(one), logged_scalars(other)
+    for name in ("training/loss", "validation/loss", "validation/psnr_echo_2"):
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def one_device(small_records, tmp_path_factory):
+    """36 records in batches of 25 and 11, five epochs of them: ten steps; options included."""
+    run_dir = tmp_path_factory.mktemp("one") / "run"
+    options = OPTIONS | {"epochs": 5}
+    assert finish(start(small_records("dual"), run_dir, settings=options)) == [(0, "")]
+    return run_dir
+
+
+@pytest.mark.slow
+def test_four_replicas_train_as_one_device(small_records, one_device, tmp_path):
+    """Batches padded from 25 to 28 and from 11 to 12."""
+    options = OPTIONS | {"epochs": 5}
+    process = start(small_records("dual"), tmp_path / "run", replicas=4, settings=options)
+    assert finish(process) == [(0, "")]
+    assert_same_training(one_device, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_device_after_one_was_lost(small_records, one_device, tmp_path):
+    """One is killed after the first checkpoint; the other stops with a word; then both resume."""
+    options = {"settings": OPTIONS | {"epochs": 5}, "checkpoint_steps": 1}
+    arguments = (small_records("dual"), tmp_path / "run")
+    chief, lost = (start(*arguments, worker=worker, **options) for worker in workers(2))
+    while not (tmp_path / "run" / runs.CHECKPOINT).exists():
+        time.sleep(0.02)
+        assert chief.poll() is None
+    lost.kill()
+    ((code, word),) = finish(chief, timeout=60)
+    finish(lost)
+    assert code == 1
+    assert word.startswith("error: expected all workers to go on, lost one")
+    again = [start(*arguments, worker=worker, **options) for worker in workers(2)]
+    assert finish(*again) == [(0, ""), (0, "")]
+    assert_same_training(one_device, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_with_the_same_bits(small_records, tmp_path):
+    """Kill -9 three times, a random time after a new checkpoint; then the run is left to end."""
+    options = {
+        "settings": OPTIONS | {"batch_size": 7, "epochs": 12},
+        "checkpoint_steps": 4,
+        "deterministic": True,
+    }
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    records, chance = small_records("dual"), random.Random(5)
+    undisturbed = start(records, whole, **options)
+    for _ in range(3):
+        before = saved(killed)
+        process = start(records, killed, **options)
+        while saved(killed) == before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.5))
+        process.kill()
+        finish(process)
+    assert finish(start(records, killed, **options), undisturbed) == [(0, ""), (0, "")]
+    for expected, found in zip(weights(whole), weights(killed), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    expected, found = logged_scalars(whole), logged_scalars(killed)
+    assert [step for step, _ in found["training/loss"]] == list(range(1, 73))
+    for name in ("training/loss", "validation/loss", "validation/psnr_echo_1"):
+        assert found[name] == expected[name]
+    assert runs.read_best(killed) == runs.read_best(whole)
+
+
+def saved(run_dir) -> int:
+    path = run_dir / runs.CHECKPOINT
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+@pytest.mark.parametrize("name", ["auto", "one", "mirrored"])
+def test_one_cpu_is_one_device_by_any_name(name):
+    devices = strategies.make_strategy(name)
+    assert devices.num_replicas_in_sync == 1
+    assert strategies.is_chief(devices)
+
+
+def test_several_workers_that_nothing_names_are_refused(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(InputError, match="expected TF_CONFIG or SLURM"):
+        strategies.make_strategy("multi_worker")
+    with pytest.raises(InputError, match="expected the strategy auto, one"):
+        strategies.make_strategy("parallel")
+
+
+def test_slurms_environment_names_the_workers(monkeypatch):
+    slurm = {
+        "SLURM_PROCID": "3",
+        "SLURM_STEP_NUM_TASKS": "4",
+        "SLURM_STEP_NODELIST": "knee[07-08]",
+        "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+    }
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    for name, value in slurm.items():
+        monkeypatch.setenv(name, value)
+    cluster = strategies.described_cluster()
+    assert cluster.cluster_spec().as_dict() == {
+        "worker": [f"knee{n}:{strategies.SLURM_PORT + task}" for n in ("07", "08") for task in (0, 1)]
+    }
+    assert (cluster.task_type, cluster.task_id) == ("worker", 3)
+
+
+def test_tf_config_names_the_workers(monkeypatch):
+    worker = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(worker))
+    assert strategies.described_cluster().task_id == 1
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    assert strategies.described_cluster() is None
