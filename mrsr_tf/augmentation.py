@@ -43,13 +43,17 @@ def augment(
         step: tf.Tensor, given: tf.Tensor, truth: tf.Tensor, weight: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
         chance = tf.random.stateless_uniform([batch_size, 3], [seed, step])
+        factors = (1 + gain) ** (2 * chance[:, 2] - 1)
         places = (worker + workers * tf.range(tf.shape(given)[0])) % batch_size
-        chance = tf.gather(chance, places)[:, None, None, None, None]
+        rows, cols, factor = (
+            tf.gather(values, places)[:, None, None, None, None]
+            for values in (chance[:, 0] < 0.5, chance[:, 1] < 0.5, factors)
+        )
         pair = tf.concat([given, truth], -1)
         if flips:
-            pair = tf.where(chance[..., 0] < 0.5, tf.reverse(pair, [1]), pair)
-            pair = tf.where(chance[..., 1] < 0.5, tf.reverse(pair, [2]), pair)
-        pair *= (1 + gain) ** (2 * chance[..., 2] - 1)
+            pair = tf.where(rows, tf.reverse(pair, [1]), pair)
+            pair = tf.where(cols, tf.reverse(pair, [2]), pair)
+        pair *= factor
         given, truth = tf.split(pair, 2, axis=-1)
         return given, truth, weight
 
