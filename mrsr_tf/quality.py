@@ -34,7 +34,7 @@ class Quality:
             squared error of all records) and "ssim_echo_1", on intensities clipped to [0, 1].
         """
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(input_signature=[self._batches.element_spec])
         def sums(batch: tuple[tf.Tensor, ...]) -> tf.Tensor:
             on_replica = self._strategy.run(self._sums, args=(estimate, *batch))
             return self._strategy.reduce(tf.distribute.ReduceOp.SUM, on_replica, axis=None)

@@ -1,0 +1,204 @@
+"""Patches per second of training against a bare Keras loop and against PyTorch, in one run.
+
+    python -m benchmarks.training
+    python -m benchmarks.training --torch_python=torch_venv/bin/python --batch_size=4 --rounds=7
+    python -m benchmarks.training --precision=bfloat16 --batch_size=50 --steps=20      (on a GPU)
+
+All train the same network on patches of 32x32x32x2, Adam and L2. Ours reads records, measures and
+logs; the other two take the same random tensors again and again. They take turns, round by round,
+and each ratio is the median over the rounds, so that what else the machine does hits all alike.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from mrsr_tf import command
+
+PATCH, ECHOES = 32, 2
+CONVOLUTIONS = flags.DEFINE_integer("convolutions", 20, "Of the network.")
+FILTERS = flags.DEFINE_integer("filters", 64, "Of the network.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 2, "Patches per step.")
+STEPS = flags.DEFINE_integer("steps", 1, "Per turn.")
+ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns of each.")
+PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Of all three.")
+TORCH_PYTHON = flags.DEFINE_string(
+    "torch_python", None, "A Python that has PyTorch; without it PyTorch is left out."
+)
+
+TORCH = """
+import sys, time, torch
+convolutions, filters, batch, precision = (int(x) if x.isdigit() else x for x in sys.argv[1:])
+device = "cuda" if torch.cuda.is_available() else "cpu"
+maps = [2] + [filters] * (convolutions - 1) + [2]
+layers = []
+for given, made in zip(maps, maps[1:]):
+    layers += [torch.nn.Conv3d(given, made, 3, padding=1), torch.nn.ReLU()]
+network = torch.nn.Sequential(*layers[:-1]).to(device)
+optimizer = torch.optim.Adam(network.parameters(), 1e-4)
+given, truth = (torch.rand(batch, 2, 32, 32, 32, device=device) for _ in range(2))
+for line in sys.stdin:
+    start = time.perf_counter()
+    for _ in range(int(line)):
+        optimizer.zero_grad()
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+            residual = network(given)
+        loss = torch.nn.functional.mse_loss(given + residual.float(), truth)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+    print(time.perf_counter() - start, flush=True)
+"""
+
+
+def main() -> None:
+    """Lets them take turns and prints patches per second and the ratios."""
+    with tempfile.TemporaryDirectory() as folder, command.quiet_imports():
+        contenders = {"ours": _ours(Path(folder)), "Keras": _bare_keras()}
+        if TORCH_PYTHON.value:
+            contenders["PyTorch"] = _pytorch(TORCH_PYTHON.value)
+        for take_turn in contenders.values():
+            take_turn(1)  # traced, compiled, warm
+        seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        for number in range(ROUNDS.value):
+            order = list(contenders) if number % 2 else list(contenders)[::-1]
+            for name in order:
+                seconds[name].append(contenders[name](STEPS.value))
+    _print(seconds)
+
+
+def _print(seconds: dict[str, list[float]]) -> None:
+    patches = STEPS.value * BATCH_SIZE.value
+    voxels = PATCH**3
+    maps = [ECHOES, *[FILTERS.value] * (CONVOLUTIONS.value - 1), ECHOES]
+    flop = 3 * 2 * 27 * voxels * sum(a * b for a, b in zip(maps, maps[1:], strict=False))
+    for name, turns in seconds.items():
+        speed = patches / statistics.median(turns)
+        print(f"{name:8} {speed:8.3f} patches/s  {speed * flop / 1e12:8.3f} TFLOP/s")
+    for name in seconds.keys() - {"ours"}:
+        ratios = [theirs / own for own, theirs in zip(seconds["ours"], seconds[name], strict=True)]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"ours / {name}: {statistics.median(ratios):.3f}  (rounds: {spread})")
+    peak = _matrix_peak()
+    ours = patches / statistics.median(seconds["ours"]) * flop / 1e12
+    print(f"ours / measured matrix peak ({peak:.3f} TFLOP/s): {ours / peak:.3f}")
+
+
+def _ours(folder: Path) -> Callable[[int], float]:
+    import keras
+    import tensorflow as tf
+
+    from mrsr_tf import dataset, losses, strategies
+    from mrsr_tf.model import build_model
+    from mrsr_tf.optimization import PRECISIONS, Step, make_optimizer
+    from mrsr_tf.quality import Quality
+    from mrsr_tf.watching import Watch
+
+    records, size = _records(folder), BATCH_SIZE.value
+    devices = strategies.make_strategy("one")
+    keras.config.set_dtype_policy(PRECISIONS[PRECISION.value])
+    with devices.scope():
+        model = build_model(ECHOES, convolutions=CONVOLUTIONS.value, filters=FILTERS.value)
+        optimizer = make_optimizer(1e-4, 10**6)
+        optimizer.build(model.trainable_variables)
+        model.compile(optimizer)
+    whole = dataset.validation_batches(records, size)
+    quality = Quality(devices, strategies.distribute(devices, lambda *_: whole), ECHOES, losses.l2)
+    one = np.zeros((1, PATCH, PATCH, PATCH, ECHOES), np.float32)
+    steps = {"batch_size": size, "steps_per_epoch": 10**6, "steps": 10**6}
+    watch = Watch(folder / "logs", quality, (one, one), **steps)
+    watch.set_model(model)
+    watch.on_train_begin()
+    watch.on_epoch_begin(0)
+    step = Step(devices, model, losses.l2)
+
+    def forever(*_: int) -> tf.data.Dataset:
+        return dataset.training_batches(records, size, seed=0, epoch=0).repeat()
+
+    batches = iter(strategies.distribute(devices, forever))
+
+    def take_turn(count: int) -> float:
+        start = time.perf_counter()
+        for number in range(count):
+            watch.on_train_batch_end(number, {"loss": step(next(batches))})
+        return time.perf_counter() - start
+
+    return take_turn
+
+
+def _bare_keras() -> Callable[[int], float]:
+    import keras
+    import tensorflow as tf
+
+    from mrsr_tf.model import build_model
+
+    model = build_model(ECHOES, convolutions=CONVOLUTIONS.value, filters=FILTERS.value)
+    model.compile(keras.optimizers.Adam(1e-4), "mse", jit_compile=False)
+    given, truth = (tf.random.uniform([BATCH_SIZE.value, *[PATCH] * 3, ECHOES]) for _ in range(2))
+
+    def take_turn(count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            model.train_on_batch(given, truth)
+        return time.perf_counter() - start
+
+    return take_turn
+
+
+def _pytorch(python: str) -> Callable[[int], float]:
+    sizes = [CONVOLUTIONS.value, FILTERS.value, BATCH_SIZE.value, PRECISION.value]
+    peer = subprocess.Popen(
+        [python, "-c", TORCH, *map(str, sizes)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if peer.stdin is None or peer.stdout is None:
+        raise OSError("expected pipes to the PyTorch process")
+    given, told = peer.stdin, peer.stdout
+
+    def take_turn(count: int) -> float:
+        print(count, file=given, flush=True)
+        return float(told.readline())
+
+    return take_turn
+
+
+def _records(folder: Path) -> Path:
+    from mrsr_tf.nifti import write_nifti
+    from mrsr_tf.volume import Volume
+    from tf_records_tools.cohort import make_records
+    from tf_records_tools.subject import Settings
+
+    for subject in range(2):
+        array = np.random.default_rng(subject).uniform(1, 1000, (64, 64, 64, ECHOES))
+        scan = Volume(array, np.diag([0.4, 0.4, 0.7, 1.0]), (7.0, 39.0), 23.0, 20.0)
+        write_nifti(scan, folder / "scans" / f"scan_{subject}.nii.gz")
+    settings = Settings("dual", patch_size=PATCH, stride=16)
+    make_records([folder / "scans"], folder / "records", settings, validation_subjects=1)
+    return folder / "records"
+
+
+def _matrix_peak(size: int = 4096, repeats: int = 5) -> float:
+    """TFLOP/s of a matrix product in the same precision, the fastest of some."""
+    import tensorflow as tf
+
+    matrix = tf.cast(tf.random.uniform([size, size]), PRECISION.value)
+    fastest = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        tf.reduce_sum(matrix @ matrix).numpy()
+        fastest = min(fastest, time.perf_counter() - start)
+    return 2 * size**3 / fastest / 1e12
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    command.run(main)
