@@ -9,6 +9,7 @@ logs; the other two take the same random tensors again and again. They take turn
 and each ratio is the median over the rounds, so that what else the machine does hits all alike.
 """
 
+import itertools
 import statistics
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def _print(seconds: dict[str, list[float]]) -> None:
     patches = STEPS.value * BATCH_SIZE.value
     voxels = PATCH**3
     maps = [ECHOES, *[FILTERS.value] * (CONVOLUTIONS.value - 1), ECHOES]
-    flop = 3 * 2 * 27 * voxels * sum(a * b for a, b in zip(maps, maps[1:], strict=False))
+    flop = 3 * 2 * 27 * voxels * sum(a * b for a, b in itertools.pairwise(maps))
     for name, turns in seconds.items():
         speed = patches / statistics.median(turns)
         print(f"{name:8} {speed:8.3f} patches/s  {speed * flop / 1e12:8.3f} TFLOP/s")

@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from mrsr_tf import dataset, runs, strategies, watching
 from mrsr_tf.augmentation import augment
 from mrsr_tf.errors import InputError
+from mrsr_tf.keeping import Keep
 from mrsr_tf.known_subject import read_known_subject
 from mrsr_tf.losses import make_loss
 from mrsr_tf.model import build_model, convolution_layers, to_dual_contrast, weights_sha256
 from mrsr_tf.optimization import PRECISIONS, Step, averaged_weights, make_optimizer
 from mrsr_tf.quality import Quality
 
-# What each choice of the best epoch looks at, and whether more of it is better.
-BEST_BY = {"loss": ("loss", -1), "psnr": ("psnr", 1), "ssim": ("ssim", 1), "t2": ("t2_error", -1)}
 ECHOES = {"single": 1, "dual": 2}
 
 
@@ -47,7 +46,7 @@ class TrainingConfig:
         frozen: convolutions after the first that keep the weights they were given.
         precision: of the convolutions: "float32", "bfloat16" or "float16".
         xla: compile the step by XLA.
-        best_by: what chooses the best epoch, of `BEST_BY`.
+        best_by: what chooses the best epoch, of `keeping.BEST_BY`.
     """
 
     convolutions: int
@@ -140,7 +139,7 @@ def train(
             profile_steps=profile_steps,
         )
         watch.describe(configuration)
-        keep = _Keep(run_dir if logs else None, checkpoint_steps, steps, config.best_by, watch)
+        keep = Keep(run_dir if logs else None, checkpoint_steps, steps, config.best_by, watch)
         _fit(model, config, records, devices, watch, keep)
         strategies.agree(devices, _step(model))
         if logs:
@@ -277,7 +276,7 @@ def _fit(
     records: Path,
     devices: tf.distribute.Strategy,
     watch: watching.Watch,
-    keep: "_Keep",
+    keep: Keep,
 ) -> None:
     steps = dataset.steps_per_epoch(dataset.read_manifest(records), config.batch_size)
     step = Step(devices, model, make_loss(config.loss, config.t2_weight), xla=config.xla)
@@ -328,49 +327,6 @@ def _batches(
         )
 
     return strategies.distribute(devices, batches)
-
-
-class _Keep(keras.callbacks.Callback):
-    """Keeps the last checkpoint and the best epoch's weights, and stops where nothing is good."""
-
-    def __init__(
-        self, run_dir: Path | None, every: int, epoch: int, best_by: str, watch: watching.Watch
-    ) -> None:
-        """Checkpoints every so many steps; an epoch's last one is saved when it is measured."""
-        super().__init__()
-        self._run_dir, self._every, self._epoch = run_dir, every, epoch
-        self._best_by, self._watch = best_by, watch
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        step = _step(self.model)
-        if not np.isfinite(logs["loss"]):
-            raise self._diverged(f"loss, got {logs['loss']}")
-        if step % self._every == 0 and step % self._epoch:
-            self.save()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        name, sign = BEST_BY[self._best_by]
-        value = float(np.mean([value for key, value in logs.items() if key.startswith(name)]))
-        if self._run_dir is None:
-            return
-        best = runs.read_best(self._run_dir)
-        if best is None or sign * value > sign * best["value"]:
-            facts = {"best_by": self._best_by, "value": value, "epoch": epoch + 1}
-            runs.keep_best(self.model, self._run_dir, facts)
-
-    def save(self) -> None:
-        if self._run_dir is None:
-            return
-        if not all(np.isfinite(values).all() for values in self.model.get_weights()):
-            raise self._diverged("weights, got some that are not")
-        self._watch.flush()
-        runs.save_checkpoint(self.model, self._run_dir)
-
-    def _diverged(self, what: str) -> InputError:
-        return InputError(
-            f"expected a finite {what} at step {_step(self.model)}; the last good checkpoint "
-            f"stays in the run folder: lower the learning rate"
-        )
 
 
 def _step(model: keras.Model) -> int:

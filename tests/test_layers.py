@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 CORE = (
     "errors outputs volume interpolated dicom sidecar echo_files nifti_grid nifti skm_tea "
     "rois subjects scans derived slices patches records manifest dataset dess losses augmentation "
-    "model streaming runs quality known_subject watching strategies optimization training inference"
+    "model streaming runs quality known_subject watching keeping strategies optimization "
+    "training inference"
 ).split()
 COMMANDS = {"mrsr_tf": ["train", "export", "infer"]}
 WITHOUT_TENSORFLOW = (

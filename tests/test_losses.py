@@ -20,7 +20,9 @@ def test_the_truth_itself_costs_nothing_and_every_patch_has_its_own_loss(name):
     other[0] = truth[0]
     by_patch = losses.make_loss(name)(truth, other).numpy()
     assert by_patch.shape == (3,)
-    assert by_patch[0] == pytest.approx(losses.CHARBONNIER if name == "charbonnier" else 0, abs=1e-6)
+    assert by_patch[0] == pytest.approx(
+        losses.CHARBONNIER if name == "charbonnier" else 0, abs=1e-6
+    )
     assert (by_patch[1:] > 0.01).all()
 
 
@@ -59,5 +61,7 @@ def test_its_gradient_is_finite_where_the_estimate_is_negative():
 
 
 def test_another_loss_is_refused():
-    with pytest.raises(InputError, match="expected the loss l2, l1, charbonnier, ssim_l1, got 'l3'"):
+    with pytest.raises(
+        InputError, match="expected the loss l2, l1, charbonnier, ssim_l1, got 'l3'"
+    ):
         losses.make_loss("l3")

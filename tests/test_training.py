@@ -25,6 +25,7 @@ CONFIG = TrainingConfig(
     seed=3,
 )
 
+
 def configured(**changes) -> TrainingConfig:
     return TrainingConfig(**{**vars(CONFIG), **changes})
 

@@ -125,7 +125,9 @@ def test_slurms_environment_names_the_workers(monkeypatch):
         monkeypatch.setenv(name, value)
     cluster = strategies.described_cluster()
     assert cluster.cluster_spec().as_dict() == {
-        "worker": [f"knee{n}:{strategies.SLURM_PORT + task}" for n in ("07", "08") for task in (0, 1)]
+        "worker": [
+            f"knee{n}:{strategies.SLURM_PORT + task}" for n in ("07", "08") for task in (0, 1)
+        ]
     }
     assert (cluster.task_type, cluster.task_id) == ("worker", 3)
 

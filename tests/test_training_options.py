@@ -91,7 +91,9 @@ def test_learning_rates_are_those_of_the_schedule():
         return [float(rate(step)) for step in range(11)]
 
     np.testing.assert_allclose(
-        rates(schedule="cosine"), [5e-4 * (1 + np.cos(np.pi * n / 10)) for n in range(11)], atol=1e-9
+        rates(schedule="cosine"),
+        [5e-4 * (1 + np.cos(np.pi * n / 10)) for n in range(11)],
+        atol=1e-9,
     )
     warm = rates(warmup_steps=4)
     np.testing.assert_allclose(warm[:4], np.linspace(1e-5, 1e-3, 5)[:4], rtol=1e-5)
@@ -154,7 +156,7 @@ def test_a_full_disk_is_an_error_and_leaves_the_last_checkpoint(
     monkeypatch.setattr(runs, "save_checkpoint", save_and_fill_the_disk)
     run_dir = tmp_path / "run"
     try:
-        with pytest.raises(OSError, match="File too large|errno = 27"):
+        with pytest.raises(OSError, match=r"File too large|errno = 27"):
             trained(small_records("dual"), run_dir, {"checkpoint_steps": 1})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

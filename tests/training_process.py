@@ -1,4 +1,4 @@
-"""Trains a small network in a process of its own: on many devices, among workers, or to be killed."""
+"""Trains a small network in a process of its own: on devices, among workers, or to be killed."""
 
 import json
 import os
