@@ -96,7 +96,7 @@ def _split(batches: tf.data.Dataset, parts: int) -> tf.data.Dataset:
     ).prefetch(parts)
 
 
-def described_cluster() -> resolvers.ClusterResolver | None:
+def described_cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
     """The workers that TF_CONFIG names, or SLURM; None where neither names several."""
     if "TF_CONFIG" in os.environ:
         cluster = resolvers.TFConfigClusterResolver()
@@ -106,7 +106,7 @@ def described_cluster() -> resolvers.ClusterResolver | None:
     return None
 
 
-def _slurm_cluster() -> resolvers.ClusterResolver:
+def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
     # TensorFlow's own resolver gives out GPUs too, and fails where there are none: here it only
     # lists the tasks, and each task takes the GPUs that srun lets it see.
     tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])

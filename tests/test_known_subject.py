@@ -42,7 +42,7 @@ def test_the_box_is_bounded_and_begins_on_a_thick_slice(folder, monkeypatch):
 
 
 def test_what_has_no_truth_is_refused(tmp_path):
-    with pytest.raises(InputError, match="expected a scan of both echoes.*truth/"):
+    with pytest.raises(InputError, match=r"expected a scan of both echoes.*truth/"):
         read_known_subject(write_subject(tmp_path / "bare", knee()[0]), 2)
     scan, labels, t2 = knee()
     with pytest.raises(InputError, match="expected cartilage in the subject"):
