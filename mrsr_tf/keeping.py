@@ -46,10 +46,10 @@ class Keep(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Keeps the epoch if it is the best so far by what `logs` says of its quality."""
-        name, sign = BEST_BY[self._best_by]
-        value = float(np.mean([value for key, value in logs.items() if key.startswith(name)]))
         if self._run_dir is None:
             return
+        name, sign = BEST_BY[self._best_by]
+        value = float(np.mean([value for key, value in logs.items() if key.startswith(name)]))
         best = runs.read_best(self._run_dir)
         if best is None or sign * value > sign * best["value"]:
             facts = {"best_by": self._best_by, "value": value, "epoch": epoch + 1}

@@ -138,7 +138,8 @@ def train(
             known=known,
             profile_steps=profile_steps,
         )
-        watch.describe(configuration)
+        if _step(model) == 0:
+            watch.describe(configuration)
         keep = Keep(run_dir if logs else None, checkpoint_steps, steps, config.best_by, watch)
         _fit(model, config, records, devices, watch, keep)
         strategies.agree(devices, _step(model))
