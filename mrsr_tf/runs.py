@@ -180,7 +180,8 @@ def load(path: str | Path) -> TrainedModel:
         path: RUN_DIR or EXPORT_DIR.
 
     Raises:
-        InputError: there is no trained network, or it cannot be read.
+        InputError: there is no trained network, it cannot be read, or it was trained on thick
+            slices that do not sit where inference takes them to sit.
     """
     folder = Path(path)
     if str(path) == "pretrained":
@@ -192,6 +193,11 @@ def load(path: str | Path) -> TrainedModel:
         return _load_export(folder)
     network = load_network(folder)
     manifest = _read_json(folder / MANIFEST)
+    if manifest.get("thickening", {}).get("first_slice"):
+        raise InputError(
+            "expected a network trained on thick slices that sit on fine ones (fir, kspace), got "
+            f"one on {manifest['thickening']['profile']} slices, which sit between them: {folder}"
+        )
     resolver = SuperResolver(network.get_weights(), manifest["slice_factor"])
     card = {
         "configuration": read_configuration(folder),

@@ -71,6 +71,13 @@ def test_no_pretrained_weights_ship_yet():
         runs.load("pretrained")
 
 
+def test_a_network_of_slices_that_sit_elsewhere_is_refused(finished):
+    manifest = {**MANIFEST, "thickening": {"profile": "box", "first_slice": 0.5}}
+    (finished / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="got one on box slices"):
+        runs.load(finished)
+
+
 def test_an_unfinished_run_is_told_from_no_run(finished, tmp_path):
     (finished / runs.TRAINED).unlink()
     with pytest.raises(InputError, match="training is unfinished"):
