@@ -105,7 +105,7 @@ def recesses(fill_mm: float, patella_z: float) -> list[Surface]:
         fill_mm: half the thickness of the pouch; below 2 in a dry knee, 4 in an effusion.
         patella_z: height of the patella's middle.
     """
-    z, thin = patella_z + 26, 0.55 + 0.22 * fill_mm
+    z, thin = patella_z + 26, 0.60 + 0.22 * fill_mm
     pouch = cord(
         [(1, -20.5, z - 18), (1, -19, z), (1, -17.5, z + 16)],
         [fill_mm * 0.6, fill_mm, fill_mm * 0.5], (1, 0, 0), max(1.0, 15 / fill_mm),

@@ -1,9 +1,11 @@
 """What the knee is made of: labels, and T1, T2 and proton density of each tissue at 3 T.
 
-Relaxation times follow Gold et al. 2004 (doi 10.2214/ajr.183.2.1830343), Jordan et al. 2013
-(doi 10.1016/j.ejrad.2012.08.028) and, for the layers of cartilage, Mosher and Dardzinski 2004
-(doi 10.1055/s-2004-861764). Proton densities are relative to water and as seen after water
-excitation, which leaves a few percent of fat.
+Measured at 3 T are the times of muscle, synovial fluid, marrow and subcutaneous fat, and of
+cartilage as a whole (Gold et al. 2004, doi 10.2214/ajr.183.2.1830343; Jordan et al. 2013, doi
+10.1016/j.ejrad.2011.09.021). The values of its layers, of menisci, ligaments, tendons and cortical
+bone are typical ones. Those of skin, fascia, capsule, synovium, vessels, nerve, red marrow, scar,
+lesion and cyst are our choice, and so are all proton densities (relative to water, as seen after
+water excitation, which leaves a few percent of fat) and all spreads.
 """
 
 from dataclasses import dataclass
