@@ -61,7 +61,7 @@ TISSUES = (
     Tissue("vein", 1800, 100, 0.85, 0.1),
     Tissue("nerve", 1200, 40, 0.6, 0.25),
     Tissue("cortical_bone", 250, 0.5, 0.2),
-    Tissue("marrow", 365, 133, 0.05, 0.15, fat=True),
+    Tissue("marrow", 365, 133, 0.065, 0.15, fat=True),
     Tissue("red_marrow", 550, 70, 0.14, 0.2),
     Tissue("physeal_scar", 300, 20, 0.1, 0.1),
     Tissue("bone_marrow_lesion", 1000, 60, 0.35, 0.25),
