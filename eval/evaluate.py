@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from mrsr_tf import command
-from mrsr_tf.errors import InputError
 
 if TYPE_CHECKING:
     from eval.methods import Method
@@ -93,12 +92,7 @@ def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int]":
         from mrsr_tf import runs
         from mrsr_tf.inference import super_resolve
 
-    model = runs.load(MODEL.value)
-    if SLICE_FACTOR.value not in (None, model.slice_factor):
-        raise InputError(
-            f"expected --slice_factor={model.slice_factor}, which the model was trained for, "
-            f"got {SLICE_FACTOR.value}: {MODEL.value}"
-        )
+    model = runs.load(MODEL.value, slice_factor=SLICE_FACTOR.value)
     identity = {"name": model.name, "weights_sha256": model.weights_sha256}
     method = {NETWORK: lambda thick: super_resolve(thick, model).array}
     return method, identity, model.slice_factor

@@ -14,7 +14,6 @@ from typing import Any
 from absl import flags
 
 from mrsr_tf import command
-from mrsr_tf.errors import InputError
 from mrsr_tf.volume import Volume
 
 METHODS = {"tci": "tricubic", "fi": "fourier"}
@@ -58,12 +57,7 @@ def _network() -> tuple[Resolve, dict[str, Any]]:
         from mrsr_tf import runs
         from mrsr_tf.inference import super_resolve
 
-    model = runs.load(MODEL.value)
-    if SLICE_FACTOR.value not in (None, model.slice_factor):
-        raise InputError(
-            f"expected --slice_factor={model.slice_factor}, which the model was trained for, "
-            f"got {SLICE_FACTOR.value}: {MODEL.value}"
-        )
+    model = runs.load(MODEL.value, slice_factor=SLICE_FACTOR.value)
     how = {"slice_factor": model.slice_factor, "weights_sha256": model.weights_sha256}
     return lambda volume: super_resolve(volume, model), how
 

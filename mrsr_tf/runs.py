@@ -173,15 +173,16 @@ def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Mode
     return model
 
 
-def load(path: str | Path) -> TrainedModel:
+def load(path: str | Path, *, slice_factor: int | None = None) -> TrainedModel:
     """Loads the network of a finished training run or of an exported folder.
 
     Args:
         path: RUN_DIR or EXPORT_DIR.
+        slice_factor: what the model is wanted for; None takes the model's own.
 
     Raises:
-        InputError: there is no trained network, it cannot be read, or it was trained on thick
-            slices that do not sit where inference takes them to sit.
+        InputError: there is no trained network, it cannot be read, or it was trained for another
+            factor or on thick slices that do not sit where inference takes them to sit.
     """
     folder = Path(path)
     if str(path) == "pretrained":
@@ -189,8 +190,17 @@ def load(path: str | Path) -> TrainedModel:
             "expected --model with a run folder or an exported one: this version ships no "
             "pretrained weights"
         )
-    if (folder / "saved_model.pb").exists():
-        return _load_export(folder)
+    exported = (folder / "saved_model.pb").exists()
+    model = _load_export(folder) if exported else _load_run(folder)
+    if slice_factor not in (None, model.slice_factor):
+        raise InputError(
+            f"expected --slice_factor={model.slice_factor}, which the model was trained for, "
+            f"got {slice_factor}: {folder}"
+        )
+    return model
+
+
+def _load_run(folder: Path) -> TrainedModel:
     network = load_network(folder)
     manifest = _read_json(folder / MANIFEST)
     if manifest.get("thickening", {}).get("first_slice"):
