@@ -9,6 +9,7 @@ Exit codes: 0 done (or `--help`), 1 bad input, 2 wrong usage.
 """
 
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -26,6 +27,7 @@ from mrsr_tf.errors import AlreadyDone, InputError
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 DONE, BAD_INPUT, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+NEEDS_A_VALUE = "must have a value other than None"  # absl's words, its only mark of such a flag
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -58,7 +60,7 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
     try:
         stray = flags.FLAGS(argv)[1:]
     except flags.Error as error:
-        return _complain(f"{error}; --help lists the flags", WRONG_USAGE)
+        return _complain(f"{_plain(error)}; --help lists the flags", WRONG_USAGE)
     if stray:
         return _complain(f"expected flags only, got {stray[0]!r}; --help lists them", WRONG_USAGE)
     logging.use_absl_handler()
@@ -76,7 +78,36 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
     return DONE
 
 
+def _plain(error: flags.Error) -> str:
+    """What was expected and what came, of a complaint in absl's words."""
+    said = str(error)
+    if NEEDS_A_VALUE in said:
+        missing = re.findall(rf"Flag (--[^ ]+) {NEEDS_A_VALUE}", said)
+        return f"expected also {' and '.join(missing)}"
+    if isinstance(error, flags.UnrecognizedFlagError):
+        _, _, meant = said.partition("Did you mean: ")
+        guess = f" (did you mean --{meant.removesuffix(' ?')}?)" if meant else ""
+        return f"expected a flag of this command, got --{error.flagname}{guess}"
+    if isinstance(error, flags.CantOpenFlagFileError):
+        return said.removeprefix("ERROR:: ").replace("Unable to open", "expected a readable")
+    wrong = re.match(r"flag --(\w+)=(.*?): ", said, re.DOTALL)
+    if wrong is None:
+        return said.replace("Missing value for flag", "expected a value for")
+    name, value = wrong.groups()
+    return f"expected for --{name} {_expected(flags.FLAGS[name])}, got {value!r}"
+
+
+def _expected(flag: flags.Flag) -> str:
+    choices = getattr(flag.parser, "enum_values", None)
+    if choices:
+        return f"one of {', '.join(choices)}"
+    return "true or false" if flag.boolean else flag.parser.syntactic_help
+
+
 def _help() -> str:
+    for flag in flags.FLAGS.get_flags_for_module(sys.argv[0]):
+        if any(NEEDS_A_VALUE in validator.message for validator in flag.validators):
+            flag.help += " Required."
     usage = (sys.modules["__main__"].__doc__ or "").strip()
     _, _, flag_help = flags.FLAGS.main_module_help().strip().partition("\n")  # less its heading
     return f"{usage}\n\nFlags:\n{flag_help}\n  --flagfile: A file of flags, one a line."

@@ -68,6 +68,33 @@ def test_wrong_usage_exits_2(probe, arguments):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--records=a", "expected also --run_dir"),
+        ("--epoch=3", "expected a flag of this command, got --epoch (did you mean --epochs?)"),
+        ("--epochs=0", "expected for --epochs a positive integer, got '0'"),
+        ("--epochs=two", "expected for --epochs a positive integer, got 'two'"),
+        ("--best_by=luck", "expected for --best_by one of loss, psnr, ssim, t2, got 'luck'"),
+        ("--flips=3", "expected for --flips true or false, got '3'"),
+        ("--epochs", "expected a value for --epochs"),
+        ("--flagfile=none", "expected a readable flagfile: [Errno 2] No such file or directory: "),
+    ],
+)
+def test_wrong_flags_are_said_in_one_plain_line(argument, said):
+    result = run("-m", "mrsr_tf.train", argument)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: {said}")
+    assert result.stderr.endswith("; --help lists the flags\n")
+    assert result.stderr.count("\n") == 1
+
+
+def test_help_says_which_flags_are_required():
+    told = run("-m", "mrsr_tf.train", "--help").stdout
+    assert "--records: Folder of the training records. Required." in told
+    assert told.count("Required.") == 2
+
+
 def test_bad_input_exits_1_with_one_line(probe):
     result = probe("--end=bad")
     assert result.returncode == 1
