@@ -1,15 +1,12 @@
 """T2 of a dual-echo DESS scan: what the formula needs to know of it, and where to believe it."""
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
-from absl import logging
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from mrsr_tf.dess import T2_LIMIT_MS, t2_map
-from mrsr_tf.errors import InputError
+from mrsr_tf.noise import noise_deviation
+from mrsr_tf.sequence import sequence, with_sequence
 from mrsr_tf.volume import Volume
 
 __all__ = ["T2_LIMIT_MS", "above_noise", "sequence", "t2_map", "with_sequence"]
@@ -18,96 +15,10 @@ NOISE_DEVIATIONS = 6
 SMOOTHING_VOXELS = 1.0
 
 
-def with_sequence(
-    scan: Volume,
-    *,
-    tr_ms: float | None = None,
-    te_ms: float | None = None,
-    flip_deg: float | None = None,
-    spoiler_area: float | None = None,
-    spoiler_duration_us: float | None = None,
-) -> Volume:
-    """The scan with what is given here in place of what its header says.
-
-    Warns where the two contradict each other. With another echo or repetition time the second
-    echo is that of a DESS, at 2 TR - TE.
-    """
-    told = {
-        "repetition_time_ms": tr_ms,
-        "flip_angle_deg": flip_deg,
-        "spoiler_area": spoiler_area,
-        "spoiler_duration_us": spoiler_duration_us,
-    }
-    given: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
-    for name, value in given.items():
-        _warn_of_contradiction(name, value, getattr(scan, name))
-    scan = replace(scan, **given)
-    if te_ms is None or scan.echoes != 2 or scan.repetition_time_ms is None:
-        return scan
-    if scan.echo_times_ms is not None:
-        _warn_of_contradiction("echo_time_ms", te_ms, scan.echo_times_ms[0])
-    return replace(scan, echo_times_ms=(te_ms, 2 * scan.repetition_time_ms - te_ms))
-
-
-def _warn_of_contradiction(name: str, value: float, header: float | None) -> None:
-    if header is not None and not np.isclose(value, header, rtol=1e-3):
-        logging.warning(
-            "%s: %g is given and used, the header says %g", name.replace("_", " "), value, header
-        )
-
-
-def sequence(scan: Volume) -> dict[str, float]:
-    """What `t2_map` needs to know of a scan; without a spoiler, diffusion is left out.
-
-    Warns where the spoiler is unknown, and where the echo times are not those of a DESS.
-
-    Raises:
-        InputError: a single-contrast scan, or unknown times or flip angle.
-    """
-    if scan.echoes != 2:
-        raise InputError(
-            "expected both echoes, got a single-contrast scan: T2 comes from the ratio of the "
-            "echoes, which the scanner combined into one image"
-        )
-    times, tr_ms, flip_deg = scan.echo_times_ms, scan.repetition_time_ms, scan.flip_angle_deg
-    if times is None or tr_ms is None or flip_deg is None:
-        known = {"RepetitionTime": tr_ms, "EchoTime": times, "FlipAngle": flip_deg}
-        missing = ", ".join(name for name, value in known.items() if value is None)
-        raise InputError(
-            f"expected a scan that tells echo times, repetition time and flip angle, got one "
-            f"without {missing} (a NIfTI tells them in the JSON beside it; eval.t2map has flags)"
-        )
-    if abs(sum(times) - 2 * tr_ms) > 0.01 * tr_ms:
-        logging.warning(
-            "expected TE1 + TE2 = 2 TR, as in a DESS, got %g + %g and TR %g ms", *times, tr_ms
-        )
-    if scan.spoiler_area is None or scan.spoiler_duration_us is None:
-        logging.warning(
-            "the spoiler's area and duration are unknown: T2 is computed without diffusion, and "
-            "reads 2-4 % low where spins diffuse"
-        )
-        area = duration = 0.0
-    else:
-        area, duration = scan.spoiler_area, scan.spoiler_duration_us
-    return {
-        "tr_ms": tr_ms,
-        "te_ms": times[0],
-        "flip_deg": flip_deg,
-        "spoiler_area": area,
-        "spoiler_duration_us": duration,
-    }
-
-
 def above_noise(scan: Volume) -> NDArray[np.bool_]:
-    """(rows, cols, slices): where every echo, slightly smoothed in plane, stands out of its noise.
-
-    The noise is told from what neighbouring rows do not share: x_i - (x_(i-1) + x_(i+1)) / 2 has
-    3/2 of its variance, and most of a knee's image is smooth, so the median does not see edges.
-    """
+    """(rows, cols, slices): where every echo, slightly smoothed in plane, stands out of its noise."""
     inside = np.ones(scan.array.shape[:3], bool)
     for echo in np.moveaxis(scan.array, 3, 0):
-        unshared = echo[1:-1] - (echo[:-2] + echo[2:]) / 2
-        deviation = 1.4826 * np.median(np.abs(unshared)) / np.sqrt(1.5) if unshared.size else 0.0
         smooth = ndimage.gaussian_filter(echo, (SMOOTHING_VOXELS, SMOOTHING_VOXELS, 0))
-        inside &= smooth > NOISE_DEVIATIONS * deviation
+        inside &= smooth > NOISE_DEVIATIONS * noise_deviation(echo)
     return inside
