@@ -11,16 +11,15 @@ ROOT = Path(__file__).parents[1]
 # In the order the data flows: a module imports only those before it.
 CORE = (
     "errors outputs volume noise interpolated dicom sidecar echo_files nifti_grid nifti skm_tea "
-    "rois subjects scans derived slices patches records manifest record_sets sampling dataset dess sequence losses augmentation "
-    "model streaming runs quality known_subject watching keeping strategies optimization "
-    "training inference"
+    "rois subjects scans derived slices patches records manifest record_sets sampling dataset dess "
+    "sequence losses augmentation model streaming runs quality known_subject watching keeping "
+    "strategies optimization training consistency ensemble likeness resolving studies inference"
 ).split()
 COMMANDS = {"mrsr_tf": ["train", "export", "infer"]}
 WITHOUT_TENSORFLOW = (
     "mrsr_tf mrsr_tf.volume mrsr_tf.dicom mrsr_tf.nifti mrsr_tf.scans mrsr_tf.slices "
-    "mrsr_tf.patches mrsr_tf.record_sets mrsr_tf.dess eval.metrics eval.statistics eval.t2 phantom.simulate "
-    "mrsr_tf.studies "
-    "tf_records_tools.cohort tf_records_tools.checking"
+    "mrsr_tf.patches mrsr_tf.record_sets mrsr_tf.dess mrsr_tf.studies eval.metrics eval.statistics "
+    "eval.t2 phantom.simulate tf_records_tools.cohort tf_records_tools.checking"
 ).split()
 
 
