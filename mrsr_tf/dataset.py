@@ -6,8 +6,10 @@ resumed run starts in the middle of an epoch without reading what it had seen.
 """
 
 import math
+import weakref
 from bisect import bisect_right
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -16,9 +18,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.manifest import manifest_sha256, read_manifest
+from mrsr_tf.record_sets import Records, each_set, folders, read_sets
 from mrsr_tf.records import (
     BEFORE_RECORD_BYTES,
     FRAMING_BYTES,
@@ -29,11 +33,13 @@ from mrsr_tf.records import (
     record_dtype,
     unframed,
 )
+from mrsr_tf.sampling import drawn, tissue_share
 
 __all__ = [
     "manifest_sha256",
     "read_manifest",
     "steps_per_epoch",
+    "tissue_shares",
     "training_batches",
     "validation_batches",
 ]
@@ -49,11 +55,12 @@ def steps_per_epoch(manifest: Mapping[str, Any], batch_size: int) -> int:
 
 
 def training_batches(
-    records_dir: str | Path,
+    records: Records,
     batch_size: int,
     *,
     seed: int,
     epoch: int,
+    draws: NDArray[np.float64] | None = None,
     skip_batches: int = 0,
     replicas: int = 1,
     shards: int = 1,
@@ -62,10 +69,12 @@ def training_batches(
     """One epoch: every training record once, in an order that (seed, epoch) alone decides.
 
     Args:
-        records_dir: what `make_records` wrote.
+        records: what `make_records` wrote: one folder, or several that are shuffled together.
         batch_size: records per batch over all replicas; the last batch may have fewer.
         seed: of the training; not negative.
         epoch: from 0.
+        draws: how often to draw each record on average, see `sampling`; an epoch is still of as
+            many draws as there are records. None draws each once.
         skip_batches: how many to leave out at the beginning, at no cost.
         replicas: devices that a batch is spread over, those of all workers together. Each batch
             is filled up to a multiple of it with records of weight 0, and the others' weight is
@@ -80,14 +89,15 @@ def training_batches(
     Raises:
         InputError: the records are not whole, or not of this schema, or there is no such shard.
     """
-    reader = _Reader(records_dir, "train")
-    order = np.random.default_rng([seed, epoch]).permutation(reader.records)
+    reader = _Reader(records, "train")
+    chance = np.random.default_rng([seed, epoch])
+    numbers = np.arange(reader.records) if draws is None else drawn(draws, chance)
     share = _Share(batch_size, replicas, shards, shard_index)
-    return reader.batches(order[skip_batches * batch_size :], share)
+    return reader.batches(chance.permutation(numbers)[skip_batches * batch_size :], share)
 
 
 def validation_batches(
-    records_dir: str | Path,
+    records: Records,
     batch_size: int,
     *,
     replicas: int = 1,
@@ -98,10 +108,23 @@ def validation_batches(
 
     Arguments, result and errors are those of `training_batches`.
     """
-    reader = _Reader(records_dir, "validation")
+    reader = _Reader(records, "validation")
     return reader.batches(
         np.arange(reader.records), _Share(batch_size, replicas, shards, shard_index)
     )
+
+
+def tissue_shares(records: Records) -> NDArray[np.float64]:
+    """Which share of each training record's truth is tissue; reads all of them once.
+
+    Raises:
+        InputError: a record is not whole.
+    """
+    reader = _Reader(records, "train")
+    with ThreadPoolExecutor() as pool:
+        shares = pool.map(lambda number: tissue_share(reader.record(number)), range(reader.records))
+        bar = tqdm(shares, "looking for tissue", reader.records, disable=None, delay=2)
+        return np.array(list(bar))
 
 
 @dataclass(frozen=True)
@@ -138,26 +161,29 @@ class _Share:
 
 
 class _Reader:
-    """The records of one split, by number."""
+    """The records of one split, by number; several sets follow one another."""
 
-    def __init__(self, records_dir: str | Path, split: str) -> None:
-        manifest = read_manifest(records_dir)
-        subjects = [subject for subject in manifest["subjects"] if subject["split"] == split]
-        if not subjects:
+    def __init__(self, records: Records, split: str) -> None:
+        manifest = read_sets(records)
+        found = [
+            (folder / subject["shard"], subject, one["compression"])
+            for folder, one in zip(folders(records), each_set(manifest), strict=True)
+            for subject in one["subjects"]
+            if subject["split"] == split
+        ]
+        if not found:
             raise InputError(
-                f"expected {split} records, found none in {records_dir}: make_records "
+                f"expected {split} records, found none in {records}: make_records "
                 "--validation_subjects says how many subjects go there"
             )
         self._record_type = record_dtype(manifest["patch_size"], ECHOES[manifest["contrasts"]])
-        self._shards = [Path(records_dir) / subject["shard"] for subject in subjects]
-        self._starts = list(accumulate((s["records"] for s in subjects), initial=0))
+        self._memory = _Memory()
+        self._shards = [shard for shard, _, _ in found]
+        self._starts = list(accumulate((subject["records"] for _, subject, _ in found), initial=0))
         self.records = self._starts.pop()
-        for shard, subject in zip(self._shards, subjects, strict=True):
+        for shard, subject, _ in found:
             check_shard(shard, subject, self._record_type)
-        self._offsets = [
-            self._frame_offsets(*of_shard, manifest["compression"])
-            for of_shard in zip(self._shards, subjects, strict=True)
-        ]
+        self._offsets = [self._frame_offsets(*of_shard) for of_shard in found]
 
     def _frame_offsets(
         self, shard: Path, subject: Mapping[str, Any], compression: str
@@ -187,12 +213,12 @@ class _Reader:
 
     def _pairs(self, numbers: NDArray[np.int64]) -> list[NDArray[np.float32]]:
         shape = (len(numbers), *self._record_type["input"].shape)
-        given, truth = _aligned(shape), _aligned(shape)
+        given, truth = self._memory.array(shape), self._memory.array(shape)
         for place, number in enumerate(numbers.tolist()):
-            parse(self._record(number), given[place], truth[place])
+            parse(self.record(number), given[place], truth[place])
         return [given, truth]
 
-    def _record(self, number: int) -> np.void:
+    def record(self, number: int) -> np.void:
         place = bisect_right(self._starts, number) - 1
         within = number - self._starts[place]
         start, end = self._offsets[place][within : within + 2].tolist()
@@ -206,12 +232,29 @@ class _Reader:
             raise InputError(f"{error}: record {within} of {self._shards[place]}") from None
 
 
-def _aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """An array that TensorFlow takes as it is: copying others cost as much as reading them."""
-    size = 4 * math.prod(shape)
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size].view(np.float32).reshape(shape)
+class _Memory:
+    """Memory of batches, used again once TensorFlow lets go of it.
+
+    Fresh pages for each batch cost more than reading it; so did copies, which TensorFlow makes of
+    arrays that are not aligned as its own.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[NDArray[np.uint8]] = []
+
+    def array(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """An array whose memory is free again when the array itself (not a view of it) dies."""
+        size = 4 * math.prod(shape)
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = np.empty(0, np.uint8)
+        if memory.size < size + ALIGNMENT:
+            memory = np.empty(size + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        array = memory[start : start + size].view(np.float32).reshape(shape)
+        weakref.finalize(array, self._free.append, memory)
+        return array
 
 
 def check_shard(path: Path, subject: Mapping[str, Any], record: np.dtype) -> None:

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from mrsr_tf.dataset import (
+    _Memory,
     manifest_sha256,
     read_manifest,
     steps_per_epoch,
@@ -135,6 +136,28 @@ def test_the_order_is_decided_by_seed_and_epoch_alone(records):
     assert flat(map(names, epoch(records, batch_size=7, replicas=3))) == first
     assert flat(map(names, epoch(records, epoch=2))) != first
     assert flat(map(names, epoch(records, seed=4))) != first
+
+
+def test_batches_that_are_kept_are_not_overwritten_by_later_ones(records):
+    kept = epoch(records, batch_size=4)
+    copies = [[part.numpy().copy() for part in batch] for batch in epoch(records, batch_size=4)]
+    for batch, copy in zip(kept, copies, strict=True):
+        for part, expected in zip(batch, copy, strict=True):
+            np.testing.assert_array_equal(part, expected)
+
+
+def test_memory_is_used_again_only_when_its_array_is_gone():
+    memory = _Memory()
+    first, second = memory.array((3, 5)), memory.array((3, 5))
+    first[:], second[:] = 1, 2
+    assert not np.shares_memory(first, second)
+    place = first.ctypes.data
+    assert place % 64 == 0
+    del first
+    again, larger = memory.array((2, 5)), memory.array((300, 5))
+    assert again.ctypes.data == place
+    larger[:], again[:] = 3, 4
+    assert (second == 2).all()
 
 
 def test_subjects_are_mixed_within_a_batch(records):
