@@ -390,3 +390,29 @@ def test_a_map_of_a_derived_scan_tells_what_was_acquired_and_no_single_echo(tmp_
     described = pydicom.dcmread(next((tmp_path / "t2").iterdir())).SeriesDescription
     assert "echo" not in described
     assert described.endswith("T2 map")
+
+
+def uids(folder):
+    return [(h.SeriesInstanceUID, h.SOPInstanceUID) for h in headers(folder)]
+
+
+def test_the_same_derivation_of_the_same_images_gives_the_same_uids(source, tmp_path):
+    fine, how = super_resolved(source), {"method": "mrsr", "weights_sha256": "0" * 64}
+    other = write_study(tmp_path / "other", scan())
+    made = {}
+    for name, like, derivation in (
+        ("first", source, how),
+        ("again", source, how),
+        ("other weights", source, how | {"weights_sha256": "1" * 64}),
+        ("other images", other, how),
+        ("untold", source, None),
+        ("untold again", source, None),
+    ):
+        dicom.write_series(fine, tmp_path / name, like=like, derivation=derivation)
+        t2 = np.full(fine.array.shape[:3], 30.0)
+        dicom.write_t2_map(t2, fine, tmp_path / name, like=like, derivation=derivation)
+        made[name] = uids(tmp_path / name)
+    assert made["first"] == made["again"]
+    assert len({uid for name in made if name != "again" for uid in made[name]}) == 5 * 3 * 8
+    assert len({series for series, _ in made["first"]}) == 3
+    assert all(len(uid) <= 64 for pair in made["first"] for uid in pair)

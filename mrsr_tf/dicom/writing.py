@@ -1,6 +1,7 @@
 """A `Volume`, or a T2 map of it, as derived series in the study of its source."""
 
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 
 from mrsr_tf.dicom.derivation import derivation_text, header_derivation, images_digest, is_derived
 from mrsr_tf.dicom.files import Image, positive, quiet
@@ -23,6 +23,7 @@ LARGEST = 65535  # of unsigned 16 bit
 FINE_STEPS = 1000
 T2_STEP_MS = 0.01
 GRID_TOLERANCE_VOXELS = 1e-3
+UIDS = uuid.UUID("5a1c9e52-0c1e-4d0b-9d7a-6f3d5f0e8b47")  # the name space of those made here
 
 
 @quiet()
@@ -38,6 +39,8 @@ def write_series(
 
     Intensities are stored as unsigned 16 bit on one scale for all echoes (negative ones as 0): the
     source's own where it is fine and wide enough, so that stored values mean what they meant.
+    With a derivation the UIDs follow from it and the source's, so that the same images made and
+    sent again take the place of the first; without one they are new each time.
 
     Args:
         volume: on the in-plane grid of `like`, with any slice spacing.
@@ -56,7 +59,8 @@ def write_series(
     scale = _scale(volume.array, source.images[0].rescale)
     text = derivation_text(_completed(derivation or {}, source))
     for echo, images in enumerate(source.echoes):
-        series = _series(images[0], f"{description} echo {echo + 1}", echo + 1)
+        seed = _seed(text, echo + 1, derivation)
+        series = _series(images[0], f"{description} echo {echo + 1}", echo + 1, seed)
         for index, header in enumerate(_headers(volume, source, [images])):
             header.update(series)
             header.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
@@ -64,7 +68,7 @@ def write_series(
             header.EchoNumbers = echo + 1
             _add_acquisition(header, volume, echo)
             _add_pixels(header, volume.array[:, :, index, echo], *scale)
-            _save(header, Path(path), f"echo{echo + 1}_{index + 1:04d}.dcm")
+            _save(header, Path(path), f"echo{echo + 1}_{index + 1:04d}.dcm", seed)
 
 
 @quiet()
@@ -98,8 +102,9 @@ def write_t2_map(
     source = find_series(like)
     valid_ms = np.where(np.isfinite(t2_ms) & (t2_ms > 0), t2_ms, 0)
     slope = max(T2_STEP_MS, float(decimal(valid_ms.max() / LARGEST)))
-    series = _series(source.images[0], description, 10)
     text = derivation_text(_completed(derivation or {}, source))
+    seed = _seed(text, "T2", derivation)
+    series = _series(source.images[0], description, 10, seed)
     for index, header in enumerate(_headers(volume, source, source.echoes)):
         header.update(series)
         header.ImageType = ["DERIVED", "SECONDARY", "T2 MAP"]
@@ -108,7 +113,7 @@ def write_t2_map(
         header.WindowCenter, header.WindowWidth = 50, 100
         _add_pixels(header, valid_ms[:, :, index], slope, 0.0)
         header.RealWorldValueMappingSequence = [_milliseconds(slope)]
-        _save(header, Path(path), f"t2_{index + 1:04d}.dcm")
+        _save(header, Path(path), f"t2_{index + 1:04d}.dcm", seed)
 
 
 def _headers(volume: Volume, source: Series, echoes: list[list[Image]]) -> Iterator[Dataset]:
@@ -138,11 +143,11 @@ def _source_positions(volume: Volume, source: Series) -> NDArray[np.float64]:
     return to_source[2, 3] + np.arange(slices) * to_source[2, 2]
 
 
-def _series(source: Image, description: str, number: int) -> Dataset:
+def _series(source: Image, description: str, number: int, seed: str) -> Dataset:
     series, base = Dataset(), int(positive(source.header.get("SeriesNumber")) or 0)
-    series.SeriesInstanceUID = _new_uid()
+    series.SeriesInstanceUID = _uid(seed, "series")
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
-        setattr(series, keyword, source.header.get(keyword) or _new_uid())
+        setattr(series, keyword, source.header.get(keyword) or _uid(seed, keyword))
     series.SeriesNumber = (100 * base if base < 10**7 else base) + number
     room = 63 - len(description)
     before = str(source.header.get("SeriesDescription") or "")
@@ -211,12 +216,18 @@ def _milliseconds(slope: float) -> Dataset:
     return mapping
 
 
-def _save(header: Dataset, folder: Path, name: str) -> None:
+def _save(header: Dataset, folder: Path, name: str, seed: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    header.SOPInstanceUID = _new_uid()
+    header.SOPInstanceUID = _uid(seed, name)
     header.file_meta = file_meta(header)
     header.save_as(folder / name, enforce_file_format=True)
 
 
-def _new_uid() -> str:
-    return generate_uid(prefix=None)
+def _seed(text: str, series: int | str, derivation: object) -> str:
+    """From what the UIDs of a series are made: its derivation, or nothing that comes again."""
+    return f"{series} {text if derivation else uuid.uuid4()}"
+
+
+def _uid(seed: str, name: str) -> str:
+    """A UID derived from a UUID (DICOM PS3.5 B.2), which follows from its name (RFC 9562)."""
+    return f"2.25.{uuid.uuid5(UIDS, f'{seed} {name}').int}"
