@@ -30,7 +30,10 @@ def real_knee() -> Path:
 
 @pytest.fixture(scope="session")
 def small_records(tmp_path_factory):
-    """Training records of three small made-up scans: `small_records("dual")`, or "single"."""
+    """Training records of three small made-up scans: `small_records("dual")`, or "single".
+
+    Other settings of the records are given by name.
+    """
     from scipy import ndimage
 
     from mrsr_tf.nifti import write_nifti
@@ -47,9 +50,10 @@ def small_records(tmp_path_factory):
         write_nifti(scan, root / "scans" / f"scan_{subject}.nii.gz")
 
     @functools.cache
-    def records(contrasts: str) -> Path:
-        settings = Settings(contrasts, patch_size=12, stride=8)
-        make_records([root / "scans"], root / contrasts, settings, validation_subjects=1)
-        return root / contrasts
+    def records(contrasts: str, **settings) -> Path:
+        folder = root / "_".join([contrasts, *(f"{key}_{of}" for key, of in settings.items())])
+        chosen = Settings(contrasts, **{"patch_size": 12, "stride": 8} | settings)
+        make_records([root / "scans"], folder, chosen, validation_subjects=1)
+        return folder
 
     return records
