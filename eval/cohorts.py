@@ -86,7 +86,7 @@ def _evaluate(
             scan,
             methods,
             factor,
-            times=sequence(scan),
+            times=sequence(scan, path),
             roi=regions.region(path, scan, settings.roi, slice_axis=axis),
             true_t2_ms=regions.true_t2(path, scan, slice_axis=axis),
             combination=settings.combination,

@@ -73,7 +73,7 @@ def _make(source: Path, told: dict[str, float | None], how: dict[str, Any], fold
     with tqdm(total=4, desc="T2 map", unit="step", disable=None, delay=2) as progress:
         scan = t2.with_sequence(scans.read_scan(source, slice_axis=SLICE_AXIS.value), **told)
         try:
-            sequence = t2.sequence(scan)
+            sequence = t2.sequence(scan, source)
         except InputError as error:
             raise InputError(f"{error}: {source}") from None
         progress.update()

@@ -35,6 +35,13 @@ def run(main: Callable[[], None]) -> NoReturn:
     sys.exit(_exit_code(main, sys.argv))
 
 
+def plain_warnings() -> None:
+    """Warnings as a command prints them; for its worker processes too, which parse no flags."""
+    flags.FLAGS.mark_as_parsed()
+    logging.use_absl_handler()
+    logging.get_absl_handler().setFormatter(Formatter("%(levelname)s: %(message)s"))
+
+
 @contextmanager
 def quiet_imports() -> Iterator[None]:
     """For the imports that load TensorFlow: what its libraries print then is shown if they fail."""
@@ -63,8 +70,7 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
         return _complain(f"{_plain(error)}; --help lists the flags", WRONG_USAGE)
     if stray:
         return _complain(f"expected flags only, got {stray[0]!r}; --help lists them", WRONG_USAGE)
-    logging.use_absl_handler()
-    logging.get_absl_handler().setFormatter(Formatter("%(levelname)s: %(message)s"))
+    plain_warnings()
     try:
         main()
     except AlreadyDone as done:

@@ -48,10 +48,14 @@ def _warn_of_contradiction(name: str, value: float, header: float | None) -> Non
         )
 
 
-def sequence(scan: Volume) -> dict[str, float]:
-    """What `t2_map` needs to know of a scan; without a spoiler, diffusion is left out.
+def sequence(scan: Volume, name: object = "a scan") -> dict[str, float]:
+    """What `t2_map` needs to know of a scan; an unknown spoiler is not among it: no diffusion then.
 
     Warns where the spoiler is unknown, and where the echo times are not those of a DESS.
+
+    Args:
+        scan: of two echoes.
+        name: how warnings call it, such as its path.
 
     Raises:
         InputError: a single-contrast scan, or unknown times or flip angle.
@@ -71,20 +75,15 @@ def sequence(scan: Volume) -> dict[str, float]:
         )
     if abs(sum(times) - 2 * tr_ms) > 0.01 * tr_ms:
         logging.warning(
-            "expected TE1 + TE2 = 2 TR, as in a DESS, got %g + %g and TR %g ms", *times, tr_ms
-        )
+            "expected TE1 + TE2 = 2 TR, as in a DESS, got %g + %g and TR %g ms in %s",
+            *times, tr_ms, name,
+        )  # fmt: skip
+    told = {"tr_ms": tr_ms, "te_ms": times[0], "flip_deg": flip_deg}
     if scan.spoiler_area is None or scan.spoiler_duration_us is None:
         logging.warning(
             "the spoiler's area and duration are unknown: T2 is computed without diffusion, and "
-            "reads 2-4 % low where spins diffuse"
-        )
-        area = duration = 0.0
-    else:
-        area, duration = scan.spoiler_area, scan.spoiler_duration_us
-    return {
-        "tr_ms": tr_ms,
-        "te_ms": times[0],
-        "flip_deg": flip_deg,
-        "spoiler_area": area,
-        "spoiler_duration_us": duration,
-    }
+            "reads 2-4 %% low where spins diffuse, in %s", name,
+        )  # fmt: skip
+        return told
+    told["spoiler_area"], told["spoiler_duration_us"] = scan.spoiler_area, scan.spoiler_duration_us
+    return told

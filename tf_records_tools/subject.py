@@ -8,12 +8,14 @@ import hashlib
 import json
 import multiprocessing
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
+from absl import logging
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -150,11 +152,23 @@ def make_shard(subject: Subject) -> None:
         InputError: the scan does not suit the settings.
     """
     try:
-        volume = _read(subject)
+        with _told_before():
+            volume = _read(subject)
         facts = write_shard(volume, subject.shard, subject.number, subject.settings)
     except InputError as error:
         raise _named(error, subject) from None
     write_json(subject.note_path("facts"), {"scan_sha256": scan_sha256(volume), **facts})
+
+
+@contextmanager
+def _told_before() -> Iterator[None]:
+    """No warnings: the first pass read the same scan and gave them."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _read(subject: Subject) -> Volume:

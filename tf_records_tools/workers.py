@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from mrsr_tf import command
 from mrsr_tf.errors import InputError
 from tf_records_tools.subject import Subject
 
@@ -79,7 +80,8 @@ def _bar(what: str, items: Iterable[Item], total: int | None = None) -> Iterable
 
 
 def _start() -> None:
-    """A worker ends with the call that started it, even if that was killed."""
+    """A worker warns as its call does and ends with it, even if that was killed."""
+    command.plain_warnings()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
