@@ -70,7 +70,7 @@ class Step:
         """
         self._strategy, self._model, self._loss = strategy, model, loss
         self._gradients = (
-            tf.function(self._differentiate, jit_compile=True) if xla else (self._differentiate)
+            tf.function(self._differentiate, jit_compile=True) if xla else self._differentiate
         )
         self._distributed = tf.function(self._run, reduce_retracing=True)
 

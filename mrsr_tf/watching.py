@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from numpy.typing import NDArray
 from tensorboard.plugins.hparams import api as hyperparameters
 from tqdm import tqdm
@@ -24,10 +25,14 @@ EXAMPLES, EXAMPLE_CANDIDATES, ZOOM = 4, 256, 6
 DIFFERENCE_GAIN = 4
 T2_SHOWN_MS = 80
 PAPER_EPOCH = timedelta(hours=3)  # 168,750 patches on four GTX 1080 Ti
+# The first epoch may take hours: looks after 25, 50, 100, 200, ... steps of it.
+FIRST_LOOK = 25
+# A residual that varies less than this is the last layer's bias and float32's rounding.
+CONSTANT = 1e-6
 
 
 class Watch(keras.callbacks.Callback):
-    """Logs the training loss by step, and the quality on the validation records by epoch."""
+    """Logs the loss by step, a look at examples now and then, and the quality by epoch."""
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class Watch(keras.callbacks.Callback):
         self._logs, self._quality, self._examples = logs, quality, examples
         self._batch_size, self._steps_per_epoch, self._steps = batch_size, steps_per_epoch, steps
         self._known = known if logs else None
-        self._profile_steps = profile_steps or (0, 0)
+        self._profile_steps, self._profiling = profile_steps or (0, 0), False
         self._writer = (
             tf.summary.create_file_writer(str(logs)) if logs else tf.summary.create_noop_writer()
         )
@@ -69,7 +74,11 @@ class Watch(keras.callbacks.Callback):
         """Logs the hyper-parameters."""
         with self._writer.as_default(step=0):
             hyperparameters.hparams(
-                {key: value for key, value in configuration.items() if value is not None}
+                {
+                    key: value if isinstance(value, str | float | int) else str(value)
+                    for key, value in configuration.items()
+                    if value is not None
+                }
             )
 
     def flush(self) -> None:
@@ -102,6 +111,8 @@ class Watch(keras.callbacks.Callback):
             tf.summary.scalar("training/patches_per_second", self._speed())
             rate = keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
             tf.summary.scalar("training/learning_rate", float(rate))
+            if self._logs and _is_look(step) and step < self._steps_per_epoch:
+                self._look()
         self._profile(step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
@@ -127,6 +138,7 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Closes the bar and the log."""
+        self._stop_profiling()
         self._bar.close()
         self._writer.close()
 
@@ -141,8 +153,39 @@ class Watch(keras.callbacks.Callback):
         first, last = self._profile_steps
         if self._logs and step == first - 1:
             tf.profiler.experimental.start(str(self._logs))
-        elif self._logs and step == last and first > 1:
+            self._profiling = True
+        elif step == last:
+            self._stop_profiling()
+
+    def _stop_profiling(self) -> None:
+        if self._profiling:
             tf.profiler.experimental.stop()
+            self._profiling = False
+
+    def _look(self) -> None:
+        given, truth = self._examples
+        output = self._examined()
+        gain = float(_psnr(truth, output) - _psnr(truth, given))
+        tf.summary.scalar("gain_over_tci/psnr_of_examples", gain)
+        self._bar.clear()
+        print(
+            f"step {self._step()} of {self._steps}: {gain:+.2f} dB over TCI on {len(given)} "
+            f"validation patches",
+            flush=True,
+        )
+
+    def _examined(self) -> NDArray[np.float32]:
+        """The network's output for the examples; warns where it is their input."""
+        given, _ = self._examples
+        output = self.model(given, training=False).numpy()
+        if np.ptp(output - given, axis=(0, 1, 2, 3)).max() < CONSTANT:
+            logging.warning(
+                "after %d steps the network gives back its input: its units are dead and will not "
+                "learn again. Start anew with --overwrite and a lower --learning_rate, or let it "
+                "rise by --warmup_steps",
+                self._step(),
+            )
+        return output
 
     def _summary(self, epoch: int, loss: float, quality: dict[str, float], speed: float) -> str:
         gains = [
@@ -164,7 +207,7 @@ class Watch(keras.callbacks.Callback):
 
     def _write_pictures(self) -> None:
         given, truth = self._examples
-        output = self.model(given, training=False).numpy()
+        output = self._examined()
         for echo in range(given.shape[-1]):
             panels = [given, output, truth, DIFFERENCE_GAIN * np.abs(output - truth)]
             picture = _mosaic([panel[..., echo] for panel in panels])
@@ -213,6 +256,16 @@ def drop_events_after(logs: Path, step: int) -> None:
             except (tf.errors.DataLossError, tf.errors.OutOfRangeError):
                 pass  # what follows was being written when the process died
         partial.replace(path)
+
+
+def _is_look(step: int) -> bool:
+    looks, rest = divmod(step, FIRST_LOOK)
+    return rest == 0 and looks.bit_count() == 1
+
+
+def _psnr(truth: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
+    difference = np.clip(truth, 0, 1) - np.clip(estimate, 0, 1)
+    return float(-10 * np.log10(max(float(np.mean(difference**2)), 1e-12)))
 
 
 def _t2_scores(known: KnownSubject, t2_ms: NDArray[np.floating]) -> dict[str, float]:
