@@ -10,11 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mrsr_tf import dicom, echo_files, nifti
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.outputs import check_configuration
 from mrsr_tf.scans import is_dicom_scan, scan_path
-from mrsr_tf.sidecar import DERIVATION, read_sidecar
+from mrsr_tf.sidecar import DERIVATION, read_sidecar, sidecar_path
+from mrsr_tf.subjects import MAPS
 from mrsr_tf.volume import Volume
 
 
@@ -37,6 +41,9 @@ def check_new(
     if from_dicom == nifti.is_nifti(output):
         expected = "a folder for DICOM" if from_dicom else "a name ending in .nii.gz"
         raise InputError(f"expected {expected} for the output, as the input is, got {output}")
+    for beside in maps_beside(output):
+        if beside.exists() and read_derivation(beside) is None:
+            raise InputError(f"expected no file or a map of ours, found another: {beside}")
     if not output.exists():
         return
     found = read_derivation(output)
@@ -57,8 +64,13 @@ def write(
     source: Path,
     derivation: Mapping[str, Any],
     slice_axis: int = 2,
+    uncertainty: Volume | None = None,
+    t2_uncertainty_ms: NDArray[np.floating] | None = None,
 ) -> None:
     """Writes a derived scan; what stood at `output` is replaced once the new one is whole.
+
+    Maps of its uncertainty are NIfTI files beside it, see `maps_beside`; those of an output that
+    is replaced go with it.
 
     Args:
         volume: the derived scan, all echoes.
@@ -66,12 +78,15 @@ def write(
         source: the scan it was made from.
         derivation: how it was made; plain JSON values.
         slice_axis: of a NIfTI.
+        uncertainty: of each voxel, in the unit of `volume`.
+        t2_uncertainty_ms: (rows, cols, slices).
 
     Raises:
         InputError: the source's header cannot be carried over.
     """
+    told = {DERIVATION: {**derivation, "source": source_digest(source)}}
+    _write_maps(volume, output, told, slice_axis, uncertainty, t2_uncertainty_ms)
     if nifti.is_nifti(output):
-        told = {DERIVATION: {**derivation, "source": source_digest(source)}}
         nifti.write_nifti(volume, output, slice_axis=slice_axis, sidecar=told)
         return
     partial = output.with_name(output.name + ".partial")
@@ -82,6 +97,34 @@ def write(
         partial.rename(output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def maps_beside(output: Path) -> tuple[Path, Path]:
+    """Where the uncertainty of the image and that of T2 stand: NAME_uncertainty.nii.gz, ..."""
+    name = output.name
+    for ending in (".gz", ".nii") if nifti.is_nifti(output) else ():
+        name = name.removesuffix(ending)
+    image, t2 = (output.with_name(name + ending) for ending in MAPS)
+    return image, t2
+
+
+def _write_maps(
+    volume: Volume,
+    output: Path,
+    told: Mapping[str, Any],
+    slice_axis: int,
+    uncertainty: Volume | None,
+    t2_uncertainty_ms: NDArray[np.floating] | None,
+) -> None:
+    image, t2 = maps_beside(output)
+    for path in (image, t2):
+        path.unlink(missing_ok=True)
+        sidecar_path(path).unlink(missing_ok=True)
+    if uncertainty is not None:
+        nifti.write_nifti(uncertainty, image, slice_axis=slice_axis, sidecar=told)
+    if t2_uncertainty_ms is not None:
+        in_ms = {"Units": "ms", **told}
+        nifti.write_map(t2_uncertainty_ms, volume, t2, slice_axis=slice_axis, sidecar=in_ms)
 
 
 def read_derivation(path: Path) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from mrsr_tf.errors import InputError
 
 IMAGES = ("image.nii.gz", "image.nii")
 REGIONS = ("rois.nii.gz", "rois.nii")
+MAPS = ("_uncertainty.nii.gz", "_t2_uncertainty_ms.nii.gz")  # beside a scan that we derived
 SKM_TEA = ("dicoms", "image_files")  # a folder each: whichever is there first holds the subjects
 ENDINGS = (".gz", ".nii", ".zip", ".h5")
 BIDS = "anat"  # where in a subject's folder BIDS keeps such scans
@@ -96,10 +97,11 @@ def _is_scan(entry: Path) -> bool:
 
 
 def _is_image(entry: Path) -> bool:
-    """Whether a file is a scan by itself: not a mask, nor the second of two echoes."""
+    """Whether a file is a scan by itself: not a mask or map, nor the second of two echoes."""
     if not nifti.is_nifti(entry):
         return (entry.suffix == ".zip" and is_zip(entry)) or skm_tea.is_scan(entry)
-    return entry.is_file() and entry.name not in REGIONS and echo_files.first_echo(entry) is None
+    beside_a_scan = entry.name in REGIONS or entry.name.endswith(MAPS)
+    return entry.is_file() and not beside_a_scan and echo_files.first_echo(entry) is None
 
 
 def _scan_in(folder: Path) -> Path | None:
