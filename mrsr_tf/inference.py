@@ -2,9 +2,12 @@
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.likeness import trained_sets
+from mrsr_tf.resolving import Way
 from mrsr_tf.runs import TrainedModel
 from mrsr_tf.volume import Volume
 
@@ -24,14 +27,48 @@ def super_resolve(volume: Volume, model: TrainedModel) -> Volume:
 
     Raises:
         InputError: the network was trained for another number of echoes.
+        MemoryError: the scan is too large for this machine.
     """
-    if volume.echoes != model.contrasts:
+    return volume.resliced(_resolve(volume.array, model), model.slice_factor)
+
+
+def network(model: TrainedModel, *, ensemble: bool = False, consistent: bool = False) -> Way:
+    """The way of a network, for `mrsr_tf.resolving` and `mrsr_tf.studies`.
+
+    Args:
+        model: what `mrsr_tf.runs.load` gives.
+        ensemble: as for `Way`.
+        consistent: as for `Way`; the profile is the one that the network was trained on.
+    """
+    how = {"slice_factor": model.slice_factor, "weights_sha256": model.weights_sha256}
+    sets = trained_sets(model.card, model.slice_factor)
+    thickening = sets[0].get("thickening", {}) if sets else {}
+    return Way(
+        lambda thick: _resolve(thick, model),
+        model.slice_factor,
+        {"method": "mrsr", **how},
+        profile=thickening.get("profile", Way.profile),
+        card=model.card,
+        ensemble=ensemble,
+        consistent=consistent,
+    )
+
+
+def _resolve(thick: NDArray[np.floating], model: TrainedModel) -> NDArray[np.floating]:
+    if thick.shape[3] != model.contrasts:
         raise InputError(
             f"expected a scan of {model.contrasts} echoes, as the network {model.name} was "
-            f"trained for, got one of {volume.echoes}"
+            f"trained for, got one of {thick.shape[3]}"
         )
-    planes = max(*volume.array.shape[:2], volume.array.shape[2] * model.slice_factor)
-    with tqdm(total=planes, unit="plane", desc="super-resolving", disable=None, delay=2) as bar:
-        fine = model.resolver.super_resolve(tf.constant(volume.array), bar.update)
+    planes = model.resolver.planes(thick.shape[:3])
+    with tqdm(
+        total=planes, unit="plane", desc="super-resolving", leave=None, disable=None, delay=2
+    ) as bar:
+        try:
+            fine = model.resolver.super_resolve(tf.constant(thick), bar.update).numpy()
+        except tf.errors.ResourceExhaustedError:
+            raise MemoryError(
+                f"expected memory for a scan of {thick.shape}, this machine has too little"
+            ) from None
         bar.update(planes - bar.n)
-    return volume.resliced(np.asarray(fine), model.slice_factor)
+    return fine

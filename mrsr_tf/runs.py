@@ -28,7 +28,7 @@ import tensorflow as tf
 
 import mrsr_tf
 from mrsr_tf.errors import AlreadyDone, InputError
-from mrsr_tf.model import convolution_layers, weights_sha256
+from mrsr_tf.model import convolution_layers, fold_of, weights_sha256
 from mrsr_tf.outputs import (
     CONFIGURATION,
     check_configuration,
@@ -208,7 +208,7 @@ def _load_run(folder: Path) -> TrainedModel:
             "expected a network trained on thick slices that sit on fine ones (fir, kspace), got "
             f"one on {manifest['thickening']['profile']} slices, which sit between them: {folder}"
         )
-    resolver = SuperResolver(network.get_weights(), manifest["slice_factor"])
+    resolver = SuperResolver(network.get_weights(), manifest["slice_factor"], fold_of(network))
     card = {
         "configuration": read_configuration(folder),
         "records": manifest,
@@ -223,6 +223,7 @@ def export(model: TrainedModel, folder: Path) -> None:
     identity = {
         "slice_factor": model.slice_factor,
         "contrasts": model.contrasts,
+        "fold": model.resolver.fold,
         "weights_sha256": model.weights_sha256,
     }
     write_json(folder / CARD, {**identity, **model.card})
@@ -238,7 +239,8 @@ def _load_export(folder: Path) -> TrainedModel:
         raise InputError(f"expected an exported network, could not read it: {folder}") from error
     if weights_sha256(weights) != card["weights_sha256"]:
         raise InputError(f"expected the weights that {CARD} names, found others: {folder}")
-    return TrainedModel(folder.name, SuperResolver(weights, card["slice_factor"]), card)
+    resolver = SuperResolver(weights, card["slice_factor"], tuple(card["fold"]))
+    return TrainedModel(folder.name, resolver, card)
 
 
 def _read_json(path: Path) -> Any:

@@ -14,6 +14,7 @@ planes it was given, which is all a 3x3x3 kernel needs of the slab before:
 so every voxel of every layer is computed once and the result is that of the whole volume at once.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from mrsr_tf.model import UNFOLDED, Fold, FoldVoxels, UnfoldVoxels
 from mrsr_tf.volume import SCALE_PERCENTILE
 
 # One layer's activations in one slab.
@@ -34,18 +36,26 @@ class SuperResolver(tf.Module):
         kernels: one (3, 3, 3, maps in, maps out) per convolution.
         biases: one (maps out,) per convolution.
         slice_factor: fine slices per thick one.
+        fold: rows, columns and slices of voxels in one cell of the convolutions' grid.
     """
 
-    def __init__(self, weights: Sequence[NDArray[np.float32]], slice_factor: int) -> None:
+    def __init__(
+        self,
+        weights: Sequence[NDArray[np.float32]],
+        slice_factor: int,
+        fold: Fold = UNFOLDED,
+    ) -> None:
         """Takes kernel and bias of each convolution, first to last, as Keras lists them."""
         super().__init__(name="super_resolver")
         self.kernels = [tf.Variable(kernel, trainable=False) for kernel in weights[0::2]]
         self.biases = [tf.Variable(bias, trainable=False) for bias in weights[1::2]]
         self.slice_factor = slice_factor
+        self.fold = fold
+        self._fold, self._unfold = FoldVoxels(fold), UnfoldVoxels(fold)
         self._slab = tf.function(
             self._convolve_slab,
             input_signature=[
-                tf.TensorSpec([None, None, None, self.contrasts]),
+                tf.TensorSpec([None, None, None, self.kernels[0].shape[3]]),
                 [tf.TensorSpec([None, None, None, k.shape[3]]) for k in self.kernels],
                 [tf.TensorSpec(k.shape) for k in self.kernels],
                 tf.TensorSpec([], tf.bool),
@@ -55,13 +65,18 @@ class SuperResolver(tf.Module):
     @property
     def contrasts(self) -> int:
         """Echoes in and out."""
-        return self.kernels[0].shape[3]
+        return self.kernels[0].shape[3] // math.prod(self.fold)
 
     @property
     def weights(self) -> list[NDArray[np.float32]]:
         """Kernel and bias of each convolution, first to last."""
         pairs = zip(self.kernels, self.biases, strict=True)
         return [variable.numpy() for pair in pairs for variable in pair]
+
+    def planes(self, shape: Sequence[int]) -> int:
+        """Planes of cells along the longest axis of a scan of (rows, cols, thick slices)."""
+        fine = (*shape[:2], shape[2] * self.slice_factor)
+        return max(-(-voxels // cell) for voxels, cell in zip(fine, self.fold, strict=True))
 
     def super_resolve(
         self, volume: tf.Tensor, advance: Callable[[int], object] | None = None
@@ -70,7 +85,8 @@ class SuperResolver(tf.Module):
 
         Args:
             volume: float32 (rows, cols, thick slices, echoes), raw intensities.
-            advance: called with the number of planes of the longest axis that each slab finished.
+            advance: called with the number of planes, of those that `planes` tells, that each slab
+                finished.
 
         Returns:
             float32 (rows, cols, slice_factor * thick slices, echoes), on the same scale.
@@ -78,23 +94,24 @@ class SuperResolver(tf.Module):
         interpolated = _interpolate(volume, self.slice_factor)
         scale = _intensity_scale(interpolated)
         scaled = interpolated / scale
-        longest_first = tf.argsort(tf.shape(scaled)[:3], direction="DESCENDING", stable=True)
+        cells = self._fold(scaled[None])[0]
+        longest_first = tf.argsort(tf.shape(cells)[:3], direction="DESCENDING", stable=True)
         as_given = tf.math.invert_permutation(longest_first)
         residual = self._residual(
-            tf.transpose(scaled, tf.concat([longest_first, [3]], 0)),
+            tf.transpose(cells, tf.concat([longest_first, [3]], 0)),
             [tf.transpose(k, tf.concat([longest_first, [3, 4]], 0)) for k in self.kernels],
             advance,
         )
         residual = tf.transpose(residual, tf.concat([as_given, [3]], 0))
-        return (scaled + residual) * scale
+        return (scaled + self._unfold([residual[None], scaled[None]])[0]) * scale
 
     def _residual(
         self,
-        scaled: tf.Tensor,
+        cells: tf.Tensor,
         kernels: list[tf.Tensor],
         advance: Callable[[int], object] | None,
     ) -> tf.Tensor:
-        shape = tf.shape(scaled)
+        shape = tf.shape(cells)
         widest = max(kernel.shape[-1] for kernel in self.kernels)
         plane_bytes = 4 * widest * tf.reduce_prod(tf.cast(shape[1:3], tf.int64))
         planes = tf.cast(tf.maximum(SLAB_BYTES // plane_bytes, 1), tf.int32)
@@ -106,12 +123,12 @@ class SuperResolver(tf.Module):
             tf.autograph.experimental.set_loop_options(
                 shape_invariants=[(tails, [tf.TensorShape([None, *t.shape[1:]]) for t in tails])]
             )
-            slab, tails = self._slab(scaled[start:stop], tails, kernels, False)
+            slab, tails = self._slab(cells[start:stop], tails, kernels, False)
             slabs = slabs.write(slabs.size(), slab)
             start, stop = stop, stop + planes
             if advance is not None:
                 advance(int(planes))
-        slab, _ = self._slab(scaled[start:], tails, kernels, True)
+        slab, _ = self._slab(cells[start:], tails, kernels, True)
         return slabs.write(slabs.size(), slab).concat()
 
     def _convolve_slab(

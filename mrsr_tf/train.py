@@ -28,6 +28,9 @@ INIT_FROM = flags.DEFINE_string(
     "init_from", None, "A finished run to start from; single to dual contrast is transferred."
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove the run folder and start anew.")
+FOLD = flags.DEFINE_list(
+    "fold", ["1", "1", "1"], "Rows, columns and slices in one cell of the network's grid."
+)
 SETTINGS = (
     flags.DEFINE_integer("convolutions", 20, "3x3x3 convolutions of the network.", lower_bound=2),
     flags.DEFINE_integer("filters", 64, "Feature maps of all but the last.", lower_bound=1),
@@ -81,7 +84,7 @@ def main() -> None:
     profile_steps = _profile_steps(PROFILE_STEPS.value)
     settings: dict[str, Any] = {flag.name: flag.value for flag in SETTINGS}
     training.train(
-        training.TrainingConfig(**settings),
+        training.TrainingConfig(fold=_fold(FOLD.value), **settings),
         Path(RECORDS.value),
         Path(RUN_DIR.value),
         init_from=Path(INIT_FROM.value) if INIT_FROM.value else None,
@@ -107,9 +110,16 @@ def _profile_steps(steps: list[str] | None) -> tuple[int, int] | None:
     return first, last
 
 
+def _fold(sizes: list[str]) -> tuple[int, int, int]:
+    if len(sizes) != 3 or not all(size.isdecimal() and int(size) for size in sizes):
+        raise InputError(f"expected --fold=ROWS,COLUMNS,SLICES, got {','.join(sizes)}")
+    rows, columns, slices = map(int, sizes)
+    return rows, columns, slices
+
+
 def _replayable() -> str:
     """The settings as a flagfile. Without the folders: a path may name a patient."""
-    settings = (*SETTINGS, CHECKPOINT_STEPS, DETERMINISTIC)
+    settings = (FOLD, *SETTINGS, CHECKPOINT_STEPS, DETERMINISTIC)
     return "".join(flags.FLAGS[flag.name].serialize() + "\n" for flag in settings)
 
 

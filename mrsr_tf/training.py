@@ -17,7 +17,15 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.keeping import Keep
 from mrsr_tf.known_subject import read_known_subject
 from mrsr_tf.losses import make_loss
-from mrsr_tf.model import build_model, convolution_layers, to_dual_contrast, weights_sha256
+from mrsr_tf.model import (
+    UNFOLDED,
+    Fold,
+    build_model,
+    convolution_layers,
+    fold_of,
+    to_dual_contrast,
+    weights_sha256,
+)
 from mrsr_tf.optimization import PRECISIONS, Step, averaged_weights, make_optimizer
 from mrsr_tf.quality import Quality
 
@@ -31,6 +39,7 @@ class TrainingConfig:
     Attributes:
         convolutions: of the network; 20 in the paper.
         filters: feature maps of all convolutions but the last; 64.
+        fold: rows, columns and slices of voxels in one cell of the network's grid; 1 x 1 x 1.
         batch_size: patches per step, over all devices together; 50.
         epochs: passes over the training records; 10.
         learning_rate: of Adam; 1e-4.
@@ -56,6 +65,7 @@ class TrainingConfig:
     learning_rate: float
     plain_repeat: bool
     seed: int
+    fold: Fold = UNFOLDED
     loss: str = "l2"
     t2_weight: float = 0.0
     schedule: str = "constant"
@@ -112,6 +122,7 @@ def train(
     weights = first_weights(config, manifest, init_from)
     configuration = {
         **asdict(config),
+        "fold": "x".join(map(str, config.fold)),
         "contrasts": manifest["contrasts"],
         "slice_factor": manifest["slice_factor"],
         "records_sha256": dataset.manifest_sha256(records),
@@ -123,7 +134,9 @@ def train(
         _open(devices, run_dir, configuration, manifest, flagfile, overwrite=overwrite)
         steps = dataset.steps_per_epoch(manifest, config.batch_size)
         with devices.scope():
-            model = _network(config, weights, config.epochs * steps, run_dir)
+            model = _network(
+                config, ECHOES[manifest["contrasts"]], weights, config.epochs * steps, run_dir
+            )
         strategies.agree(devices, _step(model))
         logs = run_dir / "logs" if strategies.is_chief(devices) else None
         if logs:
@@ -158,20 +171,30 @@ def first_weights(
     """
     keras.utils.set_random_seed(config.seed)
     contrasts = ECHOES[manifest["contrasts"]]
-    network = build_model(contrasts, convolutions=config.convolutions, filters=config.filters)
+    network = _build(config, contrasts)
     if init_from is None:
         return network.get_weights()
     start = runs.load_network(init_from)
     if contrasts == 2 and start.input_shape[-1] == 1:
         start = to_dual_contrast(start, plain_repeat=config.plain_repeat)
-    expected, found = ([w.shape for w in n.get_weights()] for n in (network, start))
+    expected, found = (_shape(n) for n in (network, start))
     if expected != found:
-        raise InputError(
-            f"expected a network of {contrasts} contrasts, {config.convolutions} convolutions and "
-            f"{config.filters} filters to start from, found one of {found[-1][0]}, "
-            f"{len(found) // 2} and {found[1][0]}: {init_from}"
-        )
+        raise InputError(f"expected to start from a {expected}, found a {found}: {init_from}")
     return start.get_weights()
+
+
+def _build(config: TrainingConfig, contrasts: int) -> keras.Model:
+    return build_model(
+        contrasts, convolutions=config.convolutions, filters=config.filters, fold=config.fold
+    )
+
+
+def _shape(network: keras.Model) -> str:
+    convolutions = convolution_layers(network)
+    return (
+        f"network of {network.input_shape[-1]} contrasts, {len(convolutions)} convolutions, "
+        f"{convolutions[0].filters} filters and a fold of {fold_of(network)}"
+    )
 
 
 def _check(
@@ -236,15 +259,17 @@ def _open(
 
 
 def _network(
-    config: TrainingConfig, weights: list[NDArray[np.float32]], steps: int, run_dir: Path
+    config: TrainingConfig,
+    contrasts: int,
+    weights: list[NDArray[np.float32]],
+    steps: int,
+    run_dir: Path,
 ) -> keras.Model:
     """The network and its optimizer, new or as the last checkpoint has them."""
     if (run_dir / runs.CHECKPOINT).exists():
         return runs.load_network(run_dir, checkpoint=True)
     with _policy(PRECISIONS[config.precision]):
-        model = build_model(
-            weights[-1].size, convolutions=config.convolutions, filters=config.filters
-        )
+        model = _build(config, contrasts)
     model.set_weights(weights)
     for layer in convolution_layers(model)[1 : 1 + config.frozen]:
         layer.trainable = False

@@ -3,12 +3,22 @@ import numpy as np
 import pytest
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.model import build_model, convolution_layers, to_dual_contrast, weights_sha256
+from mrsr_tf.model import (
+    UNFOLDED,
+    Fold,
+    FoldVoxels,
+    UnfoldVoxels,
+    build_model,
+    convolution_layers,
+    fold_of,
+    to_dual_contrast,
+    weights_sha256,
+)
 
 
-def random_single(seed: int = 0) -> keras.Model:
+def random_single(seed: int = 0, fold: Fold = UNFOLDED) -> keras.Model:
     """A small single-contrast network with weights and biases that all matter."""
-    network = build_model(1, convolutions=4, filters=6)
+    network = build_model(1, convolutions=4, filters=6, fold=fold)
     random = np.random.default_rng(seed)
     network.set_weights([random.normal(0, 0.2, w.shape) for w in network.get_weights()])
     return network
@@ -59,12 +69,14 @@ def test_receptive_field_is_one_more_than_twice_the_convolutions():
     assert changed.sum() == 7
 
 
-def test_two_equal_echoes_give_the_single_networks_output_in_both():
-    single = random_single()
+@pytest.mark.parametrize("fold", [UNFOLDED, (2, 2, 2)])
+def test_two_equal_echoes_give_the_single_networks_output_in_both(fold):
+    single = random_single(fold=fold)
     dual = to_dual_contrast(single)
     echo = patch(1)
     expected = np.repeat(np.asarray(single(echo)), 2, axis=-1)
-    np.testing.assert_allclose(dual(np.repeat(echo, 2, axis=-1)), expected, atol=1e-5)
+    given = dual(np.repeat(echo, 2, axis=-1))
+    np.testing.assert_allclose(given, expected, atol=1e-5 * max(1, np.abs(expected).max()))
 
 
 def test_transfer_repeats_first_and_last_layer_and_keeps_the_rest():
@@ -101,3 +113,29 @@ def test_weights_digest_sees_every_value():
     changed[-1][0] += 1e-3
     assert weights_sha256(weights) == weights_sha256(random_single().get_weights())
     assert weights_sha256(weights) != weights_sha256(changed)
+
+
+@pytest.mark.parametrize("fold", [(2, 2, 2), (1, 1, 2), (3, 2, 1)])
+@pytest.mark.parametrize("shape", [(7, 8, 5), (6, 6, 2), (9, 3, 4)])
+def test_unfolding_gives_back_what_folding_took_at_any_size(fold, shape):
+    voxels = np.random.default_rng(0).normal(size=(2, *shape, 2)).astype(np.float32)
+    cells = FoldVoxels(fold)(voxels)
+    assert cells.shape[-1] == 2 * np.prod(fold)
+    np.testing.assert_array_equal(UnfoldVoxels(fold)([cells, voxels]), voxels)
+
+
+def test_a_cell_holds_its_block_of_voxels_echoes_fastest():
+    voxels = np.arange(2 * 2 * 4 * 2, dtype=np.float32).reshape(1, 2, 2, 4, 2)
+    cells = np.asarray(FoldVoxels((2, 2, 2))(voxels))
+    np.testing.assert_array_equal(cells[0, 0, 0, 1], voxels[0, :, :, 2:].ravel())
+
+
+def test_a_folded_network_is_the_interpolation_until_trained_and_survives_saving(tmp_path):
+    network = build_model(2, convolutions=3, filters=4, fold=(2, 2, 2))
+    voxels = np.random.default_rng(0).normal(size=(1, 5, 6, 4, 2)).astype(np.float32)
+    np.testing.assert_array_equal(network(voxels), voxels)
+    network.set_weights([np.full(w.shape, 0.01) for w in network.get_weights()])
+    network.save(tmp_path / "network.keras")
+    again = keras.models.load_model(tmp_path / "network.keras")
+    assert fold_of(again) == (2, 2, 2)
+    np.testing.assert_array_equal(again(voxels), network(voxels))

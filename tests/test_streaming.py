@@ -8,16 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrsr_tf import slices, streaming
-from mrsr_tf.model import build_model
+from mrsr_tf.model import UNFOLDED, Fold, build_model
 from mrsr_tf.streaming import SuperResolver, save_graph
 from mrsr_tf.volume import intensity_scale
 
 
-def network_and_resolver(contrasts: int, factor: int = 2, convolutions: int = 5):
-    network = build_model(contrasts, convolutions=convolutions, filters=4)
+def network_and_resolver(
+    contrasts: int, factor: int = 2, convolutions: int = 5, fold: Fold = UNFOLDED
+):
+    network = build_model(contrasts, convolutions=convolutions, filters=4, fold=fold)
     random = np.random.default_rng(0)
     network.set_weights([random.normal(0, 0.15, w.shape) for w in network.get_weights()])
-    return network, SuperResolver(network.get_weights(), factor)
+    return network, SuperResolver(network.get_weights(), factor, fold)
 
 
 def scan(shape, seed: int = 0) -> np.ndarray:
@@ -47,9 +49,10 @@ def test_slabs_equal_one_pass_over_the_whole_volume(monkeypatch, slab_bytes, sha
     shape=st.tuples(*[st.integers(1, 14)] * 3, st.integers(1, 2)),
     factor=st.integers(2, 4),
     planes=st.integers(1, 5),
+    fold=st.sampled_from([UNFOLDED, (2, 2, 2), (2, 1, 2)]),
 )
-def test_any_size_and_factor_streams_rightly(shape, factor, planes):
-    network, resolver = network_and_resolver(shape[3], factor, convolutions=3)
+def test_any_size_and_factor_streams_rightly(shape, factor, planes, fold):
+    network, resolver = network_and_resolver(shape[3], factor, convolutions=3, fold=fold)
     streaming.SLAB_BYTES, default = 4 * 4 * 14 * 56 * planes, streaming.SLAB_BYTES
     try:
         result = resolver.super_resolve(tf.constant(scan(shape)))
@@ -101,8 +104,9 @@ def test_scale_of_the_scan_is_the_scale_of_the_result():
     np.testing.assert_allclose(1000 * once, thousandfold, rtol=1e-4, atol=1)
 
 
-def test_saved_model_needs_only_tensorflow_and_gives_the_same_voxels(tmp_path):
-    _, resolver = network_and_resolver(2)
+@pytest.mark.parametrize("fold", [UNFOLDED, (2, 2, 2)])
+def test_saved_model_needs_only_tensorflow_and_gives_the_same_voxels(tmp_path, fold):
+    _, resolver = network_and_resolver(2, fold=fold)
     save_graph(resolver, tmp_path)
     serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     for shape in ((2, 12, 9, 3, 2), (1, 5, 40, 7, 2)):
@@ -131,7 +135,7 @@ import resource
 import numpy as np
 import tensorflow as tf
 from mrsr_tf import streaming
-from mrsr_tf.model import build_model
+from mrsr_tf.model import UNFOLDED, Fold, build_model
 
 def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -108,18 +108,20 @@ def test_dual_training_starts_from_the_transferred_single_network(small_records,
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("changes", [{"filters": 5}, {"convolutions": 4}])
+@pytest.mark.parametrize("changes", [{"filters": 5}, {"convolutions": 4}, {"fold": (2, 2, 2)}])
 def test_a_run_of_another_network_is_refused_and_nothing_made(
     small_records, single_run, tmp_path, changes
 ):
-    with pytest.raises(InputError, match=r"to start from, found one of 2, 3 and 4"):
+    with pytest.raises(
+        InputError, match="found a network of 2 contrasts, 3 convolutions, 4 filters"
+    ):
         train(configured(**changes), small_records("dual"), tmp_path / "run", init_from=single_run)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dual_run_cannot_start_a_single_one(small_records, single_run, tmp_path):
     train(configured(epochs=1), small_records("dual"), tmp_path / "dual", init_from=single_run)
-    with pytest.raises(InputError, match="found one of 2"):
+    with pytest.raises(InputError, match="found a network of 2"):
         training.first_weights(CONFIG, {"contrasts": "single"}, tmp_path / "dual")
 
 
