@@ -143,7 +143,7 @@ def _scans_of(entry: Path) -> dict[str, Path]:
         by_frame.setdefault(frame_of_reference(header), []).append((place, header))
     if len(by_frame) < 2:
         return {_name(entry): entry}
-    wanted = [series for series in by_frame.values() if any(_is_dess(h) for _, h in series)]
+    wanted = [series for series in by_frame.values() if any(is_dess(h) for _, h in series)]
     if wanted and len(wanted) < len(by_frame):
         logging.warning(
             "%d scans in %s are left out: only %d name a %s in their header",
@@ -160,7 +160,8 @@ def _scans_of(entry: Path) -> dict[str, Path]:
     }
 
 
-def _is_dess(header: Dataset) -> bool:
+def is_dess(header: Dataset) -> bool:
+    """Whether a header names a DESS."""
     told = (header.get(key) for key in ("SeriesDescription", "ProtocolName", "SequenceName"))
     return any(SEQUENCE in str(value).upper() for value in told)
 
