@@ -15,7 +15,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from logging import Formatter
+from logging import Formatter, LogRecord
 from typing import NoReturn
 
 from absl import flags, logging
@@ -39,7 +39,12 @@ def plain_warnings() -> None:
     """Warnings as a command prints them; for its worker processes too, which parse no flags."""
     flags.FLAGS.mark_as_parsed()
     logging.use_absl_handler()
-    logging.get_absl_handler().setFormatter(Formatter("%(levelname)s: %(message)s"))
+    logging.get_absl_handler().setFormatter(_OneLine())
+
+
+class _OneLine(Formatter):
+    def format(self, record: LogRecord) -> str:
+        return f"{record.levelname.lower()}: {' '.join(record.getMessage().split())}"
 
 
 @contextmanager

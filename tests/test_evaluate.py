@@ -374,7 +374,7 @@ def test_a_wrong_call_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, c
     result = run(*call)
     assert result.returncode == code
     assert message in result.stderr
-    errors = [line for line in result.stderr.splitlines() if not line.startswith("WARNING: ")]
+    errors = [line for line in result.stderr.splitlines() if not line.startswith("warning: ")]
     assert len(errors) == 1
     assert errors[0].startswith("error: ")
     assert sorted(tmp_path.iterdir()) == [data]
