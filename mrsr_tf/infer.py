@@ -1,77 +1,106 @@
-"""Super-resolves a scan: twice the slices, both echoes, T2 kept.
+"""Super-resolves a scan, or a folder of scans: twice the slices, both echoes, T2 kept.
 
 A folder of DICOM gives a folder of derived DICOM (one series per echo), a NIfTI file a NIfTI file:
 
     python -m mrsr_tf.infer --input=scans/knee --output=super_resolved/knee --model=runs/dual
     python -m mrsr_tf.infer --input=knee.nii.gz --output=knee_sr.nii.gz --model=exported
     python -m mrsr_tf.infer --input=scans/knee --output=interpolated/knee --method=tci
-"""
 
-from collections.abc import Callable
+A folder of several scans gives a folder with one output for each. A scan that fails stops no other
+and is named at the end; the same call again skips what is finished:
+
+    python -m mrsr_tf.infer --input=scans --output=super_resolved --model=runs/dual
+
+How far to trust a voxel (eight times the work): the mean over mirrored inputs, and beside it
+knee_uncertainty.nii.gz and knee_t2_uncertainty_ms.nii.gz, how far they part:
+
+    python -m mrsr_tf.infer --input=scans/knee --output=super_resolved/knee --model=runs/dual --ensemble
+"""  # noqa: E501 (commands as one pastes them)
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from mrsr_tf import command
-from mrsr_tf.volume import Volume
+from mrsr_tf.errors import InputError
 
-METHODS = {"tci": "tricubic", "fi": "fourier"}
+if TYPE_CHECKING:
+    from mrsr_tf.resolving import Way
+    from mrsr_tf.studies import Study
+
 DEFAULT_FACTOR = 2
-Resolve = Callable[[Volume], Volume]
 
-INPUT = flags.DEFINE_string("input", None, "A folder of DICOM, or a NIfTI file.", required=True)
-OUTPUT = flags.DEFINE_string("output", None, "Folder or NIfTI file to write.", required=True)
+INPUT = flags.DEFINE_string(
+    "input", None, "A folder of DICOM, a NIfTI file, or a folder of several.", required=True
+)
+OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder or NIfTI file to write; of several scans, their folder.", required=True
+)
 MODEL = flags.DEFINE_string(
     "model", "pretrained", "A finished run folder, or an exported one; for --method=mrsr."
 )
 SLICE_FACTOR = flags.DEFINE_integer(
-    "slice_factor", None, "Fine slices per thick one: the model's, and 2 for tci and fi."
+    "slice_factor", None, "Fine slices per thick one: the model's, and 2 for tci and fi.",
+    lower_bound=2,
+)  # fmt: skip
+SLICE_AXIS = flags.DEFINE_integer(
+    "slice_axis", 2, "Which axis of a NIfTI counts slices.", lower_bound=0, upper_bound=2
 )
-SLICE_AXIS = flags.DEFINE_integer("slice_axis", 2, "Which axis of a NIfTI counts slices.")
 METHOD = flags.DEFINE_enum(
-    "method", "mrsr", ["mrsr", *METHODS], "The network, tricubic or Fourier interpolation."
+    "method", "mrsr", ["mrsr", "tci", "fi"], "The network, tricubic or Fourier interpolation."
+)
+ENSEMBLE = flags.DEFINE_bool(
+    "ensemble", False, "Take the mean over eight mirrored inputs, and map how far they part."
+)
+CONSISTENT = flags.DEFINE_bool(
+    "consistent", False, "Take away what the output, made thick again, lacks of the input."
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an output of another configuration.")
 
 
 def main() -> None:
-    """Reads the scan, super-resolves or interpolates it, and writes what came out."""
-    from mrsr_tf import __version__, derived, scans
+    """Finds the studies, chooses the way, and goes it with each."""
+    from mrsr_tf import studies
 
-    source, output = Path(INPUT.value), Path(OUTPUT.value)
-    resolve, how = _network() if METHOD.value == "mrsr" else _interpolation()
-    derivation = {"version": __version__, "method": METHOD.value, **how}
-    derived.check_new(output, source, derivation, overwrite=OVERWRITE.value)
-    thick = scans.read_scan(source, slice_axis=SLICE_AXIS.value)
-    fine = resolve(thick)
-    derived.write(fine, output, source=source, derivation=derivation, slice_axis=SLICE_AXIS.value)
-    slices = [
-        f"{volume.array.shape[2]} of {volume.spacing_mm[2]:.3g} mm" for volume in (thick, fine)
-    ]
-    print(f"{thick.echoes} x {slices[0]} slices -> {slices[1]}: {output}")
+    found = studies.find_studies(Path(INPUT.value), Path(OUTPUT.value))
+    trust = {"ensemble": ENSEMBLE.value, "consistent": CONSISTENT.value}
+    way = _network(trust) if METHOD.value == "mrsr" else _interpolation(trust)
+    settings: dict[str, Any] = {"slice_axis": SLICE_AXIS.value, "overwrite": OVERWRITE.value}
+    if len(found) == 1:
+        print(studies.derive(found[0], way, **settings))
+    else:
+        _derive_all(found, way, settings)
 
 
-def _network() -> tuple[Resolve, dict[str, Any]]:
+def _network(trust: dict[str, bool]) -> "Way":
     with command.quiet_imports():
-        from mrsr_tf import runs
-        from mrsr_tf.inference import super_resolve
+        from mrsr_tf import inference, runs
 
     model = runs.load(MODEL.value, slice_factor=SLICE_FACTOR.value)
-    how = {"slice_factor": model.slice_factor, "weights_sha256": model.weights_sha256}
-    return lambda volume: super_resolve(volume, model), how
+    return inference.network(model, **trust)
 
 
-def _interpolation() -> tuple[Resolve, dict[str, Any]]:
-    from mrsr_tf.slices import interpolate
+def _interpolation(trust: dict[str, bool]) -> "Way":
+    from mrsr_tf import resolving
 
-    factor = DEFAULT_FACTOR if SLICE_FACTOR.value is None else SLICE_FACTOR.value
-    method = METHODS[METHOD.value]
+    return resolving.interpolation(METHOD.value, SLICE_FACTOR.value or DEFAULT_FACTOR, **trust)
 
-    def resolve(volume: Volume) -> Volume:
-        return volume.resliced(interpolate(volume.array, factor, method=method), factor)
 
-    return resolve, {"slice_factor": factor}
+def _derive_all(found: "Sequence[Study]", way: "Way", settings: dict[str, Any]) -> None:
+    from tqdm import tqdm
+
+    from mrsr_tf import studies
+
+    with tqdm(total=len(found), desc="studies", unit="study", disable=None) as bar:
+        failed = studies.derive_all(found, way, tell=tqdm.write, advance=bar.update, **settings)
+    if failed:
+        names = ", ".join(str(study.source) for study in failed)
+        raise InputError(
+            f"expected {len(found)} studies to be made, {len(failed)} failed, as warned of above; "
+            f"the others stand: {names}"
+        )
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def _resolve(thick: NDArray[np.floating], model: TrainedModel) -> NDArray[np.flo
         )
     planes = model.resolver.planes(thick.shape[:3])
     with tqdm(
-        total=planes, unit="plane", desc="super-resolving", leave=None, disable=None, delay=2
+        None, "super-resolving", planes, leave=None, unit="plane", disable=None, delay=2
     ) as bar:
         try:
             fine = model.resolver.super_resolve(tf.constant(thick), bar.update).numpy()

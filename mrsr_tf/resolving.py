@@ -96,19 +96,20 @@ def interpolation(
     )
 
 
-def resolved(thick: Volume, way: Way) -> Resolved:
+def resolved(thick: Volume, way: Way, name: object = "a scan") -> Resolved:
     """Makes a thick scan fine.
 
     Args:
         thick: (rows, cols, slices, echoes), scanner intensities.
         way: how.
+        name: how warnings call the scan, such as its path.
 
     Raises:
         InputError: the scan is not for this way, or is empty.
     """
     scale = intensity_scale(thick.array)
     image, t2 = Spread(), Spread()
-    times = _sequence(thick) if way.ensemble else None
+    times = _sequence(thick, name) if way.ensemble else None
     for one in _each(thick.array, way):
         image.add(one)
         if times:
@@ -131,10 +132,10 @@ def _each(thick: Image, way: Way) -> Iterator[Image]:
         yield made_consistent(one, thick, profile=way.profile) if way.consistent else one
 
 
-def _sequence(thick: Volume) -> dict[str, Any] | None:
+def _sequence(thick: Volume, name: object) -> dict[str, Any] | None:
     """What T2 needs to know; None, with a warning, where the scan does not tell."""
     try:
-        return sequence(thick) if thick.echoes == 2 else None
+        return sequence(thick, name) if thick.echoes == 2 else None
     except InputError as error:
-        logging.warning("no uncertainty of T2: %s", error)
+        logging.warning("no uncertainty of T2: %s: %s", error, name)
         return None

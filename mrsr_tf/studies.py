@@ -85,7 +85,7 @@ def derive(study: Study, way: Way, *, slice_axis: int = 2, overwrite: bool = Fal
         MemoryError: it is too large for this machine.
     """
     thick = _read(study, way, slice_axis, overwrite)
-    return _write(study, way, slice_axis, thick, resolved(thick, way))
+    return _write(study, way, slice_axis, thick, resolved(thick, way, study.source))
 
 
 def derive_all(
@@ -130,7 +130,8 @@ def derive_all(
         read = partial(_read, way=way, slice_axis=slice_axis, overwrite=overwrite)
         for study, thick in _one_ahead((study, disk.submit(read, study)) for study in studies):
             try:
-                disk.submit(write, study, thick.result(), resolved(thick.result(), way))
+                fine = resolved(thick.result(), way, study.source)
+                disk.submit(write, study, thick.result(), fine)
             except AlreadyDone as done:
                 tell(str(done))
                 advance()
