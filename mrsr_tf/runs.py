@@ -37,6 +37,7 @@ from mrsr_tf.outputs import (
     remove,
     write_json,
 )
+from mrsr_tf.record_sets import each_set, slice_factors
 from mrsr_tf.streaming import SuperResolver, save_graph
 
 CARD = "card.json"
@@ -178,7 +179,8 @@ def load(path: str | Path, *, slice_factor: int | None = None) -> TrainedModel:
 
     Args:
         path: RUN_DIR or EXPORT_DIR.
-        slice_factor: what the model is wanted for; None takes the model's own.
+        slice_factor: what the model is wanted for, one of those that it was trained for; None takes
+            its only one, or 2 if that is among them, or the first of its records.
 
     Raises:
         InputError: there is no trained network, it cannot be read, or it was trained for another
@@ -191,30 +193,36 @@ def load(path: str | Path, *, slice_factor: int | None = None) -> TrainedModel:
             "pretrained weights"
         )
     exported = (folder / "saved_model.pb").exists()
-    model = _load_export(folder) if exported else _load_run(folder)
-    if slice_factor not in (None, model.slice_factor):
-        raise InputError(
-            f"expected --slice_factor={model.slice_factor}, which the model was trained for, "
-            f"got {slice_factor}: {folder}"
-        )
-    return model
+    return (_load_export if exported else _load_run)(folder, slice_factor)
 
 
-def _load_run(folder: Path) -> TrainedModel:
+def _load_run(folder: Path, slice_factor: int | None) -> TrainedModel:
     network = load_network(folder)
     manifest = _read_json(folder / MANIFEST)
-    if manifest.get("thickening", {}).get("first_slice"):
-        raise InputError(
-            "expected a network trained on thick slices that sit on fine ones (fir, kspace), got "
-            f"one on {manifest['thickening']['profile']} slices, which sit between them: {folder}"
-        )
-    resolver = SuperResolver(network.get_weights(), manifest["slice_factor"], fold_of(network))
+    for thickening in (one.get("thickening", {}) for one in each_set(manifest)):
+        if thickening.get("first_slice"):
+            raise InputError(
+                "expected a network trained on thick slices that sit on fine ones (fir, kspace), "
+                f"got one on {thickening['profile']} slices, which sit between them: {folder}"
+            )
+    factor = slice_factor or manifest["slice_factor"]
+    _check_trained_for(factor, manifest, folder)
+    resolver = SuperResolver(network.get_weights(), factor, fold_of(network))
     card = {
         "configuration": read_configuration(folder),
         "records": manifest,
         "versions": _read_json(folder / VERSIONS),
     }
     return TrainedModel(folder.name, resolver, card)
+
+
+def _check_trained_for(factor: int, manifest: Mapping[str, Any], folder: Path) -> None:
+    trained = slice_factors(manifest)
+    if factor not in trained:
+        raise InputError(
+            f"expected --slice_factor={' or '.join(map(str, trained))}, which the model was "
+            f"trained for, got {factor}: {folder}"
+        )
 
 
 def export(model: TrainedModel, folder: Path) -> None:
@@ -229,7 +237,7 @@ def export(model: TrainedModel, folder: Path) -> None:
     write_json(folder / CARD, {**identity, **model.card})
 
 
-def _load_export(folder: Path) -> TrainedModel:
+def _load_export(folder: Path, slice_factor: int | None) -> TrainedModel:
     card = _read_json(folder / CARD)
     try:
         loaded = tf.saved_model.load(str(folder))
@@ -239,7 +247,9 @@ def _load_export(folder: Path) -> TrainedModel:
         raise InputError(f"expected an exported network, could not read it: {folder}") from error
     if weights_sha256(weights) != card["weights_sha256"]:
         raise InputError(f"expected the weights that {CARD} names, found others: {folder}")
-    resolver = SuperResolver(weights, card["slice_factor"], tuple(card["fold"]))
+    factor = slice_factor or card["slice_factor"]
+    _check_trained_for(factor, card["records"], folder)
+    resolver = SuperResolver(weights, factor, tuple(card["fold"]))
     return TrainedModel(folder.name, resolver, card)
 
 

@@ -78,6 +78,20 @@ def test_a_network_of_slices_that_sit_elsewhere_is_refused(finished):
         runs.load(finished)
 
 
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_network_of_several_factors_is_loaded_for_any_of_them(finished, tmp_path, exported):
+    sets = [{**MANIFEST, "slice_factor": factor} for factor in (3, 2)]
+    (finished / "manifest.json").write_text(json.dumps({**MANIFEST, "sets": sets}))
+    folder = finished
+    if exported:
+        folder = tmp_path / "exported"
+        runs.export(runs.load(finished), folder)
+    assert runs.load(folder).slice_factor == 2
+    assert super_resolve(scan(), runs.load(folder, slice_factor=3)).array.shape == (10, 9, 12, 2)
+    with pytest.raises(InputError, match=r"expected --slice_factor=2 or 3, .* got 4"):
+        runs.load(folder, slice_factor=4)
+
+
 def test_an_unfinished_run_is_told_from_no_run(finished, tmp_path):
     (finished / runs.TRAINED).unlink()
     with pytest.raises(InputError, match="training is unfinished"):
