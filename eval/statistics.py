@@ -10,6 +10,8 @@ from mrsr_tf.errors import InputError
 
 Values = NDArray[np.float64]
 
+BOOTSTRAPS = 9999
+
 
 class Agreement(TypedDict):
     """See `agreement`."""
@@ -54,6 +56,49 @@ def agreement(reference: ArrayLike, estimate: ArrayLike) -> Agreement:
         "cv_percent_sd": float(cv.std(ddof=1)),
         "ccc": float(2 * covariance / spread) if spread else float("nan"),
     }
+
+
+def limits_of_agreement(reference: ArrayLike, estimate: ArrayLike) -> tuple[float, float]:
+    """Bland and Altman's limits (doi 10.1016/S0140-6736(86)90837-8): mean difference -+ 1.96 SD.
+
+    Args:
+        reference: one value per subject, two subjects or more.
+        estimate: likewise, of the same subjects in the same order.
+
+    Returns:
+        Between which 95 % of the differences of estimate minus reference are expected to lie, if
+        they are normal.
+
+    Raises:
+        InputError: as `agreement`.
+    """
+    x, y = _pairs(reference, estimate)
+    mean, reach = float((y - x).mean()), 1.96 * float((y - x).std(ddof=1))
+    return mean - reach, mean + reach
+
+
+def mean_interval(values: ArrayLike, *, seed: int = 0) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the mean over subjects (bias-corrected and accelerated).
+
+    Args:
+        values: one per subject, two or more.
+        seed: of the resampling: the same values give the same interval.
+
+    Returns:
+        Its ends; both the value itself where all values are one.
+
+    Raises:
+        InputError: fewer than two values, or one that is not finite.
+    """
+    sample = _sample(values)
+    if np.ptp(sample) == 0:
+        return float(sample[0]), float(sample[0])
+    # Of two or three values BCa's acceleration is of no use and may be 0 / 0.
+    method = "BCa" if sample.size > 3 else "percentile"
+    interval = stats.bootstrap(
+        (sample,), np.mean, n_resamples=BOOTSTRAPS, method=method, rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def mann_whitney(a: ArrayLike, b: ArrayLike) -> float:

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.statistics import agreement, holm, mann_whitney, wilcoxon
+from eval.statistics import (
+    agreement,
+    holm,
+    limits_of_agreement,
+    mann_whitney,
+    mean_interval,
+    wilcoxon,
+)
 from mrsr_tf.errors import InputError
 
 TRUTH = [35.2, 42.6, 27.9, 35.3, 36.6]
@@ -149,3 +156,30 @@ def test_values_that_are_not_finite_are_refused(compare):
 def test_what_is_no_p_value_is_refused(p):
     with pytest.raises(InputError, match="p-values in"):
         holm(p)
+
+
+def test_limits_of_agreement_are_those_of_bland_and_altmans_peak_flow_meters():
+    # Their Table 1 (Lancet 1986): Wright's large and mini meter, first readings of 17 people; they
+    # print a mean difference of -2.1 l/min with SD 38.8 and limits of about -80 and 76.
+    large = [494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427]
+    mini = [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451]
+    low, high = limits_of_agreement(mini, large)
+    assert low == pytest.approx(-2.1 - 1.96 * 38.8, abs=0.1)
+    assert high == pytest.approx(-2.1 + 1.96 * 38.8, abs=0.1)
+
+
+def test_the_bootstrap_interval_of_normal_samples_holds_their_mean_as_often_as_it_says():
+    random = np.random.default_rng(0)
+    samples = random.normal(5, 2, (60, 20))
+    intervals = [mean_interval(sample) for sample in samples]
+    held = np.mean([low <= 5 <= high for low, high in intervals])
+    assert 0.85 <= held <= 1  # 95 % nominal; bootstraps of 20 hold a little less
+    student = 2.093 * samples.std(axis=1, ddof=1) / np.sqrt(20)
+    widths = np.array([high - low for low, high in intervals]) / 2
+    np.testing.assert_allclose(widths, student, rtol=0.25)
+
+
+def test_the_interval_of_equal_values_is_that_value_and_of_two_lies_between_them():
+    assert mean_interval([3.0, 3.0, 3.0]) == (3.0, 3.0)
+    low, high = mean_interval([1.0, 2.0])
+    assert 1 <= low < high <= 2
