@@ -11,8 +11,10 @@ COMMANDS = [
     "mrsr_tf.train",
     "mrsr_tf.export",
     "mrsr_tf.infer",
+    "mrsr_tf.serve",
     "eval.t2map",
     "eval.evaluate",
+    "eval.rank_errors",
     "eval.report",
 ]
 

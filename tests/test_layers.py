@@ -11,15 +11,17 @@ ROOT = Path(__file__).parents[1]
 # In the order the data flows: a module imports only those before it.
 CORE = (
     "errors outputs volume noise interpolated dicom sidecar echo_files nifti_grid nifti skm_tea "
-    "rois subjects scans derived slices patches records manifest record_sets sampling dataset dess "
-    "sequence losses augmentation model streaming runs quality known_subject watching keeping "
-    "strategies optimization training consistency ensemble likeness resolving studies inference"
+    "rois subjects persons scans derived slices patches records manifest record_sets sampling "
+    "dataset dess sequence losses augmentation settings optimization model streaming runs quality "
+    "known_subject watching keeping strategies starting fitting training consistency ensemble "
+    "likeness resolving studies inference node"
 ).split()
-COMMANDS = {"mrsr_tf": ["train", "export", "infer"]}
+COMMANDS = {"mrsr_tf": ["train", "export", "infer", "serve"]}
 WITHOUT_TENSORFLOW = (
     "mrsr_tf mrsr_tf.volume mrsr_tf.dicom mrsr_tf.nifti mrsr_tf.scans mrsr_tf.slices "
-    "mrsr_tf.patches mrsr_tf.record_sets mrsr_tf.dess mrsr_tf.studies eval.metrics eval.statistics "
-    "eval.t2 phantom.simulate tf_records_tools.cohort tf_records_tools.checking"
+    "mrsr_tf.patches mrsr_tf.record_sets mrsr_tf.settings mrsr_tf.dess mrsr_tf.studies "
+    "eval.metrics eval.statistics eval.t2 phantom.simulate tf_records_tools.cohort "
+    "tf_records_tools.checking"
 ).split()
 
 

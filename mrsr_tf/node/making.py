@@ -1,0 +1,104 @@
+"""A received study to the images that go back: its DESS with finer slices, and their T2."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrsr_tf import __version__, dicom, scans
+from mrsr_tf.dess import t2_map
+from mrsr_tf.errors import InputError
+from mrsr_tf.likeness import unlike_training
+from mrsr_tf.node.choosing import dess_scans
+from mrsr_tf.node.settings import Settings
+from mrsr_tf.node.spool import digest
+from mrsr_tf.resolving import Way, interpolation, resolved
+from mrsr_tf.sequence import sequence
+from mrsr_tf.volume import Volume
+
+DEFAULT_FACTOR = 2
+T2_METHOD, T1_MS = "analytic", 1200.0
+
+
+def way_of(settings: Settings) -> Way:
+    """How the node makes scans fine.
+
+    Raises:
+        InputError: the model cannot be had.
+    """
+    if settings.method != "mrsr":
+        return interpolation(settings.method, settings.slice_factor or DEFAULT_FACTOR)
+    from mrsr_tf import inference, runs
+
+    return inference.network(runs.load(settings.model, slice_factor=settings.slice_factor))
+
+
+def choose(study: Path, folder: Path, *, largest_bytes: int) -> tuple[list[Path], list[str]]:
+    """Links each DESS of a study into a folder of its own.
+
+    Args:
+        study: a folder of images for each series.
+        folder: where to, on the same file system.
+        largest_bytes: as for `dess_scans`.
+
+    Returns:
+        A folder for each scan, and what there is to say of the rest.
+
+    Raises:
+        InputError: a series that is called a DESS cannot be read, or a scan is too large.
+    """
+    series = sorted(entry for entry in study.iterdir() if entry.is_dir())
+    found = dess_scans(series, largest_bytes=largest_bytes)
+    chosen = []
+    for number, parts in enumerate(found, 1):
+        scan = folder / f"scan{number}"
+        for part in parts:
+            (scan / part.name).mkdir(parents=True)
+            for image in part.iterdir():
+                os.link(image, scan / part.name / image.name)
+        chosen.append(scan)
+    others = len(series) - sum(map(len, found))
+    return chosen, [f"{others} other series left alone"] if others else []
+
+
+def identity(chosen: list[Path], way: Way) -> str:
+    """What the same scans, made in the same way, have in common, and no others."""
+    how = json.dumps({"version": __version__, **way.derivation}, sort_keys=True)
+    return digest(how, *sorted(dicom.source_digest(scan) for scan in chosen))
+
+
+def make(scan: Path, output: Path, way: Way) -> list[str]:
+    """Writes the derived series of one scan: one for each echo, and the T2 map where there is one.
+
+    Args:
+        scan: a folder of one scan's images.
+        output: the folder to write into.
+        way: how.
+
+    Returns:
+        What there is to say: what is unlike the training, and why there is no T2 map.
+
+    Raises:
+        InputError: it is no whole scan, or is not for this way.
+    """
+    thick = scans.read_scan(scan)
+    made = resolved(thick, way, scan.name)
+    derivation = {"version": __version__, **way.derivation}
+    told = {**derivation, **made.residuals}
+    dicom.write_series(made.fine, output / scan.name, like=scan, derivation=told)
+    said = list(unlike_training(thick, way.card, way.slice_factor))
+    return said + _write_t2(made.fine, scan, output, derivation)
+
+
+def _write_t2(fine: Volume, scan: Path, output: Path, derivation: dict[str, Any]) -> list[str]:
+    try:
+        times = sequence(fine, scan.name)
+    except InputError as error:
+        return [f"no T2 map: {error}"]
+    s1, s2 = np.moveaxis(fine.array, 3, 0)
+    t2_ms = t2_map(s1, s2, t1_ms=T1_MS, method=T2_METHOD, **times)
+    how = {**derivation, "t2_method": T2_METHOD, "t1_ms": T1_MS, **times}
+    dicom.write_t2_map(t2_ms, fine, output / f"{scan.name}_t2", like=scan, derivation=how)
+    return [] if "spoiler_area" in times else ["T2 without diffusion: the spoiler is unknown"]
