@@ -7,6 +7,7 @@ import numpy as np
 
 from mrsr_tf import runs
 from mrsr_tf.errors import InputError
+from mrsr_tf.optimization import steps_taken
 from mrsr_tf.watching import Watch
 
 # What each choice of the best epoch looks at, and whether more of it is better.
@@ -38,7 +39,7 @@ class Keep(keras.callbacks.Callback):
         Raises:
             InputError: the loss is not finite.
         """
-        step = self._step()
+        step = steps_taken(self.model)
         if not np.isfinite(logs["loss"]):
             raise self._diverged(f"loss, got {logs['loss']}")
         if step % self._every == 0 and step % self._epoch:
@@ -68,11 +69,8 @@ class Keep(keras.callbacks.Callback):
         self._watch.flush()
         runs.save_checkpoint(self.model, self._run_dir)
 
-    def _step(self) -> int:
-        return int(self.model.optimizer.iterations.numpy())
-
     def _diverged(self, what: str) -> InputError:
         return InputError(
-            f"expected a finite {what} at step {self._step()}; the last good checkpoint "
+            f"expected a finite {what} at step {steps_taken(self.model)}; the last good checkpoint "
             f"stays in the run folder: lower the learning rate"
         )

@@ -102,6 +102,11 @@ class Step:
         return loss, tape.gradient(scaled, self._model.trainable_variables)
 
 
+def steps_taken(model: keras.Model) -> int:
+    """How many steps the optimizer of a model has taken, in all the calls of its training."""
+    return int(model.optimizer.iterations.numpy())
+
+
 @contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
     """The model has its weights' moving average inside, where its optimizer keeps one."""

@@ -9,6 +9,11 @@ The same call again goes on where an interrupted one stopped. To watch it:
 
     tensorboard --logdir=runs
 
+Several sets of records, as of slices made two and three times as thick, train one network for all
+of their factors:
+
+    python -m mrsr_tf.train --flagfile=flags/paper/dual --records=records/dual,records/dual_3 --run_dir=runs/dual --init_from=runs/single
+
 On several machines the same call on each, told of the others by TF_CONFIG or by SLURM:
 
     srun --nodes=2 --ntasks-per-node=1 --gpus-per-node=4 python -m mrsr_tf.train --flagfile=flags/paper/dual --records=records/dual --run_dir=runs/dual --init_from=runs/single
@@ -21,8 +26,12 @@ from absl import flags
 
 from mrsr_tf import command
 from mrsr_tf.errors import InputError
+from mrsr_tf.record_sets import read_sets
+from mrsr_tf.settings import TrainingConfig, check_settings
 
-RECORDS = flags.DEFINE_string("records", None, "Folder of the training records.", required=True)
+RECORDS = flags.DEFINE_list(
+    "records", None, "Folder of the training records, or several.", required=True
+)
 RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of this run.", required=True)
 INIT_FROM = flags.DEFINE_string(
     "init_from", None, "A finished run to start from; single to dual contrast is transferred."
@@ -48,6 +57,10 @@ SETTINGS = (
     flags.DEFINE_float(
         "ema", 0.0, "Momentum of the weights' moving average, as 0.999; 0: none.",
         lower_bound=0, upper_bound=0.999999,
+    ),
+    flags.DEFINE_float(
+        "foreground", 0.0, "Part of an epoch's draws that goes by how much tissue a patch holds.",
+        lower_bound=0, upper_bound=1,
     ),
     flags.DEFINE_bool("flips", False, "Mirror patches within the slice."),
     flags.DEFINE_float("gain", 0.0, "Brighten or darken patches by up to this.", lower_bound=0),
@@ -77,23 +90,29 @@ CHECKPOINT_STEPS = flags.DEFINE_integer(
 
 
 def main() -> None:
-    """Reads the flags and trains."""
+    """Reads the flags, refuses what cannot work, and trains."""
+    settings: dict[str, Any] = {flag.name: flag.value for flag in SETTINGS}
+    config = TrainingConfig(fold=_fold(FOLD.value), **settings)
+    profile_steps = _profile_steps(PROFILE_STEPS.value)
+    records = [Path(folder) for folder in RECORDS.value]
+    init_from, watch_subject = (
+        Path(flag.value) if flag.value else None for flag in (INIT_FROM, WATCH_SUBJECT)
+    )
+    check_settings(config, read_sets(records), init_from, watch_subject)
     with command.quiet_imports():
         from mrsr_tf import training
 
-    profile_steps = _profile_steps(PROFILE_STEPS.value)
-    settings: dict[str, Any] = {flag.name: flag.value for flag in SETTINGS}
     training.train(
-        training.TrainingConfig(fold=_fold(FOLD.value), **settings),
-        Path(RECORDS.value),
+        config,
+        records,
         Path(RUN_DIR.value),
-        init_from=Path(INIT_FROM.value) if INIT_FROM.value else None,
+        init_from=init_from,
         checkpoint_steps=CHECKPOINT_STEPS.value,
         flagfile=_replayable(),
         overwrite=OVERWRITE.value,
         strategy=STRATEGY.value,
         deterministic=DETERMINISTIC.value,
-        watch_subject=Path(WATCH_SUBJECT.value) if WATCH_SUBJECT.value else None,
+        watch_subject=watch_subject,
         profile_steps=profile_steps,
     )
     print(f"trained: {RUN_DIR.value}")

@@ -19,6 +19,7 @@ from tensorboard.plugins.hparams import api as hyperparameters
 from tqdm import tqdm
 
 from mrsr_tf.known_subject import KnownSubject
+from mrsr_tf.optimization import steps_taken
 from mrsr_tf.quality import Quality
 
 EXAMPLES, EXAMPLE_CANDIDATES, ZOOM = 4, 256, 6
@@ -90,7 +91,7 @@ class Watch(keras.callbacks.Callback):
         self._measured = self._quality.of(lambda given: self.model(given, training=False))
         self._bar = tqdm(
             total=self._steps,
-            initial=self._step(),
+            initial=steps_taken(self.model),
             unit="step",
             desc="training",
             disable=None if self._logs else True,
@@ -99,11 +100,11 @@ class Watch(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Starts the clock."""
-        self._started, self._first_step = time.monotonic(), self._step()
+        self._started, self._first_step = time.monotonic(), steps_taken(self.model)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
         """Logs the step."""
-        step = self._step()
+        step = steps_taken(self.model)
         self._bar.update()
         self._bar.set_postfix(loss=f"{logs['loss']:.2e}", refresh=False)
         with self._writer.as_default(step=step):
@@ -119,7 +120,7 @@ class Watch(keras.callbacks.Callback):
         """Measures, logs and prints what the network adds; leaves its quality in `logs`."""
         speed = self._speed()
         quality = self._measured()
-        with self._writer.as_default(step=self._step()):
+        with self._writer.as_default(step=steps_taken(self.model)):
             if self._known:
                 t2_ms = self._known.t2_ms(self.model.get_weights())
                 quality |= _t2_scores(self._known, t2_ms)
@@ -142,11 +143,8 @@ class Watch(keras.callbacks.Callback):
         self._bar.close()
         self._writer.close()
 
-    def _step(self) -> int:
-        return int(self.model.optimizer.iterations.numpy())
-
     def _speed(self) -> float:
-        steps = self._step() - self._first_step
+        steps = steps_taken(self.model) - self._first_step
         return steps * self._batch_size / (time.monotonic() - self._started)
 
     def _profile(self, step: int) -> None:
@@ -169,8 +167,8 @@ class Watch(keras.callbacks.Callback):
         tf.summary.scalar("gain_over_tci/psnr_of_examples", gain)
         self._bar.clear()
         print(
-            f"step {self._step()} of {self._steps}: {gain:+.2f} dB over TCI on {len(given)} "
-            f"validation patches",
+            f"step {steps_taken(self.model)} of {self._steps}: {gain:+.2f} dB over TCI on "
+            f"{len(given)} validation patches",
             flush=True,
         )
 
@@ -183,7 +181,7 @@ class Watch(keras.callbacks.Callback):
                 "after %d steps the network gives back its input: its units are dead and will not "
                 "learn again. Start anew with --overwrite and a lower --learning_rate, or let it "
                 "rise by --warmup_steps",
-                self._step(),
+                steps_taken(self.model),
             )
         return output
 
@@ -197,10 +195,10 @@ class Watch(keras.callbacks.Callback):
             t2, tci = (scores["t2_error_ms"] for scores in (quality, self._tci))
             gains.append(f"T2 off by {t2:.2f} ms (TCI {tci:.2f})")
         seconds = self._batch_size / speed  # per step
-        left = timedelta(seconds=round(seconds * (self._steps - self._step())))
+        left = timedelta(seconds=round(seconds * (self._steps - steps_taken(self.model))))
         whole = timedelta(seconds=round(seconds * self._steps_per_epoch))
         return (
-            f"epoch {epoch + 1}, step {self._step()} of {self._steps}: loss {loss:.3e}, "
+            f"epoch {epoch + 1}, step {steps_taken(self.model)} of {self._steps}: loss {loss:.3e}, "
             f"{', '.join(gains)}, {speed:.1f} patches/s, {whole} per epoch (the paper's "
             f"{PAPER_EPOCH}), {left} to go"
         )

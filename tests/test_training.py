@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from small_runs import logged_scalars
 
-from mrsr_tf import runs, training
+from mrsr_tf import runs, starting
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.manifest import sealed
 from mrsr_tf.model import build_model, to_dual_contrast
-from mrsr_tf.training import TrainingConfig, train
+from mrsr_tf.settings import TrainingConfig
+from mrsr_tf.training import train
 
 CONFIG = TrainingConfig(
     convolutions=3,
@@ -102,7 +103,7 @@ def test_another_configuration_names_the_keys(single_run, small_records):
 
 def test_dual_training_starts_from_the_transferred_single_network(small_records, single_run):
     manifest = {"contrasts": "dual"}
-    started = training.first_weights(CONFIG, manifest, single_run)
+    started = starting.first_weights(CONFIG, manifest, single_run)
     transferred = to_dual_contrast(runs.load_network(single_run)).get_weights()
     for one, other in zip(started, transferred, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -122,7 +123,7 @@ def test_a_run_of_another_network_is_refused_and_nothing_made(
 def test_a_dual_run_cannot_start_a_single_one(small_records, single_run, tmp_path):
     train(configured(epochs=1), small_records("dual"), tmp_path / "dual", init_from=single_run)
     with pytest.raises(InputError, match="found a network of 2"):
-        training.first_weights(CONFIG, {"contrasts": "single"}, tmp_path / "dual")
+        starting.first_weights(CONFIG, {"contrasts": "single"}, tmp_path / "dual")
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoint(
@@ -141,7 +142,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoint(
 
 def test_the_seed_decides_the_first_weights(small_records):
     one, same, other = (
-        training.first_weights(configured(seed=seed), {"contrasts": "dual"}, None)
+        starting.first_weights(configured(seed=seed), {"contrasts": "dual"}, None)
         for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(one[0], same[0])
@@ -190,7 +191,7 @@ def test_loss_is_the_mean_squared_error_and_the_optimizer_adam(small_records, tm
     records = small_records("single")
     train(config, records, tmp_path / "run")
     network = build_model(1, convolutions=3, filters=4)
-    network.set_weights(training.first_weights(config, {"contrasts": "single"}, None))
+    network.set_weights(starting.first_weights(config, {"contrasts": "single"}, None))
     ((given, truth, _),) = list(dataset.training_batches(records, 1000, seed=3, epoch=0))
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean((network(given, training=True) - truth) ** 2)

@@ -12,7 +12,8 @@ from training_process import SETTINGS
 from mrsr_tf import runs
 from mrsr_tf.errors import InputError
 from mrsr_tf.optimization import make_optimizer
-from mrsr_tf.training import TrainingConfig, train
+from mrsr_tf.settings import TrainingConfig
+from mrsr_tf.training import train
 
 
 def configured(**changes):

@@ -13,7 +13,8 @@ import json, sys
 from pathlib import Path
 import tensorflow as tf
 from mrsr_tf.command import run
-from mrsr_tf.training import TrainingConfig, train
+from mrsr_tf.settings import TrainingConfig
+from mrsr_tf.training import train
 records, run_dir, replicas, settings, options = sys.argv[1:]
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
