@@ -16,7 +16,7 @@ NEEDED = {
     "subjects", CHECKSUM,
 }  # fmt: skip
 NEEDED_OF_SUBJECT = {
-    "number", "split", "shard", "records", "air", "bytes", "shape", "records_sha256",
+    "number", "person", "split", "shard", "records", "air", "bytes", "shape", "records_sha256",
     "source_sha256",
 }  # fmt: skip
 

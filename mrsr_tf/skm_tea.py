@@ -62,8 +62,8 @@ def read_scan(path: str | Path) -> Volume:
             f"expected echoes of one matrix, got {echoes[0].shape} and {echoes[1].shape} in {path}"
         )
     array = np.stack(echoes, axis=3)
-    beside = path.parents[1] / "dicoms" / path.stem if len(path.parents) > 1 else path
-    if beside.is_dir():
+    beside = dicom_beside(path)
+    if beside is not None:
         return _as_in_dicom(array, dicom.read_series(beside), path)
     logging.warning(
         "%s tells no geometry: SKM-TEA's published 0.3125 x 0.3125 x 0.8 mm and left-to-right "
@@ -73,6 +73,12 @@ def read_scan(path: str | Path) -> Volume:
     told = acquisition(read_sidecar(path), sidecar_path(path), echoes=2)
     told["slice_thickness_mm"] = told["slice_thickness_mm"] or PUBLISHED_THICKNESS_MM
     return Volume(array, PUBLISHED_AFFINE, **told)
+
+
+def dicom_beside(path: Path) -> Path | None:
+    """dicoms/MTR_xxx, from which image_files/MTR_xxx.h5 was extracted; None where it is not."""
+    beside = path.absolute().parents[1] / "dicoms" / path.stem
+    return beside if beside.is_dir() else None
 
 
 def read_labels(path: str | Path) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:

@@ -51,7 +51,13 @@ def write_records(folder, compression="none"):
             records["truth"] = np.arange(count)[:, None, None, None, None]
             frames = b"".join(framed(serialise(record, compression)) for record in records)
             (folder / name).write_bytes(frames)
-            facts = {"number": len(subjects), "split": split, "shard": name, "records": count}
+            facts = {
+                "number": len(subjects),
+                "person": len(subjects),
+                "split": split,
+                "shard": name,
+                "records": count,
+            }
             facts |= {"bytes": len(frames), "air": 0, "shape": [9, 9, 9], "records_sha256": ""}
             subjects.append({**facts, "source_sha256": str(len(subjects))})
     manifest = {

@@ -98,8 +98,8 @@ def test_the_manifest_says_what_was_done(records):
     assert manifest["thickening"] == {"profile": "fir", "order": 48, "first_slice": 0}
     assert manifest["compression"] == "none"
     assert manifest["counts"] == {
-        "train": {"subjects": 3, "records": 3 * RECORDS_EACH, "air": 0},
-        "validation": {"subjects": 1, "records": RECORDS_EACH, "air": 0},
+        "train": {"subjects": 3, "persons": 3, "records": 3 * RECORDS_EACH, "air": 0},
+        "validation": {"subjects": 1, "persons": 1, "records": RECORDS_EACH, "air": 0},
     }
     assert manifest["spacing_mm"] == {"min": [0.4, 0.4, 0.7], "max": [0.4, 0.4, 0.73]}
     for facts in manifest["subjects"]:
@@ -235,7 +235,7 @@ def test_finished_subjects_are_kept_unless_their_scan_has_changed(studies, tmp_p
     [(40, 10, 30), (40, None, 30), (1, None, 1), (2, None, 1), (3, 0, 3), (4, None, 3)],
 )
 def test_the_split_has_as_many_validation_subjects_as_asked(subjects, validation, train):
-    names = split(subjects, validation)
+    names = split([1] * subjects, validation)
     assert len(set(names)) == subjects
     assert sum(name.startswith("train") for name in names) == train
     assert names[0] == f"train-00000-of-{train:05d}.tfrecord"
@@ -290,7 +290,7 @@ def test_a_disk_too_small_for_the_cohort_is_refused_before_anything_is_written(
     said = []
     with pytest.raises(InputError, match=rf"GB of free disk for {4 * RECORDS_EACH} records, found"):
         make_records([studies], tmp_path / "records", DUAL, tell=said.append)
-    assert f"4 of 4 subjects to make: {4 * RECORDS_EACH} patches, {needed / 1e9:.2f} GB" in said[0]
+    assert f"4 of 4 subjects to make: {4 * RECORDS_EACH} patches, {needed / 1e9:.2f} GB" in said[1]
     assert not list(tmp_path.glob("records*"))
 
 
@@ -344,11 +344,11 @@ def test_patches_of_air_are_left_out_and_counted(tmp_path):
     for number in range(2):
         write_half_empty(tmp_path / "scans" / str(number) / "image.nii", number)
     made = make_records([tmp_path / "scans"], tmp_path / "all", replace(DUAL, stride=8))
-    assert made["counts"]["train"] == {"subjects": 1, "records": 8, "air": 0}
+    assert made["counts"]["train"] == {"subjects": 1, "persons": 1, "records": 8, "air": 0}
     settings = replace(DUAL, stride=8, air_below=0.05)
     make_records([tmp_path / "scans"], tmp_path / "some", settings)
     made = check_records(tmp_path / "some")
-    assert made["counts"]["train"] == {"subjects": 1, "records": 4, "air": 4}
+    assert made["counts"]["train"] == {"subjects": 1, "persons": 1, "records": 4, "air": 4}
     assert made["air_below"] == 0.05
     assert {int(record["position"][1]) for _, record in all_records(tmp_path / "some")} == {0}
 
@@ -391,7 +391,7 @@ def die(subject):
 
 
 def test_a_killed_worker_is_told_and_does_not_hang(tmp_path):
-    subjects = [subject.Subject(n, tmp_path, tmp_path / f"{n}", DUAL) for n in range(3)]
+    subjects = [subject.Subject(n, n, tmp_path, tmp_path / f"{n}", DUAL) for n in range(3)]
     with pytest.raises(InputError, match=r"found one killed, .* fewer --workers"):
         in_processes(die, subjects, "subjects", 1, workers=2)
 
@@ -516,6 +516,7 @@ LENGTH = 12
         (lambda f: (f / "train-00001-of-00003.tfrecord").unlink(), "missing .*train-00001"),
         (lambda f: (f / "train-00003-of-00003.tfrecord").touch(), "more .*train-00003"),
         (told_otherwise("source_sha256", lambda x: x), "found a source_sha256 twice"),
+        (told_otherwise("person", lambda x: 3), "one split, found person 3 in both"),
         (told_otherwise("records", lambda x: x - 1), "for train, found"),
         (told_otherwise("shape", lambda x: [16, 11, 13]), r"expected \d+ records and 0 patches"),
         (lambda f: edited(f, '"stride": [\n    4', '"stride": [\n    8'), "changed since: .*json"),
@@ -549,6 +550,8 @@ def run(command, *flags):
 
 
 def test_the_commands_make_and_check(studies, tmp_path):
+    times = {"EchoTime": [0.007, 0.035], "RepetitionTime": 0.023, "FlipAngle": 20}
+    (studies / NAMES[0] / "image.json").write_text(json.dumps(times))
     made = run(
         "make_records",
         f"--input={studies}",
@@ -562,6 +565,9 @@ def test_the_commands_make_and_check(studies, tmp_path):
         "--workers=2",
     )
     assert made.returncode == 0, made.stderr
+    (warned,) = made.stderr.splitlines()  # once, though the scan is read twice, by workers
+    assert warned.lower().startswith("warning: expected the second echo of a dess")
+    assert NAMES[0] in warned
     assert f"validation: {2 * RECORDS_EACH} records of 2 subjects" in made.stdout
     checked = run("check_records", f"--records={tmp_path / 'records'}")
     assert checked.returncode == 0, checked.stderr

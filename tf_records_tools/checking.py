@@ -12,6 +12,7 @@ from mrsr_tf import scans
 from mrsr_tf.errors import InputError
 from mrsr_tf.manifest import read_manifest
 from mrsr_tf.patches import positions
+from mrsr_tf.persons import BY_PERSON, BY_SCAN, persons
 from mrsr_tf.records import (
     BEFORE_RECORD_BYTES,
     CHECKSUM_BYTES,
@@ -39,7 +40,7 @@ def check_records(folder: str | Path, inputs: Sequence[str | Path] = ()) -> Mapp
 
     Raises:
         InputError: a shard or a record is missing, damaged, doubled or of another kind than the
-            manifest says, a subject is on both sides of the split, or a scan is not among those
+            manifest says, a person is on both sides of the split, or a scan is not among those
             that the records were made of; it names shard and record.
     """
     folder = Path(folder)
@@ -67,13 +68,23 @@ def _check_split(manifest: Mapping[str, Any], folder: Path) -> None:
             f"expected the shards of the manifest in {folder}, found missing "
             f"{sorted(expected - found)} and more {sorted(found - expected)}"
         )
+    sides: dict[int, str] = {}
+    for subject in subjects:
+        if sides.setdefault(subject["person"], subject["split"]) != subject["split"]:
+            raise InputError(
+                f"expected each person in one split, found person {subject['person']} in both: "
+                f"{folder}"
+            )
     for split, counts in manifest["counts"].items():
         chosen = [subject for subject in subjects if subject["split"] == split]
-        sums = {key: sum(subject[key] for subject in chosen) for key in ("records", "air")}
-        if counts != {"subjects": len(chosen), **sums}:
+        found_counts = {
+            "subjects": len(chosen),
+            "persons": len({subject["person"] for subject in chosen}),
+            **{key: sum(subject[key] for subject in chosen) for key in ("records", "air")},
+        }
+        if counts != found_counts:
             raise InputError(
-                f"expected {counts} for {split}, found {len(chosen)} subjects of {sums} in the "
-                f"manifest: {folder}"
+                f"expected {counts} for {split}, found {found_counts} in the manifest: {folder}"
             )
 
 
@@ -127,16 +138,22 @@ def _checked_place(
 
 
 def _check_sources(manifest: Mapping[str, Any], inputs: Sequence[str | Path]) -> None:
-    paths = [path for folder in inputs for path in scans.find_subjects(folder).values()]
-    left = {subject["source_sha256"] for subject in manifest["subjects"]}
-    for path in tqdm(paths, "scans", unit="scan", disable=None, delay=2):
+    found = [named for folder in inputs for named in scans.find_subjects(folder).items()]
+    left = {subject["source_sha256"]: subject for subject in manifest["subjects"]}
+    whose = persons(found, BY_PERSON if manifest.get("group_by") == BY_PERSON else BY_SCAN)
+    number_of: dict[int, int] = {}
+    for (_, path), person in tqdm(
+        list(zip(found, whose, strict=True)), "scans", unit="scan", disable=None, delay=2
+    ):
         volume = scans.read_scan(path, slice_axis=manifest["slice_axis"])
         source = salted(manifest["salt"], scan_sha256(volume))
         if source not in left:
             raise InputError(
                 f"expected a scan that the records were made of, found another: {path}"
             )
-        left.remove(source)
+        number = left.pop(source)["person"]
+        if number_of.setdefault(person, number) != number:
+            raise InputError(f"expected scans of one person to be told as one, found two: {path}")
     if left:
         raise InputError(
             f"expected all {len(manifest['subjects'])} scans that the records were made of, found "

@@ -13,6 +13,7 @@ from mrsr_tf import __version__, scans
 from mrsr_tf.errors import InputError
 from mrsr_tf.manifest import MANIFEST, sealed
 from mrsr_tf.outputs import output_folder, write_json
+from mrsr_tf.persons import BY_PERSON, BY_SCAN, persons
 from mrsr_tf.records import SCHEMA
 from mrsr_tf.slices import FIR_ORDER, first_slice
 from mrsr_tf.volume import SCALE_PERCENTILE
@@ -21,6 +22,10 @@ from tf_records_tools.workers import Run, one_by_one
 
 # Peak memory of a worker, by the bytes of what it reads: measured on scans of 416x416x160x2.
 SURVEY_MEMORY, SHARD_MEMORY = 12, 8
+DUMMY = (
+    "where all only share an anonymiser's PatientID, --group_by=scan takes each for a person and "
+    "--group_by=TABLE.csv says who is who"
+)
 
 
 def make_records(
@@ -29,6 +34,7 @@ def make_records(
     settings: Settings,
     *,
     validation_subjects: int | None = None,
+    group_by: str = BY_PERSON,
     run: Run = one_by_one,
     tell: Callable[[str], object] = lambda message: None,
     overwrite: bool = False,
@@ -43,7 +49,8 @@ def make_records(
         inputs: folders that hold a folder or a file per subject.
         output: the folder to make.
         settings: what decides a subject's records.
-        validation_subjects: how many subjects are for validation only; None for a quarter.
+        validation_subjects: how many persons are for validation only; None for a quarter.
+        group_by: who is one person, see `mrsr_tf.persons`.
         run: does the work on all subjects; the records are the same whatever does it.
         tell: is told how much there is to do.
         overwrite: remove what stands at `output` and start anew.
@@ -56,31 +63,34 @@ def make_records(
         InputError: a scan cannot be read or does not suit the settings, a subject comes twice,
             there are too few of them, or the disk is too small.
     """
-    found = [path for folder in inputs for path in scans.find_subjects(folder).values()]
+    found = [named for folder in inputs for named in scans.find_subjects(folder).items()]
     if not found:
         raise InputError(f"expected a folder or a file per subject, found none in {inputs}")
     first_slice(settings.profile, settings.slice_factor)
-    shards = split(len(found), validation_subjects)
-    bytes_of = {path: _bytes(scans.scan_path(path)) for path in found}
+    of_person = grouped(persons(found, group_by), settings.seed)
+    shards = split([len(places) for places in of_person], validation_subjects)
+    tell(f"{len(found)} scans of {len(of_person)} persons")
+    bytes_of = {path: _bytes(scans.scan_path(path)) for _, path in found}
     configuration = {
         "schema": SCHEMA,
         **asdict(settings),
+        "group_by": group_by if group_by in (BY_PERSON, BY_SCAN) else "table",
+        "persons": len(of_person),
         "subjects": len(found),
         "validation_subjects": sum(name.startswith("validation") for name in shards),
         "source_bytes": sum(bytes_of.values()),
     }
-    # The order of the input says nothing of a subject's number.
-    shuffled = np.random.default_rng(settings.seed).permutation(len(found))
+    order = [(person, place) for person, places in enumerate(of_person) for place in places]
     with output_folder(output, configuration, overwrite=overwrite, resume=True) as folder:
         subjects = [
-            Subject(number, found[place].absolute(), folder.absolute() / shard, settings)
-            for number, (place, shard) in enumerate(zip(shuffled, shards, strict=True))
+            Subject(number, person, found[place][1].absolute(), folder.absolute() / shard, settings)
+            for number, ((person, place), shard) in enumerate(zip(order, shards, strict=True))
         ]
         # What a killed call left of its own is not believed, but for shards and their facts.
         _clear(folder, "*.survey.json", "partial.*", MANIFEST)
         try:
             _make_shards(folder, subjects, run, tell, max(bytes_of.values()))
-            made = manifest(settings, subjects)
+            made = manifest(settings, subjects, configuration["group_by"])
         finally:
             _clear(folder, "*.survey.json", "partial.*")
         write_json(folder / MANIFEST, made)
@@ -88,27 +98,44 @@ def make_records(
     return made
 
 
-def split(subjects: int, validation_subjects: int | None = None) -> list[str]:
-    """The shards' names, one for each subject: training first, then validation.
+def grouped(person_of: Sequence[int], seed: int) -> list[list[int]]:
+    """Each person's places among the scans; a person's number says nothing of the input's order."""
+    shuffled = np.random.default_rng(seed).permutation(len(set(person_of)))
+    places: dict[int, list[int]] = {number: [] for number in shuffled.tolist()}
+    for place, person in enumerate(person_of):
+        places[person].append(place)
+    return list(places.values())
+
+
+def split(scans_of: Sequence[int], validation_subjects: int | None = None) -> list[str]:
+    """The shards' names, one for each scan: training first, then the last persons' for validation.
+
+    Args:
+        scans_of: how many scans each person has.
+        validation_subjects: how many persons; None for a quarter.
 
     Raises:
-        InputError: no subject is left for training.
+        InputError: nobody is left for training.
     """
+    there, every = len(scans_of), sum(scans_of)
     validation = validation_subjects
     if validation is None:
-        validation = min(max(1, round(subjects / 4)), subjects - 1)
-    if not 0 <= validation < subjects:
+        validation = 0 if every == 1 else max(1, round(there / 4))
+    if not 0 <= validation < there:
+        scans_each = "" if every == there else f" ({every} scans; {DUMMY})"
         raise InputError(
-            f"expected fewer validation subjects than the {subjects} there are, got {validation}"
+            f"expected fewer validation subjects than the {there} there are, got "
+            f"{validation}{scans_each}"
         )
+    trained = sum(scans_of[: there - validation])
     return [
         f"{name}-{number:05d}-of-{total:05d}.tfrecord"
-        for name, total in (("train", subjects - validation), ("validation", validation))
+        for name, total in (("train", trained), ("validation", every - trained))
         for number in range(total)
     ]
 
 
-def manifest(settings: Settings, subjects: Sequence[Subject]) -> dict[str, Any]:
+def manifest(settings: Settings, subjects: Sequence[Subject], group_by: str) -> dict[str, Any]:
     """Everything that made the records, and nothing of who is in them.
 
     Scans are named by salted hashes. The salt is made of all scans together: the same cohort has
@@ -140,6 +167,7 @@ def manifest(settings: Settings, subjects: Sequence[Subject]) -> dict[str, Any]:
             "single_of_two_echoes": "root of the sum of squares",
             "storage": "uint16 levels between a subject's extremes, input and truth each",
             "spacing_mm": {"min": spacing.min(0).tolist(), "max": spacing.max(0).tolist()},
+            "group_by": group_by,
             "counts": {split: _counts(facts, split) for split in ("train", "validation")},
             "salt": salt,
             "subjects": facts,
@@ -183,15 +211,15 @@ def _told(subject: Subject, salt: str) -> dict[str, Any]:
     split, name = subject.shard.name.split("-")[0], subject.shard.name
     source = salted(salt, facts.pop("scan_sha256"))
     facts["records_sha256"] = salted(salt, facts["records_sha256"])
-    return {
-        "number": subject.number, "split": split, "shard": name, **facts, "source_sha256": source
-    }  # fmt: skip
+    whose = {"number": subject.number, "person": subject.person, "split": split, "shard": name}
+    return {**whose, **facts, "source_sha256": source}
 
 
 def _counts(subjects: Sequence[dict[str, Any]], split: str) -> dict[str, int]:
     chosen = [subject for subject in subjects if subject["split"] == split]
     counts = {key: sum(subject[key] for subject in chosen) for key in ("records", "air")}
-    return {"subjects": len(chosen), **counts}
+    people = len({subject["person"] for subject in chosen})
+    return {"subjects": len(chosen), "persons": people, **counts}
 
 
 def _check_each_once(subjects: Sequence[Subject]) -> None:

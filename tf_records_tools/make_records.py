@@ -8,9 +8,9 @@ r"""Makes training records of scans: one shard per subject, and a manifest of ho
         --contrasts=dual --runner=FlinkRunner --beam_option=flink_master=flink:8081
 
 Each folder of --input holds one folder or file per subject, DICOM or NIfTI. Fine slices are made
-thick and interpolated back: that is the network's input, the scan itself is the truth. No subject
-is both trained and validated on. Two echoes asked for one contrast are joined to the root of the
-sum of their squares.
+thick and interpolated back: that is the network's input, the scan itself is the truth. Nobody is
+both trained and validated on: scans of one PatientID (or BIDS sub-) stay together. Two echoes
+asked for one contrast are joined to the root of the sum of their squares.
 
 An interrupted call is finished by the same call. The records are the same whatever --workers and
 --runner make them.
@@ -55,8 +55,13 @@ def _define_flags() -> None:
         "allow_interpolated", False, "Train on slices that the scanner interpolated, too."
     )
     flags.DEFINE_integer(
-        "validation_subjects", None, "How many subjects to validate on; a quarter by default.",
+        "validation_subjects", None, "How many persons to validate on; a quarter by default.",
         lower_bound=0,
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "group_by", "person", "Whose scans stay on one side of the split: those of a person, as "
+        "the scans name them; those of a scan, each for itself; or as a CSV table of the columns "
+        "subject and person says.",
     )  # fmt: skip
     flags.DEFINE_integer("seed", 0, "Of the split and of the records' order.", lower_bound=0)
     flags.DEFINE_integer(
@@ -89,6 +94,7 @@ def main() -> None:
         FLAGS.output,
         Settings(**settings),
         validation_subjects=FLAGS.validation_subjects,
+        group_by=FLAGS.group_by,
         run=run,
         tell=print,
         overwrite=FLAGS.overwrite,

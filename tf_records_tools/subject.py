@@ -79,12 +79,14 @@ class Subject:
 
     Attributes:
         number: the subject's within the records.
+        person: who was scanned, a number within the records; others may be of the same.
         scan: what `mrsr_tf.scans.read_scan` reads.
         shard: the file to write.
         settings: what to make of the scan.
     """
 
     number: int
+    person: int
     scan: Path
     shard: Path
     settings: Settings
