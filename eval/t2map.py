@@ -5,8 +5,9 @@ r"""Makes the T2 map of a dual-echo DESS scan, in ms.
     python -m eval.t2map --input=knee.nii.gz --output=t2/knee --tr_ms=23 --te_ms=7 --flip_deg=20 \
         --spoiler_area=3132 --spoiler_duration_us=1560
 
-The output folder holds t2_ms.nii.gz (NaN where there is no T2 in (0, 100] ms), t2_ms.png and, of a
-DICOM scan, dicom/ (a derived series; 0 where there is no T2).
+The output folder holds t2_ms.nii.gz (NaN where there is no T2 in (0, 100] ms), t2_sd_ms.nii.gz (the
+standard deviation that each voxel's T2 owes to the scan's noise), t2_ms.png and, of a DICOM scan,
+dicom/ (a derived series; 0 where there is no T2).
 """
 
 from pathlib import Path
@@ -77,19 +78,16 @@ def _make(source: Path, told: dict[str, float | None], how: dict[str, Any], fold
         except InputError as error:
             raise InputError(f"{error}: {source}") from None
         progress.update()
-        t2_ms = t2.t2_map(
-            scan.array[..., 0],
-            scan.array[..., 1],
-            t1_ms=T1_MS.value,
-            method=METHOD.value,
-            **sequence,
-        )
+        known: dict[str, Any] = {"t1_ms": T1_MS.value, "method": METHOD.value, **sequence}
+        t2_ms = t2.t2_map(scan.array[..., 0], scan.array[..., 1], **known)
+        deviation_ms = t2.t2_deviation(scan, **known)
         tissue = t2.above_noise(scan)
         progress.update()
         derivation = how | sequence
         beside = {"Units": "ms", "Derivation": derivation}
-        path = folder / "t2_ms.nii.gz"
-        nifti.write_map(t2_ms, scan, path, slice_axis=SLICE_AXIS.value, sidecar=beside)
+        for name, image in (("t2_ms", t2_ms), ("t2_sd_ms", deviation_ms)):
+            path = folder / f"{name}.nii.gz"
+            nifti.write_map(image, scan, path, slice_axis=SLICE_AXIS.value, sidecar=beside)
         like = scans.scan_path(source)
         if scans.is_dicom_scan(like):
             dicom.write_t2_map(t2_ms, scan, folder / "dicom", like=like, derivation=derivation)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.t2 import above_noise, sequence, t2_map, with_sequence
+from eval.t2 import above_noise, sequence, t2_deviation, t2_map, with_sequence
 from mrsr_tf.dess import dess_signals
 from mrsr_tf.errors import InputError
 from mrsr_tf.volume import Volume
@@ -240,3 +240,21 @@ def test_tissue_stands_out_of_the_noise_and_air_does_not():
 @pytest.mark.parametrize("level", [0.0, 1.0])
 def test_an_image_of_one_grey_is_taken(level):
     assert above_noise(Volume(np.full((12, 12, 2, 2), level), np.eye(4))).shape == (12, 12, 2)
+
+
+@pytest.mark.parametrize("method", ["analytic", "exact"])
+@pytest.mark.parametrize("t2_ms", [25.0, 45.0])
+def test_the_deviation_of_t2_is_the_spread_of_its_map_under_noise(method, t2_ms):
+    signals = np.array(dess_signals(0.8, 1200.0, t2_ms, **PAPER, **SPOILER))
+    random = np.random.default_rng(0)
+    noisy = signals + random.normal(0, signals[0] / 60, (60, 50, 6, 2))
+    scan = Volume(noisy.astype(np.float32), np.eye(4))
+    known = {"method": method, **PAPER, **SPOILER}
+    told = t2_deviation(scan, **known)
+    seen = np.nanstd(t2_map(noisy[..., 0], noisy[..., 1], **known))
+    assert np.nanmedian(told) == pytest.approx(seen, rel=0.1)
+
+
+def test_where_there_is_no_signal_t2_has_no_deviation():
+    scan = Volume(np.zeros((8, 8, 2, 2), np.float32), np.eye(4))
+    assert np.isnan(t2_deviation(scan, **PAPER)).all()
