@@ -93,7 +93,7 @@ def _known(label: NDArray[np.int16]) -> Regions:
         name: np.isin(label, [LABELS[tissue] for tissue in tissues])
         for name, tissues in TISSUES.items()
     }
-    around = np.ones((3, 3, 1), bool)
+    around = np.ones((3, 3, 3), bool)
     return {name: ndimage.binary_erosion(mask, around) for name, mask in masks.items()}
 
 

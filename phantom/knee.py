@@ -15,6 +15,9 @@ from phantom.tissues import FIRST_CARTILAGE, LABELS, cartilage_values, table
 Labels = NDArray[np.int16]
 T2_SPREAD = 0.03  # within a tissue, relative standard deviation
 LESION_RIM_M0 = 0.06
+# Between people, relative: 5.8 ms of 36.4 in cartilage at 3 T (Pai et al. 2008, doi
+# 10.1016/j.mri.2008.02.017), of which part is the scatter of the measurement.
+CARTILAGE_T2_SPREAD = 0.13
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,7 @@ class Knee:
 
     Attributes:
         size: relative to the reference knee.
+        cartilage_t2: of all its cartilage, relative to the reference knee's.
         structures: in painting order.
         findings: what is wrong with it.
     """
@@ -54,6 +58,7 @@ class Knee:
         self._trabeculae = Texture(rng, (0.6, 0.6, 0.8), 2.0)
         self._partitions = Texture(rng, (2.2, 2.2, 2.8), 4.0)
         self._streaks = Texture(rng, (1.5, 1.5, 10.0), 3.8)
+        self.cartilage_t2 = float(np.clip(rng.normal(1, CARTILAGE_T2_SPREAD), 0.75, 1.3))
 
     def points(self, x: Array, y: Array, z: Array) -> Points:
         """Positions in this knee (mm, knee axes) as positions in the reference knee."""
@@ -81,9 +86,9 @@ class Knee:
         t1, t2, m0 = (table(name)[label] for name in ("t1_ms", "t2_ms", "m0"))
         cartilage = np.flatnonzero(label >= FIRST_CARTILAGE)
         if cartilage.size:
-            there = points.at(cartilage)
+            there, healthy = points.at(cartilage), cartilage_values(depth[cartilage])
             t1[cartilage], t2[cartilage], m0[cartilage] = pathology.softened(
-                self.findings, there, *cartilage_values(depth[cartilage])
+                self.findings, there, healthy[0], healthy[1] * self.cartilage_t2, healthy[2]
             )
         lesion = np.flatnonzero(label == LABELS["bone_marrow_lesion"])
         m0[lesion] = LESION_RIM_M0 + (m0[lesion] - LESION_RIM_M0) * depth[lesion]

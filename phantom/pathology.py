@@ -146,7 +146,7 @@ def softened(
         if finding.kind == "raised_cartilage_t2":
             weight = 0.75 * finding.severity * finding.weight(p, 0.7)
             t1, t2, m0 = (
-                value + weight * (worst - value)
+                value + weight * np.maximum(worst - value, 0)
                 for value, worst in ((t1, 1300.0), (t2, 60.0), (m0, 0.9))
             )
     return t1, t2, m0

@@ -2,7 +2,7 @@ r"""Makes digital knees: DESS scans as DICOM, and the T1, T2 and proton density 
 
     python -m phantom.simulate --output=data/phantom --subjects=10 --seed=0
     python -m phantom.simulate --output=data/small --subjects=4 --shape=64,64,48
-    python -m phantom.simulate --output=data/t2 --subjects=5 --protocol=thick --diffusivity=1.25e-9
+    python -m phantom.simulate --output=data/t2 --subjects=5 --protocol=thick
 
 Each subject is a folder: dicom/ (one file per slice and echo), truth/{t1_ms,t2_ms,m0,labels}.nii.gz
 on the same grid, and truth/acquisition.json. The same seed gives the same files.
@@ -33,8 +33,8 @@ def _define_flags() -> None:
     )  # fmt: skip
     flags.DEFINE_enum("protocol", "high_resolution", protocols, "What is scanned how.")
     flags.DEFINE_float(
-        "diffusivity", 0.0, "m^2/s of all spins; 1.25e-9 is cartilage's. 0: spins do not diffuse "
-        "and the spoiler is not written.", lower_bound=0,
+        "diffusivity", 1.25e-9, "m^2/s of cartilage and all else but liquids, which diffuse twice "
+        "as fast. 0: spins do not diffuse and the spoiler is not written.", lower_bound=0,
     )  # fmt: skip
     flags.DEFINE_list(
         "snr", None, "Range of the S1 signal-to-noise ratio of cartilage; 0 is no noise. The "
@@ -79,6 +79,7 @@ def main() -> None:
         with ProcessPoolExecutor(workers) as pool:
             done = pool.map(make, missing)
             list(tqdm(done, "knees", len(missing), unit="knee", disable=None, delay=2))
+    print(f"{options.subjects} simulated: {FLAGS.output}")
 
 
 def _options() -> Options:

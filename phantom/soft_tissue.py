@@ -56,7 +56,7 @@ def collaterals() -> list[Surface]:
              (-22, -5, -52)],
             [1.2, 0.8, 0.8, 0.8, 0.75, 0.7], (0.1, 1, 0), 7,
         ),
-        *cord([(42.4, 6, 25), (44.2, 13, 8), (42, 21, -12)], [2.0, 1.7, 2.0]),
+        *cord([(42.4, 12, 25), (44.2, 17, 8), (42, 21, -12)], [2.0, 1.7, 2.0]),
         *cord([(-41, -4, 28), (-34, -22, 34), (-20, -37, 37)], 0.7, (0, 0.3, 1), 12),
         *cord([(42, -6, 28), (34, -24, 34), (22, -37, 37)], 0.7, (0, 0.3, 1), 12),
     ]  # fmt: skip
@@ -99,7 +99,9 @@ def capsule() -> list[Surface]:
 
 
 def recesses(fill_mm: float, patella_z: float) -> list[Surface]:
-    """Fluid of the pouch, the gutters beside the condyles, the notch and the nearby bursae.
+    """Fluid of the pouch, the gutters beside the condyles, the notch and the recesses.
+
+    Only where a dry knee shows some: the bursae about the collateral ligaments are empty.
 
     Args:
         fill_mm: half the thickness of the pouch; below 2 in a dry knee, 4 in an effusion.
@@ -123,25 +125,17 @@ def _slits(thin: float) -> list[tuple]:
         slit
         for s in (-1, 1)
         for slit in (
-            # gutter beside the condyle, recess behind it
-            ([(s * 33, -18, 40), (s * 39.5, -8, 32), (s * 41, 0, 16)], thin, (0, 0.7, -0.7), 24),
+            # gutter beside the condyle, in front of the collateral ligament; recess behind it
+            ([(s * 33, -20, 42), (s * 38.5, -14, 34), (s * 40, -11, 22)], thin, (0, 0.7, -0.7), 11),
             ([(s * 21, 34, 20), (s * 21, 33.5, 4)], 0.8 * thin, (1, 0, 0), 10),
             # along the inner wall of the condyle, beside the cruciates
             ([(s * 8, 0, 10), (s * 9, 12, 14), (s * 9, 24, 16)], 0.7 * thin, (0, -0.5, 0.9), 11),
-            # along the side of the condyle, below the muscles
-            ([(s * 38, -2, 46), (s * 41.5, 8, 36), (s * 41, 16, 24)], 0.8 * thin, (0, 1, 0.6), 22),
-            # between meniscus and capsule
-            ([(s * 37.5, -8, 2.5), (s * 39.2, 6, 2.5), (s * 36, 20, 2.5)], 0.6, (0, 0, 1), 5),
         )
     ]
     return [
         *both,
         ([(0, -4, 6), (1, 8, 12), (1, 22, 12)], 0.7 * thin, (0, -0.5, 0.9), 7),  # cruciates
-        ([(-40.6, 1, 4), (-40, 0, -8), (-35, -2, -24)], 0.55, (0, 1, 0), 12),  # under the MCL
-        ([(-34, 10, -22), (-31, 6, -40)], 0.6, (0, 1, 0), 9),  # under the pes anserinus
-        ([(43, -3, 28), (43.5, -4, 16)], 0.7, (0, 1, 0), 12),  # under the iliotibial tract
-        ([(43, 10, 14), (42.5, 18, -4)], 0.7, (0, 1, 0), 9),  # under the lateral collateral
-        ([(-43, 22, 26), (-41, 20, 2)], 0.7, (0, 1, 0), 10),  # under the sartorius
+        ([(37.5, -8, 2.5), (39.2, 4, 2.5)], 0.6, (0, 0, 1), 5),  # lateral meniscus and capsule
         ([(41, 10, 12), (37.5, 25, 2), (27, 33, -9)], 0.7, (0, 0, 1), 4),  # popliteus
         ([(-12, 36, 22), (-14, 42, 12), (-14, 44, 2)], thin, (1, 0.5, 0), 5),  # gastrocnemius
         ([(3, -26, -14), (3, -24, -28)], 0.7, (1, 0, 0), 13),  # under the patellar tendon

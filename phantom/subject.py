@@ -24,6 +24,7 @@ from phantom.pathology import Finding
 from phantom.study import Header, write_study
 from phantom.tissues import LABELS
 
+HIGHEST = 32767  # that a file holds
 SPOILER = (3132.0, 1560.0)  # area as GE stores it, duration in us
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Sagittal: rows run down (-z), columns backwards (+y), slices to the patient's right (-x), LPS.
@@ -69,7 +70,7 @@ def make_subject(
         protocol: how it is scanned.
         shape: rows, columns, slices; fewer than the protocol's crop the field of view.
         snr: range that the S1 signal-to-noise ratio of cartilage is drawn from; 0 is no noise.
-        diffusivity_m2_per_s: of all spins; 0 where they do not diffuse.
+        diffusivity_m2_per_s: of all but liquids, which diffuse twice as fast; 0 where no spins do.
         truncate: sample k-space as a scanner does; otherwise voxels are plain averages.
         threads: used at once; the result does not depend on it.
     """
@@ -79,50 +80,58 @@ def make_subject(
     affine, to_knee = _placed(protocol, shape, laterality, rng)
     sequence = _sequence(protocol, diffusivity_m2_per_s)
     truth = scan(knee, to_knee, shape, sequence, threads)
-    field = receive_field(shape, protocol.spacing_mm, rng)
-    drawn_snr = float(rng.uniform(snr[0], snr[-1]))
-    sigma = cartilage_signal(truth, field) / drawn_snr if drawn_snr else 0.0
-    fraction = protocol.phase_fraction if truncate else None
-    images = _images(truth, field, sigma, fraction, [seed, number], protocol.combined)
-    scale = float(rng.uniform(4000, 9000)) / float(np.percentile(images, 99.99))
-    header = Header(
-        uid_seed=f"mrsr-tf phantom {seed} {number} {protocol} {shape} {snr} "
-        f"{diffusivity_m2_per_s} {truncate}",
-        number=number,
-        protocol=protocol.name,
-        affine=affine,
-        laterality=laterality,
-        tr_ms=protocol.tr_ms,
-        echo_times_ms=protocol.te_ms[:1] if protocol.combined else protocol.te_ms,
-        flip_deg=protocol.flip_deg,
-        spoiler=SPOILER if diffusivity_m2_per_s else None,
-        two_series=bool(rng.integers(2)) and not protocol.combined,
-        reversed_numbers=bool(rng.integers(2)),
+    images, reception = _received(truth, protocol, snr, truncate, [seed, number], rng)
+    uid_seed = (
+        f"mrsr-tf phantom {seed} {number} {protocol} {shape} {snr} "
+        f"{diffusivity_m2_per_s} {truncate}"
     )
+    header = _header(uid_seed, number, protocol, affine, laterality, sequence, rng)
     facts = {
         "seed": seed,
         "subject": number,
         "protocol": protocol.name,
         "laterality": laterality,
         **asdict(sequence),
-        "cartilage_s1_snr": drawn_snr or None,
-        "noise_sigma": sigma * scale,
-        "intensity_per_m0": scale,
-        "phase_fraction": fraction or 1.0,
-        "k_space": "sampled" if truncate else "voxel averages",
+        **reception,
         "spacing_mm": protocol.spacing_mm,
         "knee_size": knee.size,
+        "cartilage_t2_level": knee.cartilage_t2,
         "pathology": [_described(finding, knee, to_knee) for finding in knee.findings],
         "labels": LABELS,
     }
-    stored = np.clip(np.round(images * scale), 0, 32767).astype(np.int16)
-    return Subject(stored, header, truth, facts)
+    return Subject(images, header, truth, facts)
 
 
 def write_subject(subject: Subject, folder: Path) -> None:
     """Writes dicom/ and truth/ into `folder`."""
     write_study(subject.images, subject.header, folder / "dicom")
     _write_truth(subject.truth, subject.header.affine, subject.facts, folder / "truth")
+
+
+def _received(
+    truth: Scan,
+    protocol: Protocol,
+    snr: tuple[float, ...],
+    truncate: bool,
+    seed: list[int],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int16], dict[str, Any]]:
+    """(rows, cols, slices, echoes) as stored, and how it was received."""
+    field = receive_field(truth.label.shape, protocol.spacing_mm, rng)
+    drawn_snr = float(rng.uniform(snr[0], snr[-1]))
+    sigma = cartilage_signal(truth, field) / drawn_snr if drawn_snr else 0.0
+    fraction = protocol.phase_fraction if truncate else None
+    images = _images(truth, field, sigma, fraction, seed, protocol.combined)
+    brightest = float(rng.uniform(4000, 9000)) / float(np.percentile(images, 99.99))
+    # Without noise a stored step must not hide what T2 is to be compared with: all 15 bits.
+    scale = brightest if sigma else HIGHEST / float(images.max(initial=1e-9))
+    return np.clip(np.round(images * scale), 0, HIGHEST).astype(np.int16), {
+        "cartilage_s1_snr": drawn_snr or None,
+        "noise_sigma": sigma * scale,
+        "intensity_per_m0": scale,
+        "phase_fraction": fraction or 1.0,
+        "k_space": "sampled" if truncate else "voxel averages",
+    }
 
 
 def _images(
@@ -139,6 +148,30 @@ def _images(
         axis=-1,
     )
     return np.sqrt((echoes**2).sum(axis=-1, keepdims=True)) if combined else echoes
+
+
+def _header(
+    uid_seed: str,
+    number: int,
+    protocol: Protocol,
+    affine: NDArray[np.float64],
+    laterality: str,
+    sequence: Sequence,
+    rng: np.random.Generator,
+) -> Header:
+    return Header(
+        uid_seed=uid_seed,
+        number=number,
+        protocol=protocol.name,
+        affine=affine,
+        laterality=laterality,
+        tr_ms=protocol.tr_ms,
+        echo_times_ms=protocol.te_ms[:1] if protocol.combined else protocol.te_ms,
+        flip_deg=protocol.flip_deg,
+        spoiler=SPOILER if sequence.spoiler_area else None,
+        two_series=bool(rng.integers(2)) and not protocol.combined,
+        reversed_numbers=bool(rng.integers(2)),
+    )
 
 
 def _described(finding: Finding, knee: Knee, to_knee: NDArray[np.float64]) -> dict[str, object]:

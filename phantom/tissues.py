@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 class Tissue:
     """One tissue: times in ms; `spread` is the relative within-tissue variation of m0.
 
-    `fat` tells what fat's chemical shift turns in phase.
+    `fat` tells what fat's chemical shift turns in phase, `liquid` what diffuses freely.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Tissue:
     m0: float
     spread: float = 0.0
     fat: bool = False
+    liquid: bool = False
 
 
 COMPARTMENTS = (
@@ -45,9 +46,9 @@ SUPERFICIAL = (1250.0, 46.0, 0.82)
 TISSUES = (
     Tissue("air", 1000, 10, 0.0),
     Tissue("skin", 900, 25, 0.37, 0.1),
-    Tissue("subcutaneous_fat", 371, 133, 0.09, 0.06, fat=True),
-    Tissue("intermuscular_fat", 371, 133, 0.09, 0.06, fat=True),
-    Tissue("hoffa_fat_pad", 371, 133, 0.09, 0.3, fat=True),
+    Tissue("subcutaneous_fat", 371, 36, 0.086, 0.06, fat=True),
+    Tissue("intermuscular_fat", 371, 36, 0.086, 0.06, fat=True),
+    Tissue("hoffa_fat_pad", 371, 36, 0.086, 0.3, fat=True),
     Tissue("fascia", 1000, 20, 0.5, 0.1),
     Tissue("muscle", 1420, 32, 0.80, 0.018),
     Tissue("tendon", 700, 6, 0.6, 0.08),
@@ -56,16 +57,16 @@ TISSUES = (
     Tissue("meniscus", 1000, 15, 0.65, 0.08),
     Tissue("capsule", 1000, 20, 0.6, 0.1),
     Tissue("synovium", 1500, 70, 0.85, 0.1),
-    Tissue("synovial_fluid", 3620, 767, 1.0, 0.02),
+    Tissue("synovial_fluid", 3620, 767, 1.0, 0.02, liquid=True),
     Tissue("artery", 1900, 120, 0.30, 0.2),
     Tissue("vein", 1800, 100, 0.85, 0.1),
     Tissue("nerve", 1200, 40, 0.6, 0.25),
     Tissue("cortical_bone", 250, 0.5, 0.2),
-    Tissue("marrow", 365, 133, 0.065, 0.15, fat=True),
+    Tissue("marrow", 365, 40, 0.065, 0.15, fat=True),
     Tissue("red_marrow", 550, 70, 0.14, 0.2),
     Tissue("physeal_scar", 300, 20, 0.1, 0.1),
     Tissue("bone_marrow_lesion", 1000, 60, 0.35, 0.25),
-    Tissue("cyst", 3000, 500, 0.95, 0.02),
+    Tissue("cyst", 3000, 500, 0.95, 0.02, liquid=True),
     *(
         Tissue(f"{compartment}_cartilage_{layer}", *values, 0.03)
         for compartment in COMPARTMENTS

@@ -145,6 +145,48 @@ def test_cartilage_is_as_thick_as_in_people_and_its_t2_falls_towards_the_bone():
     assert np.all((t1 > 1150) & (t1 < 1300) & (m0 > 0.6) & (m0 < 0.9))
 
 
+def test_all_cartilage_of_a_knee_follows_its_own_t2_level(knee, monkeypatch):
+    def t2():
+        seen = scan(knee, sagittal((30, 30, 8), (0.8, 0.8, 1.5)), (30, 30, 8), STILL)
+        return seen.t2_ms[seen.label >= FIRST_CARTILAGE]
+
+    monkeypatch.setattr(knee, "findings", [])
+    monkeypatch.setattr(knee, "cartilage_t2", 1.0)
+    usual = t2()
+    monkeypatch.setattr(knee, "cartilage_t2", 1.2)
+    assert len(usual) > 100
+    assert t2() == pytest.approx(1.2 * usual, rel=1e-3)
+
+
+def material(tissue):
+    values = (np.float32([getattr(tissue, name)]) for name in ("t1_ms", "t2_ms", "m0"))
+    label = np.array([LABELS[tissue.name]], np.int16)
+    return acquisition.Material(label, *values, near=np.zeros(1, bool))
+
+
+@pytest.mark.parametrize(("name", "faster"), [("synovial_fluid", 2), ("muscle", 1)])
+def test_liquids_diffuse_twice_as_fast_as_tissue(name, faster):
+    spoiler = {"spoiler_area": 3132.0, "spoiler_duration_us": 1560.0}
+    (tissue,) = (tissue for tissue in TISSUES if tissue.name == name)
+    sequence = Sequence(23.0, (7.0, 39.0), 20.0, 1.25e-9, **spoiler)
+    signal = acquisition._signal(material(tissue), sequence)
+    expected = dess_signals(
+        tissue.m0, tissue.t1_ms, tissue.t2_ms, tr_ms=23.0, te_ms=7.0, flip_deg=20.0,
+        diffusivity=faster * 1.25e-9, **spoiler,
+    )  # fmt: skip
+    assert signal[:, 0].real == pytest.approx(expected, rel=1e-5)
+
+
+def test_fat_turns_by_its_chemical_shift_until_each_echo_and_keeps_the_ratio_of_both():
+    (fat,) = (tissue for tissue in TISSUES if tissue.name == "subcutaneous_fat")
+    s1, s2 = acquisition._signal(material(fat), STILL)[:, 0]
+    plain = dess_signals(fat.m0, fat.t1_ms, fat.t2_ms, tr_ms=23.0, te_ms=7.0, flip_deg=20.0)
+    assert np.rad2deg(np.angle(s1)) == pytest.approx(-430 * 0.007 % -1 * 360, abs=0.1)
+    assert np.angle(s2) == pytest.approx(-np.angle(s1), abs=1e-4)
+    assert abs(s2) / abs(s1) == pytest.approx(plain[1] / plain[0], rel=1e-5)
+    assert abs(s1) == pytest.approx(plain[0], rel=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_every_knee_has_all_its_parts_and_bones_do_not_touch(seed):
     knee = Knee(np.random.default_rng([seed, 0]))

@@ -157,7 +157,7 @@ def test_truth_lies_on_the_grid_of_the_images_and_names_its_labels(subject):
     marrow, fluid = (labels == LABELS[name] for name in ("marrow", "synovial_fluid"))
     assert volume.array[fluid, 0].mean() > 4 * volume.array[marrow, 0].mean()
     cartilage = labels >= FIRST_CARTILAGE
-    assert 25 < t2[cartilage].mean() < 50
+    assert t2[cartilage].mean() / facts(subject)["cartilage_t2_level"] == pytest.approx(36, abs=6)
     deep = np.isin(labels, [i for name, i in LABELS.items() if name.endswith("deep")])
     assert t2[deep].mean() + 8 < t2[cartilage & ~deep].mean()
 
@@ -194,7 +194,10 @@ def inner(labels, mask):
 
 
 def measured(subject, **how):
-    """(true T2, T2 from the files) in voxels of one tissue that gives enough signal."""
+    """(true T2, T2 from the files) in voxels of one tissue, and their labels.
+
+    Left out are tendon and cortical bone, whose S2 is less than a dozen stored steps.
+    """
     volume = read_series(subject / "dicom")
     truth = {
         name: read_map(subject / "truth" / f"{name}.nii.gz", volume)
@@ -202,24 +205,29 @@ def measured(subject, **how):
     }
     s1, s2 = np.moveaxis(volume.array.astype(float), 3, 0)
     t2 = t2_map(s1, s2, **DESS, t1_ms=truth["t1_ms"].astype(float), **how)
-    # a stored integer holds S2 to half a step
-    whole = inner(truth["labels"], (truth["t2_ms"] < 100) & (s2 > 150))
+    dark = [LABELS[name] for name in ("air", "tendon", "cortical_bone")]
+    whole = inner(truth["labels"], (truth["t2_ms"] < 100) & ~np.isin(truth["labels"], dark))
     return truth["t2_ms"][whole], t2[whole], truth["labels"][whole]
 
 
-def test_without_noise_the_files_give_back_the_true_t2(tmp_path):
+def test_without_noise_the_files_give_back_the_true_t2_in_every_voxel_of_one_tissue(tmp_path):
     subject = made(tmp_path, 2, snr=(0.0,), truncate=False, shape=(72, 72, 40))
     truth, t2, labels = measured(subject, method="exact")
-    assert len(truth) > 3000
-    assert len(np.unique(labels)) > 4
-    assert np.abs(t2 / truth - 1).max() < 0.005
-    assert np.percentile(np.abs(t2 / truth - 1), 99) < 0.002
+    assert len(truth) > 100_000
+    assert len(np.unique(labels)) > 7
+    assert np.abs(t2 / truth - 1).max() < 0.002
+
+
+def test_only_a_scan_without_noise_fills_the_integers_of_its_files(tmp_path):
+    for snr, low, high in (((0.0,), 32767, 32767), ((50.0,), 3000, 15000)):
+        subject = made(tmp_path / str(snr), 2, snr=snr, shape=(24, 24, 8))
+        assert low <= read_series(subject / "dicom").array.max() <= high
 
 
 def test_diffusing_spins_give_their_t2_with_the_spoiler_of_the_header(diffusing):
     spoiler = {"spoiler_area": 3132.0, "spoiler_duration_us": 1560.0, "diffusivity": 1.25e-9}
     truth, t2, labels = measured(diffusing, method="exact", **spoiler)
-    assert np.percentile(np.abs(t2 / truth - 1), 99) < 0.002
+    assert np.abs(t2 / truth - 1).max() < 0.002
     truth, t2, labels = measured(diffusing, method="analytic", **spoiler)
     cartilage = (labels >= FIRST_CARTILAGE) & (truth > 15) & (truth < 50)
     bias = t2[cartilage] / truth[cartilage] - 1
