@@ -19,7 +19,7 @@ SMOOTHING_VOXELS = 1.0
 
 
 def above_noise(scan: Volume) -> NDArray[np.bool_]:
-    """(rows, cols, slices): where every echo, slightly smoothed in plane, stands out of its noise."""
+    """(rows, cols, slices): where every echo, smoothed a little in plane, stands out of noise."""
     inside = np.ones(scan.array.shape[:3], bool)
     for echo in np.moveaxis(scan.array, 3, 0):
         smooth = ndimage.gaussian_filter(echo, (SMOOTHING_VOXELS, SMOOTHING_VOXELS, 0))
