@@ -9,7 +9,8 @@ reversed scan's fine grid ends where thick slice 0 sits and begins f-1 slices ea
     of the reversed     4   3   2   1   0            its own slice 5 would lie at -1
 
 Reversed back and aligned so, nothing shifts; the last f-1 slices, beyond the last thick one, are
-those of the scan that was not reversed.
+those of the scan that was not reversed. (Thick slices that sit in the middle of their fine ones,
+of profile box, have both grids alike.)
 """
 
 from collections.abc import Callable, Iterator
@@ -23,18 +24,22 @@ SLICES = 2
 MEMBERS = 2 * len(IN_PLANE)
 
 
-def members(resolve: Callable[[Image], Image], thick: Image, factor: int) -> Iterator[Image]:
+def members(
+    resolve: Callable[[Image], Image], thick: Image, factor: int, first_slice: float = 0.0
+) -> Iterator[Image]:
     """Super-resolves a scan eight times: mirrored along rows, columns and slices.
 
     Args:
         resolve: from (rows, cols, slices, echoes) to factor times the slices.
         thick: (rows, cols, slices, echoes).
         factor: fine slices per thick one.
+        first_slice: where thick slice 0 sits on the fine grid, see `slices.first_slice`.
 
     Yields:
         (rows, cols, factor * slices, echoes), each as `thick` lies; the first was not mirrored.
     """
-    within = factor * (thick.shape[SLICES] - 1) + 1
+    # Fine slices that the reversed scan has, too.
+    within = round(factor * (thick.shape[SLICES] - 1) + 2 * first_slice) + 1
     for axes in IN_PLANE:
         forward = np.flip(resolve(np.flip(thick, axes)), axes)
         yield forward
