@@ -2,6 +2,8 @@
 
 import json
 import resource
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -38,6 +40,7 @@ def plain(small_records, tmp_path_factory):
         {"t2_weight": 0.1},
         {"gain": 0.2},
         {"flips": True},
+        {"foreground": 0.5},
         {"schedule": "cosine"},
         {"ema": 0.9},
     ],
@@ -142,6 +145,40 @@ def test_what_cannot_go_together_is_refused_and_nothing_made(
     with pytest.raises(InputError, match=f"expected with --.*{needed}"):
         trained(small_records(contrasts), tmp_path / "run", **changes)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "expected with --frozen also init_from"),
+        (["--init_from={0}/gone"], "expected for --init_from a folder, found none: {0}/gone"),
+        (["--records={0}"], "expected finished records, found no manifest.json in {0}"),
+        (["--profile_steps=5"], "expected --profile_steps=FIRST,LAST, got 5"),
+        (["--fold=2,2"], "expected --fold=ROWS,COLUMNS,SLICES, got 2,2"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_tensorflow_loads(small_records, tmp_path, flags, said):
+    arguments = [f"--records={small_records('dual')}", f"--run_dir={tmp_path}/run", "--frozen=1"]
+    arguments += [flag.format(tmp_path) for flag in flags]
+    code = (
+        f"import runpy, sys; sys.argv = ['train', *{arguments}]\n"
+        "try: runpy.run_module('mrsr_tf.train', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end: print(end.code, 'tensorflow' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "1 False\n"
+    assert result.stderr.startswith("error: " + said.format(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_of_two_factors_train_one_network_for_both(small_records, tmp_path):
+    both = [small_records("dual", slice_factor=3), small_records("dual")]
+    trained(both, tmp_path / "run")
+    kept = json.loads((tmp_path / "run" / "configuration.json").read_text())
+    assert kept["slice_factors"] == [2, 3]
+    assert len(logged_scalars(tmp_path / "run")["training/loss"]) == 72 / 12
+    assert runs.load(tmp_path / "run").slice_factor == 2
+    assert runs.load(tmp_path / "run", slice_factor=3).slice_factor == 3
 
 
 def test_a_full_disk_is_an_error_and_leaves_the_last_checkpoint(
