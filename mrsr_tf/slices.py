@@ -12,6 +12,7 @@ Beyond its ends a scan is continued by half-sample symmetry (... 1 0 | 0 1 2 ...
 """
 
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ from scipy import ndimage, signal
 from mrsr_tf.errors import InputError
 
 FIR_ORDER = 48
+Real = TypeVar("Real", float, NDArray[np.float64])
 PROFILES = ("fir", "box", "kspace", "kspace_hamming")
 
 
@@ -121,17 +123,20 @@ def tricubic_matrix(slices: int, factor: int, first: float = 0.0) -> NDArray[np.
     coefficients = np.linalg.inv(knots / 6)
     positions = (np.arange(factor * slices) - first) / factor
     near = np.floor(positions).astype(int)
-    t = positions - near
-    weights = [
-        (1 - t) ** 3,
-        4 - 6 * t**2 + 3 * t**3,
-        1 + 3 * t + 3 * t**2 - 3 * t**3,
-        t**3,
-    ]
     return sum(
-        weight[:, None] / 6 * coefficients[_reflected(near + offset, slices)]
-        for offset, weight in zip((-1, 0, 1, 2), weights, strict=True)
+        weight[:, None] * coefficients[_reflected(near + offset, slices)]
+        for offset, weight in zip((-1, 0, 1, 2), cubic_weights(positions - near), strict=True)
     )
+
+
+def cubic_weights(t: Real) -> list[Real]:
+    """The cubic B-spline's four values at t in [0, 1) beyond a knot: of knots -1, 0, 1 and 2."""
+    return [
+        (1 - t) ** 3 / 6,
+        (4 - 6 * t**2 + 3 * t**3) / 6,
+        (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6,
+        t**3 / 6,
+    ]
 
 
 @lru_cache(maxsize=16)

@@ -72,13 +72,15 @@ class Volume:
         """(3,) distance between neighbouring rows, columns and slices."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
-    def resliced(self, array: NDArray[np.floating], factor: float) -> "Volume":
-        """The same scan on slices `factor` times as dense: same origin, the spacing divided.
+    def resliced(self, array: NDArray[np.floating], factor: float, first: float = 0.0) -> "Volume":
+        """The same scan on slices `factor` times as dense: the spacing divided.
 
-        A thick scan made of every second slice has `factor` 1/2.
+        A thick scan made of every second slice has `factor` 1/2. The origin stays, unless slice 0
+        of this scan shall lie `first` new slices from slice 0 of the new one.
         """
         affine = self.affine.copy()
         affine[:3, 2] /= factor
+        affine[:3, 3] -= first * affine[:3, 2]
         array = array.astype(np.float32, copy=False)
         return replace(self, array=array, affine=affine, derived=True)
 

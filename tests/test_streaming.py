@@ -62,32 +62,75 @@ def test_any_size_and_factor_streams_rightly(shape, factor, planes, fold):
     np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_every_plane_is_convolved_once(monkeypatch):
+@pytest.fixture
+def counted(monkeypatch):
+    """The multiply-adds of every convolution: kernel values times voxels that it makes."""
+    counts = []
+    convolve = tf.nn.conv3d
+
+    def counting(given, kernel, strides, padding):
+        made = convolve(given, kernel, strides, padding)
+        counts.append(tf.size(kernel).numpy() * tf.size(made[..., 0]).numpy())
+        return made
+
+    monkeypatch.setattr(tf.nn, "conv3d", counting)
+    tf.config.run_functions_eagerly(True)
+    yield counts
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("shape", [(25, 4, 3, 1), (4, 6, 30, 2), (9, 5, 1, 2)])
+def test_no_voxel_of_any_layer_is_computed_twice(monkeypatch, counted, shape):
     monkeypatch.setattr(streaming, "SLAB_BYTES", 1)
-    _, resolver = network_and_resolver(1)
-    convolved = []
-    slab = resolver._slab
-
-    def counting(planes, tails, kernels, last):
-        result, new_tails = slab(planes, tails, kernels, last)
-        convolved.append(len(result))
-        return result, new_tails
-
-    resolver._slab = counting
-    resolver.super_resolve(tf.constant(scan((25, 4, 3, 1))))
-    assert sum(convolved) == 25
-    assert len(convolved) > 10
+    network, resolver = network_and_resolver(shape[3])
+    resolver.super_resolve(tf.constant(scan(shape)))
+    assert len(counted) > 5 * (max(shape[0], 2 * shape[2]) - 10)  # slabs of one plane, five layers
+    kernel_values = sum(kernel.size for kernel in network.get_weights()[0::2])
+    assert sum(counted) == kernel_values * shape[0] * shape[1] * 2 * shape[2]
 
 
-def test_graph_interpolation_equals_the_numpy_one():
-    for thick_slices in (1, 2, 3, 48):
-        thick = scan((3, 2, thick_slices, 2))
-        for factor in (2, 3):
-            np.testing.assert_allclose(
-                streaming._interpolate(tf.constant(thick), factor),
-                slices.interpolate(thick, factor),
-                atol=2e-3,
-            )
+@pytest.mark.parametrize(("precision", "bits"), [("bfloat16", 8), ("float16", 11)])
+def test_low_precision_errs_by_its_rounding_of_the_residual_alone(monkeypatch, precision, bits):
+    monkeypatch.setattr(streaming, "SLAB_BYTES", 20_000)
+    _, resolver = network_and_resolver(2)
+    thick = tf.constant(scan((17, 9, 5, 2)))
+    exact, rounded = (
+        resolver.super_resolve(thick, precision=p).numpy() for p in ("float32", precision)
+    )
+    residual = np.abs(exact - slices.interpolate(thick.numpy(), 2)).max()
+    error = np.abs(rounded - exact).max()
+    assert 0 < error < 8 * 2.0**-bits * residual
+    for variable in resolver.kernels + resolver.biases:
+        variable.assign(tf.zeros_like(variable))
+    untouched = resolver.super_resolve(thick, precision=precision)
+    np.testing.assert_allclose(untouched, slices.interpolate(thick.numpy(), 2), rtol=1e-5, atol=0.1)
+
+
+@pytest.mark.parametrize("profile", ["fir", "box"])
+@pytest.mark.parametrize("thick_slices", [1, 2, 3, 48])
+def test_graph_interpolation_equals_the_numpy_one(thick_slices, profile):
+    thick = scan((3, 2, thick_slices, 2))
+    for factor in (2, 3, 4):
+        first = slices.first_slice(profile, factor)
+        np.testing.assert_allclose(
+            streaming._interpolate(tf.constant(thick), factor, first),
+            slices.interpolate(thick, factor, first=first),
+            atol=2e-3,
+        )
+
+
+@pytest.mark.parametrize("profile", slices.PROFILES)
+def test_what_is_thickened_comes_back_where_it_was(profile):
+    """A sine along slices, thickened by each profile, is met without any delay."""
+    wave = 2 * np.pi * np.arange(96) / 12
+    fine = np.broadcast_to(500 + 300 * np.sin(wave), (3, 4, 96))[..., None].astype(np.float32)
+    network, _ = network_and_resolver(1)
+    untouched = [np.zeros_like(values) for values in network.get_weights()]
+    resolver = SuperResolver(untouched, 2, first_slice=slices.first_slice(profile, 2))
+    thick = slices.thicken(fine, 2, profile=profile)
+    line = resolver.super_resolve(tf.constant(thick)).numpy()[1, 1, 24:72, 0]
+    delay = np.angle(np.vdot(np.exp(1j * wave[24:72]), line - line.mean()) / -1j) * 12 / 2 / np.pi
+    assert delay == pytest.approx(0, abs=2e-3)
 
 
 @pytest.mark.parametrize("size", [1, 2, 999, 1000, 1001, 54_321])
