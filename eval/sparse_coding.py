@@ -25,7 +25,7 @@ TWINS = 1 - 1e-4  # correlation of atoms that count as one
 SMALLEST_PIVOT = 1e-5
 STEPS_PER_FEATURE = 10  # an end for paths that rounding would keep from theirs
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Integers = NDArray[np.int_]
 
 
@@ -59,7 +59,7 @@ def encode(signals: ArrayLike, atoms: ArrayLike, penalty: float) -> Floats:
 
 
 def learn(
-    signals: ArrayLike, atoms: int, penalty: float, *, passes: int = 10, seed: int = 0
+    signals: NDArray[np.floating], atoms: int, penalty: float, *, passes: int = 10, seed: int = 0
 ) -> Floats:
     """A dictionary in which the signals have short codes: Mairal et al.'s online learning.
 
@@ -80,12 +80,13 @@ def learn(
     Raises:
         InputError: fewer signals other than zero than atoms.
     """
-    signals = np.asarray(signals, np.float32)
-    signals = signals[np.linalg.norm(signals, axis=-1) > 0]
+    signals = signals[np.linalg.norm(signals, axis=-1) > 0].astype(np.float32)
     if len(signals) < atoms:
-        raise InputError(f"expected at least as many signals as the {atoms} atoms, got {len(signals)}")
+        raise InputError(
+            f"expected at least as many signals as the {atoms} atoms, got {len(signals)}"
+        )
     random = np.random.default_rng(seed)
-    dictionary = _unit(random.permutation(signals)[:atoms])
+    dictionary = unit(random.permutation(signals)[:atoms])
     usage = np.zeros((atoms, atoms), np.float32)
     wanted = np.zeros_like(dictionary)
     batches = max(1, len(signals) // BLOCK)
@@ -108,13 +109,15 @@ def _improve(
     for atom in range(len(dictionary)):
         if usage[atom, atom] > 0:
             change = (wanted[atom] - usage[atom] @ dictionary) / usage[atom, atom]
-            dictionary[atom] = _unit(dictionary[atom] + change)
+            dictionary[atom] = unit(dictionary[atom] + change)
         else:
-            dictionary[atom] = _unit(random.choice(batch))
+            dictionary[atom] = unit(random.choice(batch))
 
 
-def _unit(vectors: Floats) -> Floats:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+def unit(vectors: Floats) -> Floats:
+    """The vectors, each of norm 1; one of zeros stays."""
+    norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.maximum(norm, np.float32(1e-12))
 
 
 @dataclass(frozen=True)
@@ -226,9 +229,7 @@ class _Paths:
         self.inverse = np.pad(self.inverse, [*room, (0, SLOTS)])
 
 
-def _follow(
-    signals: Floats, dictionary: _Dictionary, penalty: np.float32, codes: Floats
-) -> None:
+def _follow(signals: Floats, dictionary: _Dictionary, penalty: np.float32, codes: Floats) -> None:
     """Follows each signal's path down to `penalty` and writes its code.
 
     What comes next on a path is the event of the largest rate, which is one over its distance in
