@@ -8,6 +8,7 @@ Two echoes are one 4-D image, or two 3-D ones named as BIDS names them: NAME_ech
 """
 
 import gzip
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf import outputs
+from mrsr_tf.dicom.storage import LARGEST_BYTES, LARGEST_RATIO
 from mrsr_tf.echo_files import second_echo
 from mrsr_tf.errors import InputError
 from mrsr_tf.nifti_grid import (
@@ -34,11 +36,14 @@ from mrsr_tf.sidecar import acquisition, described, read_sidecar, sidecar_path
 from mrsr_tf.volume import Volume
 
 Result = TypeVar("Result")
+BLOCK = 2**22
+HARMLESS_BYTES = 2**31  # label maps of so much, nearly all zeros, are packed as small as any bomb
+ENDINGS = (".nii", ".nii.gz")
 
 
 def is_nifti(path: Path) -> bool:
     """Whether the file's name ends as that of a NIfTI."""
-    return path.name.endswith((".nii", ".nii.gz"))
+    return path.name.endswith(ENDINGS)
 
 
 def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
@@ -205,26 +210,38 @@ def write_map(
 def _load(path: Path) -> nib.Nifti1Image:
     if not path.exists():
         raise InputError(f"expected a NIfTI file, found nothing at {path}")
-    _guarded(path, _check_whole, path)
     image = _guarded(path, nib.load, path)
     if not isinstance(image, nib.Nifti1Image) or image.get_data_dtype().kind not in "iuf":
         raise InputError(f"expected a NIfTI of real numbers, got another image: {path}")
+    if path.suffix == ".gz":
+        _guarded(path, _check_whole, path, image)
     return image
 
 
-def _check_whole(path: Path) -> None:
-    """Reads a compressed file to its end, where the checksum is: nibabel stops before."""
-    if path.suffix == ".gz":
-        with gzip.open(path) as stream:
-            while stream.read(2**22):
-                pass
+def _check_whole(path: Path, image: nib.Nifti1Image) -> None:
+    """Reads a compressed file to its end, where the checksum is: nibabel stops before.
+
+    Raises for one that is made to swell, before its image is in memory.
+    """
+    voxels = math.prod(map(int, image.shape)) * image.get_data_dtype().itemsize
+    told, packed = image.header.get_data_offset() + voxels, path.stat().st_size
+    if told > LARGEST_BYTES or (told > HARMLESS_BYTES and told > LARGEST_RATIO * packed):
+        raise InputError(
+            f"expected the NIfTI of one scan, got {told / 2**30:.1f} GiB in "
+            f"{packed / 2**20:.1f} MiB: {path}"
+        )
+    with gzip.open(path) as stream:
+        while block := stream.read(BLOCK):
+            told -= len(block)
+            if told < -BLOCK:
+                raise InputError(f"expected a NIfTI as large as its header tells, got more: {path}")
 
 
 def _guarded(path: Path, read: Callable[..., Result], *arguments: Any) -> Result:
     """`read(*arguments)`; whatever a damaged file makes nibabel raise becomes an `InputError`."""
     try:
         return read(*arguments)
-    except MemoryError:
+    except (InputError, MemoryError):
         raise
     except Exception as error:  # nibabel, gzip and zlib each raise their own
         raise InputError(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mrsr_tf import nifti, skm_tea
+from mrsr_tf import nifti, packed, skm_tea
 from mrsr_tf.dicom.files import first_header
 from mrsr_tf.errors import InputError
 from mrsr_tf.subjects import scan_path
@@ -56,7 +56,7 @@ def named_person(path: str | Path) -> str | None:
     beside it), and BIDS's sub-<label> of a NIfTI; None where nothing does.
     """
     scan = scan_path(path)
-    if nifti.is_nifti(scan):
+    if nifti.is_nifti(scan) or packed.holds_nifti(scan):
         names = [BIDS_PERSON.search(name) for name in scan.absolute().parts[-BIDS_DEPTH:]]
         return next((found[1] for found in reversed(names) if found), None)
     told_by = skm_tea.dicom_beside(scan) if skm_tea.is_scan(scan) else scan

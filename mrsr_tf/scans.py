@@ -4,7 +4,7 @@ from pathlib import Path
 
 from absl import logging
 
-from mrsr_tf import dicom, nifti, skm_tea
+from mrsr_tf import dicom, nifti, packed, skm_tea
 from mrsr_tf.errors import InputError
 from mrsr_tf.interpolated import ADVICE, interpolated_slices
 from mrsr_tf.subjects import find_subjects, scan_path
@@ -31,6 +31,8 @@ def read_scan(path: str | Path, *, slice_axis: int = 2) -> Volume:
     scan = scan_path(path)
     if nifti.is_nifti(scan):
         volume = nifti.read_nifti(scan, slice_axis=slice_axis)
+    elif packed.holds_nifti(scan):
+        volume = packed.read_packed(scan, slice_axis=slice_axis)
     elif skm_tea.is_scan(scan):
         volume = skm_tea.read_scan(scan)
     else:
@@ -47,7 +49,7 @@ def read_scan(path: str | Path, *, slice_axis: int = 2) -> Volume:
 
 def is_dicom_scan(scan: Path) -> bool:
     """Whether a scan (as `scan_path` gives it) is DICOM: in a folder, an archive or a file."""
-    return not nifti.is_nifti(scan) and not skm_tea.is_scan(scan)
+    return not (nifti.is_nifti(scan) or packed.holds_nifti(scan) or skm_tea.is_scan(scan))
 
 
 def _warn_of_echo_times(volume: Volume, path: str | Path) -> None:

@@ -63,9 +63,10 @@ def acquisition(sidecar: Mapping[str, Any], beside: Path, *, echoes: int) -> dic
     if times is not None:
         times = [_number("EchoTime", time, beside) for time in np.ravel(times).tolist()]
         if len(times) != echoes or times != sorted(times):
+            advice = ': write "EchoTime": [TE1, TE2], in seconds' if echoes == 2 else ""
             raise InputError(
                 f"expected {echoes} EchoTime in ascending order, as many as echoes, got {times} "
-                f"in {beside}"
+                f"in {beside}{advice}"
             )
         times = tuple(_ms(time) for time in times)
     repetition_time, flip, area, duration, thickness = (

@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # In the order the data flows: a module imports only those before it.
 CORE = (
-    "errors outputs volume noise interpolated dicom sidecar echo_files nifti_grid nifti skm_tea "
-    "rois subjects persons scans derived slices patches records manifest record_sets sampling "
-    "dataset dess sequence losses augmentation settings optimization model streaming runs quality "
+    "errors outputs volume noise interpolated dicom sidecar echo_files nifti_grid nifti packed "
+    "skm_tea rois subjects persons scans derived slices patches records manifest record_sets "
+    "sampling dataset dess sequence losses augmentation settings optimization model streaming runs quality "
     "known_subject watching keeping strategies starting fitting training consistency ensemble "
     "likeness resolving studies inference node"
 ).split()
