@@ -3,17 +3,33 @@
 VENV ?= .venv
 PYTHON ?= python3
 TENSORFLOW_VERSION := 2.21.0
+BEAM_VERSION := 2.77.0
 TENSORFLOW := $(if $(shell nvidia-smi -L 2>/dev/null),tensorflow[and-cuda],tensorflow-cpu)==$(TENSORFLOW_VERSION)
 BIN := $(VENV)/bin
 export MRSR_REAL_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo test lint format lock clean
+.PHONY: demo test beam-test lint format lock clean
 
 demo: $(VENV)/.installed
 	PATH="$(abspath $(BIN)):$$PATH" ./demo.sh
 
 test: lint tools
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(MAKE) beam-test
+
+# Apache Beam wants older releases of a few packages: they stand before those of $(VENV) in an
+# environment of its own.
+BEAM := $(VENV)/beam
+beam-test: $(BEAM)/.installed
+	$(BEAM)/bin/python -m pytest tests/test_on_beam.py
+
+$(BEAM)/.installed: $(VENV)/.installed
+	$(PYTHON) -m venv --without-pip $(BEAM)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+	  "$$($(BEAM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/main.pth"
+	$(BIN)/pip --python $(BEAM)/bin/python install --quiet --no-warn-conflicts \
+	  --disable-pip-version-check apache-beam==$(BEAM_VERSION)
+	touch $@
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

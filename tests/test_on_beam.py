@@ -1,4 +1,6 @@
-"""Records made on Apache Beam are those of the plain command. Skips where Beam is not installed."""
+"""Records made on Apache Beam are those of the plain command. Skips where Beam is not installed;
+`make beam-test` installs it beside the rest.
+"""
 
 from functools import partial
 
