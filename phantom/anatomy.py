@@ -23,6 +23,7 @@ from phantom.tissues import LABELS
 
 SKIN_MM = 1.3
 FASCIA_MM = 0.35
+MUSCLE_GAP_MM = 0.2  # of fat around each
 LEAST_CARTILAGE_MM = 0.35
 
 
@@ -83,7 +84,8 @@ def _flesh(rng: np.random.Generator) -> list[Structure]:
     compartment = grown(flesh.fascia(), -FASCIA_MM - 0.3)
     structures = []
     for muscle in flesh.muscles():
-        structures += _painted("intermuscular_fat", [intersection(grown(muscle, 0.3), compartment)])
+        around = grown(muscle, MUSCLE_GAP_MM)
+        structures += _painted("intermuscular_fat", [intersection(around, compartment)])
         structures += _painted("muscle", [intersection(muscle, compartment)])
     structures += _painted(
         "vein", (intersection(vessel, compartment) for vessel in flesh.small_vessels(rng, 40))

@@ -113,11 +113,11 @@ class Knee:
         muscle = np.flatnonzero(label == LABELS["muscle"])
         if muscle.size:  # streaks of fat between the bundles
             some = np.clip(self._smooth.at(points, muscle) + 0.2, 0, 1)
-            m0[muscle] *= 1 - 0.3 * some * _sheets(self._streaks.at(points, muscle), 0.09)
+            m0[muscle] *= 1 - 0.2 * some * _sheets(self._streaks.at(points, muscle), 0.09)
         fat = np.flatnonzero(_GRAIN["lobular"][label])
         if fat.size:  # walls of connective tissue between the lobules
             some = np.clip(self._smooth.at(points, fat), 0, 1)
-            m0[fat] *= 1 + 0.7 * some * _sheets(self._partitions.at(points, fat), 0.09)
+            m0[fat] *= 1 + 0.4 * some * _sheets(self._partitions.at(points, fat), 0.09)
 
 
 _GRAIN = {

@@ -20,7 +20,7 @@ from phantom.surfaces import (
 PROBABILITY = {
     "cartilage_defect": 0.35,
     "raised_cartilage_t2": 0.4,
-    "effusion": 0.3,
+    "effusion": 0.4,
     "meniscal_tear": 0.3,
     "osteophyte": 0.3,
     "bone_marrow_lesion": 0.3,

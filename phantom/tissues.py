@@ -49,7 +49,7 @@ TISSUES = (
     Tissue("subcutaneous_fat", 371, 36, 0.086, 0.06, fat=True),
     Tissue("intermuscular_fat", 371, 36, 0.086, 0.06, fat=True),
     Tissue("hoffa_fat_pad", 371, 36, 0.086, 0.3, fat=True),
-    Tissue("fascia", 1000, 20, 0.5, 0.1),
+    Tissue("fascia", 700, 6, 0.5, 0.1),
     Tissue("muscle", 1420, 32, 0.80, 0.018),
     Tissue("tendon", 700, 6, 0.6, 0.08),
     Tissue("ligament", 1000, 20, 0.7, 0.1),
