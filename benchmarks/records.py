@@ -93,9 +93,10 @@ def _read(folder: Path) -> tuple[int, float, float]:
 
     The best of several turns, since whatever else the machine does only ever adds to a time.
     """
-    import tensorflow as tf
+    with command.quiet_imports():
+        import tensorflow as tf
 
-    from mrsr_tf.dataset import read_manifest, training_batches
+        from mrsr_tf.dataset import read_manifest, training_batches
 
     count = read_manifest(folder)["counts"]["train"]["records"]
     shards = [str(path) for path in sorted(folder.glob("train-*.tfrecord"))]
