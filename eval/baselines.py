@@ -1,10 +1,13 @@
-"""What the network is compared with: interpolation of the thick slices."""
+"""What the network is compared with: interpolation of the thick slices, and sparse codes."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from eval.scsr import ScSR
 from mrsr_tf import slices
 from mrsr_tf.errors import InputError
+
+__all__ = ["ScSR", "fi", "tci"]
 
 
 def tci(thick: ArrayLike, factor: int) -> NDArray[np.floating]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from mrsr_tf import command
+from mrsr_tf.errors import InputError
 
 if TYPE_CHECKING:
     from eval.methods import Method
@@ -32,7 +33,10 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
 MODEL = flags.DEFINE_string(
     "model", "pretrained", "Of method mrsr: a run folder, an exported one, or pretrained."
 )
-METHODS = flags.DEFINE_list("methods", ["mrsr", "tci", "fi"], "What to compare: mrsr, tci, fi.")
+METHODS = flags.DEFINE_list(
+    "methods", ["mrsr", "tci", "fi"], "What to compare: mrsr, tci, fi, scsr."
+)
+SCSR = flags.DEFINE_string("scsr", None, "Of method scsr: what eval.train_scsr made.")
 SLICE_FACTOR = flags.DEFINE_integer(
     "slice_factor", None, "Fine slices per thick one; the model's, 2 without one.", lower_bound=2
 )
@@ -64,15 +68,20 @@ def main() -> None:
     check_names(METHODS.value)
     subjects = find_subjects(DATA.value)
     network, model, factor = _network()
-    available = baseline_methods(factor) | network
+    sparse, dictionary = _sparse(factor)
+    available = baseline_methods(factor) | network | sparse
     settings = cohorts.Settings(
         COHORT.value, factor, SLICE_AXIS.value, ROI.value, COMBINATION.value
     )
-    configuration = settings.configuration() | {
-        "methods": METHODS.value,
-        "model": model,
-        "subjects": list(subjects),
-    }
+    configuration = (
+        settings.configuration()
+        | {
+            "methods": METHODS.value,
+            "model": model,
+            "subjects": list(subjects),
+        }
+        | dictionary
+    )
     with output_folder(
         OUTPUT.value, configuration, overwrite=OVERWRITE.value, resume=True
     ) as folder:
@@ -96,6 +105,24 @@ def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int]":
     identity = {"name": model.name, "weights_sha256": model.weights_sha256}
     method = {NETWORK: lambda thick: super_resolve(thick, model).array}
     return method, identity, model.slice_factor
+
+
+def _sparse(factor: int) -> "tuple[dict[str, Method], dict[str, str]]":
+    """Method scsr and what identifies its dictionary; nothing if scsr is not asked for."""
+    from eval.baselines import ScSR
+    from eval.methods import SPARSE, sparse_method
+
+    if SPARSE not in METHODS.value:
+        return {}, {}
+    if SCSR.value is None:
+        raise InputError("expected --scsr, what eval.train_scsr made, for method scsr; got none")
+    dictionary = ScSR.load(SCSR.value)
+    if dictionary.factor != factor:
+        raise InputError(
+            f"expected a dictionary of slice factor {factor}, got {dictionary.factor} in "
+            f"{SCSR.value}"
+        )
+    return {SPARSE: sparse_method(dictionary)}, {"scsr_sha256": dictionary.sha256}
 
 
 def _versions() -> dict[str, str]:

@@ -1,27 +1,41 @@
 """The ways from a thick scan to a fine one that an evaluation compares, by name."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eval import baselines
+from mrsr_tf import slices
 from mrsr_tf.errors import InputError
-from mrsr_tf.volume import Volume
+from mrsr_tf.volume import Volume, intensity_scale
 
 # A thick scan to the (rows, cols, factor x slices, echoes) of a fine one, on its intensity scale.
 Method = Callable[[Volume], NDArray[np.floating]]
 
-NETWORK, INPUT = "mrsr", "tci"
-NAMES = (NETWORK, INPUT, "fi")
+NETWORK, INPUT, SPARSE = "mrsr", "tci", "scsr"
+NAMES = (NETWORK, INPUT, "fi", SPARSE)
 
 
 def baseline_methods(factor: int) -> dict[str, Method]:
-    """The methods that need no network; "tci" is also what the network is given."""
+    """The methods that need no training; "tci" is also what the network is given."""
     return {
         INPUT: lambda thick: _echo_by_echo(baselines.tci, thick, factor),
         "fi": lambda thick: _echo_by_echo(baselines.fi, thick, factor),
     }
+
+
+def sparse_method(dictionary: baselines.ScSR) -> Method:
+    """ScSR of a learned dictionary, on the scale of the interpolated scan, of both echoes."""
+
+    def method(thick: Volume) -> NDArray[np.floating]:
+        factor = dictionary.factor
+        scale = intensity_scale(slices.interpolate(thick.array, factor))
+        scaled = replace(thick, array=thick.array / scale)
+        return scale * _echo_by_echo(dictionary.apply, scaled, factor)
+
+    return method
 
 
 def _echo_by_echo(

@@ -10,10 +10,12 @@ result the thick slices that were there.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +38,7 @@ FLAT = 0.25  # a patch of features of a smaller norm: not learned from, and code
 RIDGE = 1e-3  # of the codes' mean power
 BACK_PROJECTIONS = 20
 CHUNK = 8192  # patches of one plane in memory
+FILE, PICTURE = "dictionary.npz", "dictionary.png"
 SETTINGS = ("factor", "profile", "atoms", "patches", "passes", "seed")
 
 
@@ -63,7 +66,7 @@ class ScSR:
     high: Floats = field(default_factory=lambda: np.zeros((0, PATCH**2), np.float32), repr=False)
     low: Floats = field(default_factory=lambda: np.zeros((0, FEATURES), np.float32), repr=False)
 
-    def fit(self, volumes: Sequence[ArrayLike]) -> "ScSR":
+    def fit(self, volumes: Iterable[ArrayLike]) -> "ScSR":
         """Learns the dictionary from fine volumes, each with its own thick slices.
 
         High and low halves, of equal power, are learned jointly. The high half is then replaced by
@@ -80,15 +83,7 @@ class ScSR:
             InputError: a volume that is not 3-D, not finite or smaller than a patch, or too few
                 patches that are not flat.
         """
-        random = np.random.default_rng(self.seed)
-        share = -(-self.patches // max(1, len(volumes)))
-        pairs = [
-            self._training_pairs(_checked(volume), share, random)
-            for volume in tqdm(volumes, "patches", unit="volume", disable=None, delay=2)
-        ]
-        if not pairs:
-            raise InputError("expected at least one volume to learn from, got none")
-        high, low = (np.concatenate(half) for half in zip(*pairs, strict=True))
+        high, low = self._training_pairs(volumes)
         joint = np.hstack([high * (np.linalg.norm(low) / np.linalg.norm(high)), low])
         joint *= np.sqrt(len(joint)) / np.linalg.norm(joint)
         learned = sparse_coding.learn(
@@ -143,15 +138,16 @@ class ScSR:
 
     @classmethod
     def load(cls, path: str | Path) -> "ScSR":
-        """Reads what `save` wrote; `InputError` where it is something else."""
+        """Reads what `save` wrote, the file or its folder; `InputError` for anything else."""
+        path = Path(path) / FILE if Path(path).is_dir() else Path(path)
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 settings = json.loads(str(arrays["settings"]))
                 found = cls(**settings, high=arrays["high"], low=arrays["low"])
-        except OSError:
-            raise
-        except Exception as error:
-            raise InputError(f"expected a dictionary of eval.train_scsr, got {path}") from error
+        except FileNotFoundError:
+            raise InputError(f"expected a dictionary of eval.train_scsr, found no {path}") from None
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+            raise InputError(f"expected a dictionary of eval.train_scsr, got {path}") from None
         shapes = ((found.atoms, PATCH**2), (found.atoms, FEATURES))
         if (found.high.shape, found.low.shape) != shapes:
             raise InputError(
@@ -160,22 +156,39 @@ class ScSR:
             )
         return found
 
+    @property
+    def sha256(self) -> str:
+        """Of the numbers that decide what is applied."""
+        return sha256(self.profile.encode() + self.high.tobytes() + self.low.tobytes()).hexdigest()
+
     def _interpolate(self, thick: Floats) -> Floats:
         first = slices.first_slice(self.profile, self.factor)
         return slices.interpolate(thick, self.factor, first=first)
 
-    def _training_pairs(
-        self, fine: Floats, count: int, random: np.random.Generator
-    ) -> tuple[Floats, Floats]:
-        """(n, 25) fine patches less the coarse mean, (n, 100) features; each pair scaled alike."""
+    def _training_pairs(self, volumes: Iterable[ArrayLike]) -> tuple[Floats, Floats]:
+        """(n, 25) fine patches and (n, 100) features, as many from each volume as from another."""
+        random = np.random.default_rng(self.seed)
+        pairs = np.zeros((0, PATCH**2 + FEATURES), np.float32)
+        for number, volume in enumerate(volumes, 1):
+            new = self._pairs(_checked(volume), -(-self.patches // number), random)
+            kept = random.permutation(len(pairs))[: self.patches - len(new)]
+            pairs = np.concatenate([pairs[kept], new])
+        if len(pairs) < self.atoms:
+            raise InputError(
+                f"expected at least {self.atoms} patches that are not flat, one for each atom, "
+                f"got {len(pairs)}"
+            )
+        return pairs[:, : PATCH**2], pairs[:, PATCH**2 :]
+
+    def _pairs(self, fine: Floats, count: int, random: np.random.Generator) -> Floats:
+        """(n, 25 + 100): fine patches less the coarse mean, and features; both scaled alike."""
         thick = slices.thicken(fine, self.factor, profile=self.profile)
         coarse = self._interpolate(thick)[:, :, : fine.shape[2]]
         features = _features(coarse)
         where = _structured(features, count, random)
         low = _cut(features, where)
         high = _cut(fine, where) - _cut(coarse, where).mean(axis=1, keepdims=True)
-        norm = _norm(low)
-        return high / norm, low / norm
+        return np.hstack([high, low]) / _norm(low)
 
     def _estimate(self, coarse: Floats, stride: int, threads: int) -> Floats:
         """What the codes of each (row, slice) plane give, without back-projection."""

@@ -87,7 +87,7 @@ def learn(
         )
     random = np.random.default_rng(seed)
     dictionary = unit(random.permutation(signals)[:atoms])
-    usage = np.zeros((atoms, atoms), np.float32)
+    usage: Floats = np.zeros((atoms, atoms), np.float32)
     wanted = np.zeros_like(dictionary)
     batches = max(1, len(signals) // BLOCK)
     for step in trange(passes * batches, desc="dictionary", disable=None, delay=2):

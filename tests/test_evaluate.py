@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_scans import FLIP_DEG, TE_MS, TR_MS, knee, write_cohort, write_subject
 
 from eval import cohorts, image_quality, pictures, regions, results, t2_accuracy
-from eval.methods import NAMES, NETWORK, baseline_methods, check_names, fine_slices
+from eval.methods import NAMES, NETWORK, SPARSE, baseline_methods, check_names, fine_slices
 from eval.t2 import sequence, t2_map
 from mrsr_tf import dicom, slices
 from mrsr_tf.errors import InputError
@@ -258,8 +258,8 @@ def test_a_region_on_another_grid_is_refused(subject):
 
 
 def test_every_method_that_can_be_named_is_there():
-    check_names([NETWORK, *METHODS])
-    assert set(NAMES) == {NETWORK, *METHODS}
+    check_names([NETWORK, *METHODS, SPARSE])
+    assert set(NAMES) == {NETWORK, *METHODS, SPARSE}
 
 
 @pytest.mark.parametrize(
@@ -381,13 +381,13 @@ def test_a_wrong_call_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, c
 
 
 def test_the_network_is_one_of_the_methods_and_its_factor_is_the_evaluations(tmp_path):
-    from mrsr_tf import runs
+    from mrsr_tf import exported
     from mrsr_tf.model import build_model
     from mrsr_tf.streaming import SuperResolver
 
     weights = [0 * each for each in build_model(2, convolutions=2, filters=2).get_weights()]
     model = tmp_path / "model"
-    runs.export(runs.TrainedModel("idle", SuperResolver(weights, 2), {}), model)
+    exported.export(exported.TrainedModel("idle", SuperResolver(weights, 2), {}), model)
     data, out = write_cohort(tmp_path / "data", 1), tmp_path / "out"
     call = ["--cohort=image_quality", f"--data={data}", f"--output={out}", f"--model={model}"]
     wrong = run(*call, "--slice_factor=3")
