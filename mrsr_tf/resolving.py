@@ -31,6 +31,7 @@ class Way:
         slice_factor: fine slices per thick one.
         how: what identifies the way, as plain JSON values.
         profile: that is taken to have made the slices thick, see `slices.thicken`.
+        first_slice: where thick slice 0 sits on the fine grid, see `slices.first_slice`.
         card: of the network; empty where there is none.
         ensemble: take the mean over the scan mirrored eight ways.
         consistent: take away what the result, made thick again, lacks of the scan.
@@ -40,6 +41,7 @@ class Way:
     slice_factor: int
     how: Mapping[str, Any]
     profile: str = "fir"
+    first_slice: float = 0.0
     card: Mapping[str, Any] = field(default_factory=dict)
     ensemble: bool = False
     consistent: bool = False
@@ -114,7 +116,7 @@ def resolved(thick: Volume, way: Way, name: object = "a scan") -> Resolved:
         image.add(one)
         if times:
             t2.add(t2_map(one[..., 0], one[..., 1], **times))
-    fine = thick.resliced(image.mean, way.slice_factor)
+    fine = thick.resliced(image.mean, way.slice_factor, way.first_slice)
     lacking = residual_rms(fine.array, thick.array, profile=way.profile)
     noise = np.mean([noise_deviation(echo) for echo in np.moveaxis(thick.array, 3, 0)])
     return Resolved(
@@ -127,7 +129,7 @@ def resolved(thick: Volume, way: Way, name: object = "a scan") -> Resolved:
 
 
 def _each(thick: Image, way: Way) -> Iterator[Image]:
-    ensemble = members(way.resolve, thick, way.slice_factor)
+    ensemble = members(way.resolve, thick, way.slice_factor, way.first_slice)
     for one in ensemble if way.ensemble else (way.resolve(thick),):
         yield made_consistent(one, thick, profile=way.profile) if way.consistent else one
 
