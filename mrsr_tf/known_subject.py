@@ -46,9 +46,8 @@ class KnownSubject:
     slice_factor: int
     sequence: dict[str, Any]
 
-    def t2_ms(self, weights: list[NDArray[np.float32]]) -> NDArray[np.floating]:
-        """(rows, cols, slices) T2 of the scan super-resolved by these weights; NaN: invalid."""
-        resolver = SuperResolver(weights, self.slice_factor)
+    def t2_ms(self, resolver: SuperResolver) -> NDArray[np.floating]:
+        """(rows, cols, slices) T2 of the scan super-resolved; NaN: invalid."""
         return self._mapped(resolver.super_resolve(tf.constant(self.thick)).numpy())
 
     def tci_t2_ms(self) -> NDArray[np.floating]:
@@ -97,6 +96,13 @@ def read_known_subject(folder: Path, slice_factor: int) -> KnownSubject:
         slice_factor,
         _sequence(scan),
     )
+
+
+def renew(resolver: SuperResolver, weights: list[NDArray[np.float32]]) -> None:
+    """Gives a resolver other weights; one made anew would be traced anew, every epoch."""
+    values = [*weights[0::2], *weights[1::2]]
+    for variable, value in zip([*resolver.kernels, *resolver.biases], values, strict=True):
+        variable.assign(value)
 
 
 def _sequence(scan: Volume) -> dict[str, Any]:

@@ -18,13 +18,17 @@ from numpy.typing import NDArray
 from tensorboard.plugins.hparams import api as hyperparameters
 from tqdm import tqdm
 
-from mrsr_tf.known_subject import KnownSubject
+from mrsr_tf.known_subject import KnownSubject, renew
+from mrsr_tf.model import fold_of
 from mrsr_tf.optimization import steps_taken
+from mrsr_tf.pictures import side_by_side, stacked
 from mrsr_tf.quality import Quality
+from mrsr_tf.streaming import SuperResolver
 
-EXAMPLES, EXAMPLE_CANDIDATES, ZOOM = 4, 256, 6
-DIFFERENCE_GAIN = 4
+EXAMPLES, EXAMPLE_CANDIDATES = 4, 256
+ERROR_GAIN = 4
 T2_SHOWN_MS = 80
+HIGHER_IS_BETTER = ("psnr", "ssim")
 PAPER_EPOCH = timedelta(hours=3)  # 168,750 patches on four GTX 1080 Ti
 # The first epoch may take hours: looks after 25, 50, 100, 200, ... steps of it.
 FIRST_LOOK = 25
@@ -89,6 +93,10 @@ class Watch(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts the bar, at the step that a resumed run goes on from."""
         self._measured = self._quality.of(lambda given: self.model(given, training=False))
+        if self._known:
+            self._resolver = SuperResolver(
+                self.model.get_weights(), self._known.slice_factor, fold_of(self.model)
+            )
         self._bar = tqdm(
             total=self._steps,
             initial=steps_taken(self.model),
@@ -122,13 +130,14 @@ class Watch(keras.callbacks.Callback):
         quality = self._measured()
         with self._writer.as_default(step=steps_taken(self.model)):
             if self._known:
-                t2_ms = self._known.t2_ms(self.model.get_weights())
+                renew(self._resolver, self.model.get_weights())
+                t2_ms = self._known.t2_ms(self._resolver)
                 quality |= _t2_scores(self._known, t2_ms)
-                self._write_t2_maps(t2_ms)
+                self._write_t2_maps(self._known, t2_ms)
             for name, value in quality.items():
                 tf.summary.scalar(f"validation/{name}", value)
                 tf.summary.scalar(f"validation_tci/{name}", self._tci[name])
-                tf.summary.scalar(f"gain_over_tci/{name}", value - self._tci[name])
+                tf.summary.scalar(f"gain_over_tci/{name}", _gain(name, value, self._tci[name]))
             if self._logs:
                 self._write_pictures()
         self.flush()
@@ -206,29 +215,23 @@ class Watch(keras.callbacks.Callback):
     def _write_pictures(self) -> None:
         given, truth = self._examples
         output = self._examined()
+        error = f"{ERROR_GAIN} x error"
         for echo in range(given.shape[-1]):
-            panels = [given, output, truth, DIFFERENCE_GAIN * np.abs(output - truth)]
-            picture = _mosaic([panel[..., echo] for panel in panels])
-            tf.summary.image(
-                f"validation/echo_{echo + 1}",
-                picture[None, ..., None],
-                description=f"row x slice planes: input, output, truth, {DIFFERENCE_GAIN}x error",
+            images = {"TCI": given, "network": output, "truth": truth}
+            images[error] = ERROR_GAIN * np.abs(output - truth)
+            picture = side_by_side(
+                {name: stacked(image[..., echo]) for name, image in images.items()},
+                1.0,
+                colours="gray",
+                unit="share of the subject's scale",
             )
+            tf.summary.image(f"validation/echo_{echo + 1}", picture[None])
 
-    def _write_t2_maps(self, t2_ms: NDArray[np.floating]) -> None:
-        from matplotlib import colormaps
-
-        known = self._known
-        if known is None:
-            return
-        panels = [known.plane(t2) for t2 in (known.tci_t2_ms(), t2_ms, known.true_t2_ms)]
-        colours = colormaps["viridis"].with_extremes(bad="black")
-        picture = colours(np.concatenate(panels, 1) / T2_SHOWN_MS)[..., :3]
-        tf.summary.image(
-            "validation/t2",
-            np.kron(picture, np.ones((ZOOM // 2, ZOOM // 2, 1)))[None],
-            description=f"cartilage T2, 0 to {T2_SHOWN_MS} ms: TCI, network, truth",
-        )
+    def _write_t2_maps(self, known: KnownSubject, t2_ms: NDArray[np.floating]) -> None:
+        maps = {"TCI": known.tci_t2_ms(), "network": t2_ms, "truth": known.true_t2_ms}
+        planes = {name: known.plane(t2) for name, t2 in maps.items()}
+        picture = side_by_side(planes, T2_SHOWN_MS, colours="viridis", unit="T2 in cartilage, ms")
+        tf.summary.image("validation/t2", picture[None])
 
 
 def examples(batches: tf.data.Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -266,11 +269,10 @@ def _psnr(truth: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
     return float(-10 * np.log10(max(float(np.mean(difference**2)), 1e-12)))
 
 
+def _gain(name: str, value: float, tci: float) -> float:
+    """How much better than TCI, so that more is better for errors too."""
+    return value - tci if name.startswith(HIGHER_IS_BETTER) else abs(tci) - abs(value)
+
+
 def _t2_scores(known: KnownSubject, t2_ms: NDArray[np.floating]) -> dict[str, float]:
     return {f"t2_{name}": value for name, value in known.errors(t2_ms).items()}
-
-
-def _mosaic(panels: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """(rows, cols) picture: a row per example, a column per panel, middle row x slice planes."""
-    columns = [np.concatenate(panel[:, :, panel.shape[2] // 2]) for panel in panels]
-    return np.kron(np.clip(np.concatenate(columns, 1), 0, 1), np.ones((ZOOM, ZOOM)))

@@ -4,8 +4,9 @@ from small_scans import knee, write_subject
 
 from mrsr_tf import known_subject
 from mrsr_tf.errors import InputError
-from mrsr_tf.known_subject import read_known_subject
+from mrsr_tf.known_subject import read_known_subject, renew
 from mrsr_tf.model import build_model
+from mrsr_tf.streaming import SuperResolver
 
 
 @pytest.fixture(scope="module")
@@ -13,12 +14,19 @@ def folder(tmp_path_factory):
     return write_subject(tmp_path_factory.mktemp("known") / "knee", *knee(shape=(40, 36, 13)))
 
 
-def test_an_untouched_network_has_the_t2_of_tci(folder):
+@pytest.mark.parametrize("fold", [(1, 1, 1), (2, 2, 1)])
+def test_an_untouched_network_has_the_t2_of_tci_until_it_is_renewed(folder, fold):
     known = read_known_subject(folder, 2)
-    network = build_model(2, convolutions=3, filters=2)
-    weights = [np.zeros_like(w) for w in network.get_weights()]
+    network = build_model(2, convolutions=3, filters=2, fold=fold)
+    resolver = SuperResolver(network.get_weights(), 2, fold)
     tci = known.tci_t2_ms()
-    np.testing.assert_allclose(known.t2_ms(weights)[known.inside], tci[known.inside], rtol=1e-3)
+    np.testing.assert_allclose(known.t2_ms(resolver)[known.inside], tci[known.inside], rtol=1e-3)
+    weights = network.get_weights()
+    weights[-1] = np.linspace(0.05, 0.2, weights[-1].size, dtype=np.float32)
+    renew(resolver, weights)
+    for expected, found in zip(weights, resolver.weights, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert np.nanmean(np.abs(known.t2_ms(resolver) - tci)[known.inside]) > 0.5
     assert tci.shape == known.inside.shape == known.true_t2_ms.shape
 
 

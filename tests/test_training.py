@@ -59,7 +59,10 @@ def test_tensorboard_has_the_curves_and_the_pictures(single_run):
         assert [step for step, _ in network] == [6, 12]
         np.testing.assert_allclose(
             [value for _, value in gain],
-            [value - reference for (_, value), (_, reference) in zip(network, tci, strict=True)],
+            [
+                (-1 if name == "loss" else 1) * (value - reference)
+                for (_, value), (_, reference) in zip(network, tci, strict=True)
+            ],
             atol=1e-4,
         )
     assert len(logged["validation/echo_1"]) == 2
