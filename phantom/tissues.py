@@ -1,11 +1,14 @@
 """What the knee is made of: labels, and T1, T2 and proton density of each tissue at 3 T.
 
-Measured at 3 T are the times of muscle, synovial fluid, marrow and subcutaneous fat, and of
+Measured at 3 T are the times of muscle and synovial fluid, T1 of marrow and subcutaneous fat, and
 cartilage as a whole (Gold et al. 2004, doi 10.2214/ajr.183.2.1830343; Jordan et al. 2013, doi
-10.1016/j.ejrad.2011.09.021). The values of its layers, of menisci, ligaments, tendons and cortical
-bone are typical ones. Those of skin, fascia, capsule, synovium, vessels, nerve, red marrow, scar,
-lesion and cyst are our choice, and so are all proton densities (relative to water, as seen after
-water excitation, which leaves a few percent of fat) and all spreads.
+10.1016/j.ejrad.2011.09.021), and T2 of the meniscus (its slow part; Juras et al. 2014, doi
+10.1002/mrm.24760). Fat is what water excitation leaves of it, the protons that resonate beside
+water: 8.6 % (Hamilton et al. 2011, doi 10.1002/nbm.1622) with a T2 of 36 ms, 40 in marrow (Fallone
+and Yahya, AAPM 2019). The values of the layers of cartilage, of ligaments, tendons and cortical
+bone are typical ones. Those of skin, fascia (as tendon), capsule, synovium, vessels, nerve, red
+marrow, scar, lesion and cyst are our choice, and so are all other proton densities (relative to
+water) and all spreads.
 """
 
 from dataclasses import dataclass
