@@ -132,6 +132,7 @@ def _refuse_strangers(event: Event, known: dict[Caller, set[str] | None]) -> Non
     if not any(addresses is None or requestor.address in addresses for addresses in hosts):
         logging.warning("an association was refused: AE title or host unknown")
         event.assoc.acse.send_reject(REJECTED_FOR_GOOD, BY_THE_USER, UNKNOWN_CALLER)
+        event.assoc.kill()  # which waits until that is sent
 
 
 @quiet()

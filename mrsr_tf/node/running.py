@@ -1,17 +1,17 @@
 """The node itself: receives, shows its state, and keeps a worker going until it is told to stop."""
 
+import logging as records
 import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection
 from types import FrameType
 
 from absl import logging
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.node import worker
 from mrsr_tf.node.incoming import Incoming
 from mrsr_tf.node.receiver import listening
 from mrsr_tf.node.settings import Settings
@@ -32,7 +32,7 @@ def run(settings: Settings) -> None:
         OSError: a port is taken, or the spool cannot be written.
     """
     settings.check()
-    worker.speak_plainly()
+    _speak_plainly()
     stopped = threading.Event()
     with ExitStack() as stack:
         stack.enter_context(_on_sigterm(stopped.set))
@@ -47,6 +47,21 @@ def run(settings: Settings) -> None:
             incoming.sweep()
             working.check(stopped)
         logging.info("stopping: what is in the queue stays there")
+
+
+def _speak_plainly() -> None:
+    """Tells what happens, and nothing of what pynetdicom would: it quotes headers."""
+    logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
+    records.getLogger("pynetdicom").propagate = False
+
+
+def _work(settings: Settings, node: Connection) -> None:
+    """The worker process; what it takes to compute is loaded there alone."""
+    from mrsr_tf.node import worker
+
+    records.basicConfig(format="worker %(levelname)s: %(message)s")
+    _speak_plainly()
+    worker.run(settings, node)
 
 
 @contextmanager
@@ -66,23 +81,19 @@ class _Working:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._context = settings, multiprocessing.get_context("spawn")
-        self._stop = self._context.Event()
-        self._process: BaseProcess | None = None
+        self._start()
 
     def __enter__(self) -> "_Working":
-        self._start()
         return self
 
     def _start(self) -> None:
         """Starts a worker and waits until it is ready, since loading a network may fail."""
-        receiver, sender = self._context.Pipe(duplex=False)
-        self._process = self._context.Process(
-            target=worker.run, args=(self._settings, sender, self._stop), name="worker"
-        )
+        self._pipe, other_end = self._context.Pipe()
+        self._process = self._context.Process(target=_work, args=(self._settings, other_end))
         self._process.start()
-        sender.close()
+        other_end.close()
         try:
-            complaint = receiver.recv()
+            complaint = self._pipe.recv()
         except EOFError:
             raise InputError("expected a worker process, it ended before it was ready") from None
         if complaint:
@@ -90,7 +101,6 @@ class _Working:
 
     def check(self, stopped: threading.Event) -> None:
         """Starts another worker where one has ended, which only a crash makes it do."""
-        assert self._process is not None
         if not self._process.is_alive():
             logging.error(
                 "the worker ended with code %s: another is started", self._process.exitcode
@@ -99,8 +109,7 @@ class _Working:
                 self._start()
 
     def __exit__(self, *error: object) -> None:
-        assert self._process is not None
-        self._stop.set()
+        self._pipe.close()
         self._process.join(STOPPING_S)
         if self._process.is_alive():
             self._process.kill()  # at any moment, by design: the next one goes on from the spool

@@ -7,6 +7,7 @@ SPOOL/
   work/                what the worker is making, thrown away at its start
   outbox/STUDY/        derived images not yet sent, outcome.json
   failed/STUDY/        what could not be made or sent; study.json: the reason
+  worker.json          what the worker is doing
   done/DIGEST.json     one outcome for each study that was made from these very images
 
 STUDY is a time and a digest, neither of which tells whose study it is.
@@ -26,7 +27,7 @@ from absl import logging
 from mrsr_tf.errors import InputError
 from mrsr_tf.outputs import write_json
 
-FACTS, OUTCOME = "study.json", "outcome.json"
+FACTS, OUTCOME, STATE = "study.json", "outcome.json", "worker.json"
 MOST_DONE = 10_000
 
 

@@ -14,8 +14,7 @@ import jinja2
 from mrsr_tf import __version__
 from mrsr_tf.node.incoming import Incoming
 from mrsr_tf.node.settings import Settings
-from mrsr_tf.node.spool import Spool, newest, read_json
-from mrsr_tf.node.worker import STATE
+from mrsr_tf.node.spool import STATE, Spool, newest, read_json
 
 TEMPLATE = "status.html.jinja"
 SHOWN = 50

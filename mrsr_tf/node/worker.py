@@ -3,7 +3,6 @@
 A study that fails, or that takes the process down with it, leaves the others alone.
 """
 
-import logging as records
 import os
 import shutil
 import signal
@@ -12,7 +11,6 @@ import time
 from collections.abc import Callable
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from absl import logging
@@ -20,45 +18,34 @@ from absl import logging
 from mrsr_tf.errors import InputError
 from mrsr_tf.node import making, sending
 from mrsr_tf.node.settings import Settings
-from mrsr_tf.node.spool import OUTCOME, Spool, read_json
+from mrsr_tf.node.spool import OUTCOME, STATE, Spool, read_json
 from mrsr_tf.outputs import write_json
 from mrsr_tf.resolving import Way
 
 MOST_ATTEMPTS = 3
 IDLE_S = 0.2
-STATE = "worker.json"
 
 
-def run(settings: Settings, ready: Connection, stop: Event) -> None:
-    """The worker process: sends None when ready, or in words why it cannot be, and works on.
+def run(settings: Settings, node: Connection) -> None:
+    """The worker process: sends None when it is ready, or in words why it cannot be, and works on.
 
     Args:
         settings: of the node.
-        ready: where it says so.
-        stop: set when it shall end; it also ends when the node is gone.
+        node: the node's pipe; the worker ends after what it is at when the node closes it.
     """
-    speak_plainly()
     for ending in (signal.SIGINT, signal.SIGTERM):  # which the node gets too, and passes on
         signal.signal(ending, signal.SIG_IGN)
     spool = Spool(settings.spool)
     threading.Thread(target=_end_with_the_node, daemon=True).start()
     with spool.lock("worker", wait=True):  # until one whose node was killed is gone too
         try:
-            worker = Worker(settings, spool, making.way_of(settings), stop.wait)
+            worker = Worker(settings, spool, making.way_of(settings), node.poll)
         except InputError as error:
-            ready.send(str(error))
+            node.send(str(error))
             return
-        ready.send(None)
-        while not stop.wait(0 if worker.step() else IDLE_S):
+        node.send(None)
+        while not node.poll(0 if worker.step() else IDLE_S):
             pass
-
-
-def speak_plainly() -> None:
-    """Logs as commands do, and nothing of what pynetdicom would: it quotes headers."""
-    logging.use_absl_handler()
-    logging.get_absl_handler().setFormatter(records.Formatter("%(levelname)s: %(message)s"))
-    logging.set_verbosity(logging.INFO)
-    records.getLogger("pynetdicom").propagate = False
 
 
 def _end_with_the_node() -> None:
