@@ -38,7 +38,9 @@ SPOILER_AREA = flags.DEFINE_float(
     "spoiler_area", None, "Of the gradient between the echoes, as GE stores it (such as 3132)."
 )
 SPOILER_DURATION_US = flags.DEFINE_float("spoiler_duration_us", None, "Its duration.")
-SLICE_AXIS = flags.DEFINE_integer("slice_axis", 2, "Which axis of a NIfTI counts slices.")
+SLICE_AXIS = flags.DEFINE_integer(
+    "slice_axis", 2, "Which axis of a NIfTI counts slices.", lower_bound=0, upper_bound=2
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an output of another configuration.")
 
 
