@@ -4,8 +4,13 @@
 
 Its serving signature takes `volume`, float32 (batch, rows, cols, thick slices, echoes) of raw
 scanner intensities, and gives `super_resolved`, float32 with slice_factor times the slices.
-EXPORTED/card.json says what the network was trained on.
-"""
+EXPORTED/card.json says what the network was trained on and what evaluations measured of it;
+`python EXPORTED/check.py` whether it computes on another machine what it computed here:
+
+    python -m mrsr_tf.export --run_dir=RUNS/dual --output=EXPORTED --licence=CC-BY-4.0 --results=RESULTS/quality,RESULTS/t2
+"""  # noqa: E501 (commands as one pastes them)
+
+from pathlib import Path
 
 from absl import flags
 
@@ -13,19 +18,31 @@ from mrsr_tf import command
 
 RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a finished run.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+SLICE_FACTOR = flags.DEFINE_integer(
+    "slice_factor", None, "Of a network trained on several factors, the one to export."
+)
+LICENCE = flags.DEFINE_string("licence", None, "Of the weights, for the card.")
+RESULTS = flags.DEFINE_list("results", [], "Folders of eval.evaluate to sum up in the card.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what the output folder holds.")
 
 
 def main() -> None:
     """Loads the run and writes the SavedModel."""
     with command.quiet_imports():
-        from mrsr_tf import runs
+        from mrsr_tf import exported, runs
     from mrsr_tf.outputs import output_folder
 
-    model = runs.load(RUN_DIR.value)
-    identity = {"weights_sha256": model.weights_sha256, "slice_factor": model.slice_factor}
+    model = runs.load(RUN_DIR.value, slice_factor=SLICE_FACTOR.value)
+    results = [Path(folder) for folder in RESULTS.value]
+    licence = LICENCE.value or exported.UNSTATED
+    identity = {
+        "weights_sha256": model.weights_sha256,
+        "slice_factor": model.slice_factor,
+        "licence": licence,
+        "results": [folder.name for folder in results],
+    }
     with output_folder(OUTPUT.value, identity, overwrite=OVERWRITE.value) as folder:
-        runs.export(model, folder)
+        exported.export(model, folder, licence=licence, results=results)
     print(f"exported: {OUTPUT.value}")
 
 

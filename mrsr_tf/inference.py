@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.exported import TrainedModel
 from mrsr_tf.likeness import trained_sets
 from mrsr_tf.resolving import Way
-from mrsr_tf.runs import TrainedModel
 from mrsr_tf.volume import Volume
 
 
@@ -23,38 +23,50 @@ def super_resolve(volume: Volume, model: TrainedModel) -> Volume:
         model: what `mrsr_tf.runs.load` gives; it knows its factor and its echoes.
 
     Returns:
-        The scan with slice_factor times the slices, on the same intensity scale.
+        The scan with slice_factor times the slices, on the same intensity scale. Its origin is
+        that of the thick scan, unless the network was trained on slices that sit between fine ones.
 
     Raises:
         InputError: the network was trained for another number of echoes.
         MemoryError: the scan is too large for this machine.
     """
-    return volume.resliced(_resolve(volume.array, model), model.slice_factor)
+    fine = _resolve(volume.array, model)
+    return volume.resliced(fine, model.slice_factor, model.first_slice)
 
 
-def network(model: TrainedModel, *, ensemble: bool = False, consistent: bool = False) -> Way:
+def network(
+    model: TrainedModel,
+    *,
+    precision: str = "float32",
+    ensemble: bool = False,
+    consistent: bool = False,
+) -> Way:
     """The way of a network, for `mrsr_tf.resolving` and `mrsr_tf.studies`.
 
     Args:
         model: what `mrsr_tf.runs.load` gives.
+        precision: of the convolutions, one of `streaming.PRECISIONS`.
         ensemble: as for `Way`.
         consistent: as for `Way`; the profile is the one that the network was trained on.
     """
-    how = {"slice_factor": model.slice_factor, "weights_sha256": model.weights_sha256}
+    how = {"weights_sha256": model.weights_sha256, "precision": precision}
     sets = trained_sets(model.card, model.slice_factor)
     thickening = sets[0].get("thickening", {}) if sets else {}
     return Way(
-        lambda thick: _resolve(thick, model),
+        lambda thick: _resolve(thick, model, precision),
         model.slice_factor,
-        {"method": "mrsr", **how},
+        {"method": "mrsr", "slice_factor": model.slice_factor, **how},
         profile=thickening.get("profile", Way.profile),
+        first_slice=model.first_slice,
         card=model.card,
         ensemble=ensemble,
         consistent=consistent,
     )
 
 
-def _resolve(thick: NDArray[np.floating], model: TrainedModel) -> NDArray[np.floating]:
+def _resolve(
+    thick: NDArray[np.floating], model: TrainedModel, precision: str = "float32"
+) -> NDArray[np.floating]:
     if thick.shape[3] != model.contrasts:
         raise InputError(
             f"expected a scan of {model.contrasts} echoes, as the network {model.name} was "
@@ -65,7 +77,9 @@ def _resolve(thick: NDArray[np.floating], model: TrainedModel) -> NDArray[np.flo
         None, "super-resolving", planes, leave=None, unit="plane", disable=None, delay=2
     ) as bar:
         try:
-            fine = model.resolver.super_resolve(tf.constant(thick), bar.update).numpy()
+            fine = model.resolver.super_resolve(
+                tf.constant(thick), bar.update, precision=precision
+            ).numpy()
         except tf.errors.ResourceExhaustedError:
             raise MemoryError(
                 f"expected memory for a scan of {thick.shape}, this machine has too little"

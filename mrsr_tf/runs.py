@@ -17,7 +17,6 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,8 @@ import tensorflow as tf
 
 import mrsr_tf
 from mrsr_tf.errors import AlreadyDone, InputError
-from mrsr_tf.model import convolution_layers, fold_of, weights_sha256
+from mrsr_tf.exported import TrainedModel, check_trained_for, first_slice_of, load_export
+from mrsr_tf.model import convolution_layers, fold_of
 from mrsr_tf.outputs import (
     CONFIGURATION,
     check_configuration,
@@ -37,44 +37,12 @@ from mrsr_tf.outputs import (
     remove,
     write_json,
 )
-from mrsr_tf.record_sets import each_set, slice_factors
-from mrsr_tf.streaming import SuperResolver, save_graph
+from mrsr_tf.streaming import SuperResolver
 
-CARD = "card.json"
 CHECKPOINT, TRAINED = "checkpoint.keras", "model.keras"
 BEST, BEST_FACTS = "best", "best.json"
 MANIFEST, VERSIONS, FLAGS = "manifest.json", "versions.json", "flags.txt"
 COMPUTING = (mrsr_tf, tf, keras, np, scipy)
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A network ready for use.
-
-    Attributes:
-        name: of the folder it came from.
-        resolver: its weights and the way from a thick scan to a fine one.
-        card: what it was trained on and how, as plain JSON values.
-    """
-
-    name: str
-    resolver: SuperResolver
-    card: Mapping[str, Any]
-
-    @property
-    def slice_factor(self) -> int:
-        """Fine slices per thick one."""
-        return self.resolver.slice_factor
-
-    @property
-    def contrasts(self) -> int:
-        """Echoes in and out."""
-        return self.resolver.contrasts
-
-    @property
-    def weights_sha256(self) -> str:
-        """A digest of the weights' values, the same before and after export."""
-        return weights_sha256(self.resolver.weights)
 
 
 def check_run(run_dir: Path, configuration: Mapping[str, Any]) -> bool:
@@ -184,7 +152,7 @@ def load(path: str | Path, *, slice_factor: int | None = None) -> TrainedModel:
 
     Raises:
         InputError: there is no trained network, it cannot be read, or it was trained for another
-            factor or on thick slices that do not sit where inference takes them to sit.
+            factor.
     """
     folder = Path(path)
     if str(path) == "pretrained":
@@ -193,63 +161,22 @@ def load(path: str | Path, *, slice_factor: int | None = None) -> TrainedModel:
             "pretrained weights"
         )
     exported = (folder / "saved_model.pb").exists()
-    return (_load_export if exported else _load_run)(folder, slice_factor)
+    return (load_export if exported else _load_run)(folder, slice_factor)
 
 
 def _load_run(folder: Path, slice_factor: int | None) -> TrainedModel:
     network = load_network(folder)
     manifest = _read_json(folder / MANIFEST)
-    for thickening in (one.get("thickening", {}) for one in each_set(manifest)):
-        if thickening.get("first_slice"):
-            raise InputError(
-                "expected a network trained on thick slices that sit on fine ones (fir, kspace), "
-                f"got one on {thickening['profile']} slices, which sit between them: {folder}"
-            )
     factor = slice_factor or manifest["slice_factor"]
-    _check_trained_for(factor, manifest, folder)
-    resolver = SuperResolver(network.get_weights(), factor, fold_of(network))
+    check_trained_for(factor, manifest, folder)
+    first = first_slice_of(manifest, factor)
+    resolver = SuperResolver(network.get_weights(), factor, fold_of(network), first_slice=first)
     card = {
         "configuration": read_configuration(folder),
         "records": manifest,
         "versions": _read_json(folder / VERSIONS),
+        "best": _read_json(folder / BEST_FACTS) if (folder / BEST_FACTS).exists() else None,
     }
-    return TrainedModel(folder.name, resolver, card)
-
-
-def _check_trained_for(factor: int, manifest: Mapping[str, Any], folder: Path) -> None:
-    trained = slice_factors(manifest)
-    if factor not in trained:
-        raise InputError(
-            f"expected --slice_factor={' or '.join(map(str, trained))}, which the model was "
-            f"trained for, got {factor}: {folder}"
-        )
-
-
-def export(model: TrainedModel, folder: Path) -> None:
-    """Writes a SavedModel that needs no code of this package, with the card beside it."""
-    save_graph(model.resolver, folder)
-    identity = {
-        "slice_factor": model.slice_factor,
-        "contrasts": model.contrasts,
-        "fold": model.resolver.fold,
-        "weights_sha256": model.weights_sha256,
-    }
-    write_json(folder / CARD, {**identity, **model.card})
-
-
-def _load_export(folder: Path, slice_factor: int | None) -> TrainedModel:
-    card = _read_json(folder / CARD)
-    try:
-        loaded = tf.saved_model.load(str(folder))
-        pairs = zip(loaded.kernels, loaded.biases, strict=True)
-        weights = [variable.numpy() for pair in pairs for variable in pair]
-    except Exception as error:  # TensorFlow's reader raises many kinds
-        raise InputError(f"expected an exported network, could not read it: {folder}") from error
-    if weights_sha256(weights) != card["weights_sha256"]:
-        raise InputError(f"expected the weights that {CARD} names, found others: {folder}")
-    factor = slice_factor or card["slice_factor"]
-    _check_trained_for(factor, card["records"], folder)
-    resolver = SuperResolver(weights, factor, tuple(card["fold"]))
     return TrainedModel(folder.name, resolver, card)
 
 

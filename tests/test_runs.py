@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -7,6 +8,7 @@ from small_runs import MANIFEST, make_run
 
 from mrsr_tf import runs
 from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.exported import CARD, export
 from mrsr_tf.inference import super_resolve
 from mrsr_tf.outputs import CONFIGURATION
 from mrsr_tf.volume import Volume
@@ -31,7 +33,7 @@ def test_a_run_loads_with_its_factor_contrasts_and_card(finished):
 
 def test_an_export_gives_the_runs_weights_card_and_voxels(finished, tmp_path):
     model = runs.load(finished)
-    runs.export(model, tmp_path / "exported")
+    export(model, tmp_path / "exported")
     exported = runs.load(tmp_path / "exported")
     assert exported.weights_sha256 == model.weights_sha256
     assert exported.card["records"] == MANIFEST
@@ -71,11 +73,21 @@ def test_no_pretrained_weights_ship_yet():
         runs.load("pretrained")
 
 
-def test_a_network_of_slices_that_sit_elsewhere_is_refused(finished):
+def test_a_network_of_slices_between_fine_ones_shifts_nothing(finished):
+    """A ramp along slices has at every patient position the value it had there before."""
     manifest = {**MANIFEST, "thickening": {"profile": "box", "first_slice": 0.5}}
     (finished / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="got one on box slices"):
-        runs.load(finished)
+    network = runs.load_network(finished)
+    network.set_weights([np.zeros_like(w) for w in network.get_weights()])
+    runs.finish(network, finished)
+    thick = scan(slices=24)
+    ramp = 100 + 10 * np.arange(24)[:, None]
+    thick = dataclasses.replace(thick, array=np.broadcast_to(ramp, thick.array.shape))
+    fine = super_resolve(thick, runs.load(finished))
+    there = fine.affine[2, 3] + fine.affine[2, 2] * np.arange(48)
+    assert there[0] == pytest.approx(-0.375)
+    inner = slice(12, 36)  # the mirrored ends bend the ramp
+    np.testing.assert_allclose(fine.array[3, 3, inner, 0], 100 + 10 * there[inner] / 1.5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("exported", [False, True])
@@ -85,7 +97,7 @@ def test_a_network_of_several_factors_is_loaded_for_any_of_them(finished, tmp_pa
     folder = finished
     if exported:
         folder = tmp_path / "exported"
-        runs.export(runs.load(finished), folder)
+        export(runs.load(finished), folder)
     assert runs.load(folder).slice_factor == 2
     assert super_resolve(scan(), runs.load(folder, slice_factor=3)).array.shape == (10, 9, 12, 2)
     with pytest.raises(InputError, match=r"expected --slice_factor=2 or 3, .* got 4"):
@@ -112,10 +124,10 @@ def test_a_damaged_network_is_refused_by_name(finished, how):
         runs.load(finished)
 
 
-@pytest.mark.parametrize("name", ["saved_model.pb", runs.CARD, "variables/variables.index"])
+@pytest.mark.parametrize("name", ["saved_model.pb", CARD, "variables/variables.index"])
 def test_a_damaged_export_is_refused(finished, tmp_path, name):
     exported = tmp_path / "exported"
-    runs.export(runs.load(finished), exported)
+    export(runs.load(finished), exported)
     damage(exported / name, "truncated")
     with pytest.raises(InputError, match=r"expected (an exported network|a readable card)"):
         runs.load(exported)
@@ -123,7 +135,7 @@ def test_a_damaged_export_is_refused(finished, tmp_path, name):
 
 def test_an_export_whose_weights_were_swapped_is_refused(finished, tmp_path):
     for name, seed in (("one", 1), ("other", 2)):
-        runs.export(runs.load(make_run(tmp_path / f"run_{name}", seed=seed)), tmp_path / name)
+        export(runs.load(make_run(tmp_path / f"run_{name}", seed=seed)), tmp_path / name)
     shutil.rmtree(tmp_path / "one" / "variables")
     shutil.copytree(tmp_path / "other" / "variables", tmp_path / "one" / "variables")
     with pytest.raises(InputError, match=r"the weights that card\.json names, found others"):
