@@ -51,6 +51,10 @@ SLICE_AXIS = flags.DEFINE_integer(
 METHOD = flags.DEFINE_enum(
     "method", "mrsr", ["mrsr", "tci", "fi"], "The network, tricubic or Fourier interpolation."
 )
+PRECISION = flags.DEFINE_enum(
+    "precision", "float32", ["float32", "bfloat16", "float16"],
+    "Of the network's convolutions; half precision is for GPUs and CPUs that have it.",
+)  # fmt: skip
 ENSEMBLE = flags.DEFINE_bool(
     "ensemble", False, "Take the mean over eight mirrored inputs, and map how far they part."
 )
@@ -79,7 +83,7 @@ def _network(trust: dict[str, bool]) -> "Way":
         from mrsr_tf import inference, runs
 
     model = runs.load(MODEL.value, slice_factor=SLICE_FACTOR.value)
-    return inference.network(model, **trust)
+    return inference.network(model, precision=PRECISION.value, **trust)
 
 
 def _interpolation(trust: dict[str, bool]) -> "Way":

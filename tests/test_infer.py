@@ -1,13 +1,16 @@
 """`mrsr_tf.infer` from the outside: what goes in, what comes out, and how it ends."""
 
 import json
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import scan, write_study
+from dicom_studies import SECRETS, scan, write_study
 from small_runs import make_run
 
 from mrsr_tf import dicom, scans
@@ -64,6 +67,85 @@ def test_nifti_gives_the_nifti_named(nifti, tmp_path, dual_run):
     np.testing.assert_allclose(after.affine[:, 3], before.affine[:, 3], atol=1e-5)
     np.testing.assert_allclose(after.affine[:3, 2], before.affine[:3, 2] / 2, atol=1e-6)
     assert scans.read_scan(output).echo_times_ms == (7.0, 39.0)
+
+
+def test_a_folder_of_studies_goes_on_past_a_bad_one(tmp_path):
+    for number in range(3):
+        write_study(tmp_path / "in" / f"knee_{number}", scan((12, 10, 5), seed=number))
+    (tmp_path / "in" / "knee_1" / "slice002_echo2.dcm").unlink()
+    call = tmp_path / "in", tmp_path / "out", "--method=tci"
+    code, said = infer(*call)
+    assert code == 1
+    (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert "3 studies to be made, 1 failed" in error
+    assert error.endswith("knee_1")
+    assert said.count("-> 10 of 0.75 mm") == 2
+    made = sorted((tmp_path / "out").glob("knee_*/*"))
+    assert len(made) == 40
+    when = [path.stat().st_mtime_ns for path in made]
+    code, said = infer(*call)
+    assert (code, said.count("nothing to do")) == (1, 2)
+    assert [path.stat().st_mtime_ns for path in made] == when
+
+
+WATCHED = """
+import runpy, sys
+
+def written(event, arguments):
+    if event == "open" and isinstance(arguments[0], str):
+        if isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+            print("WROTE", arguments[0])
+        if arguments[1] is None and arguments[2] & 3:
+            print("WROTE", arguments[0])
+
+sys.addaudithook(written)
+sys.argv = sys.argv[1:]
+runpy.run_module("mrsr_tf.infer", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_no_word_about_the_patient_leaves_but_in_the_output(study, tmp_path, dual_run):
+    """Not on the terminal, not in a temporary file, and nothing is written anywhere else."""
+    temporary, output = tmp_path / "temporary", tmp_path / "out" / "fine"
+    temporary.mkdir()
+    call = [f"--input={study}", f"--output={output}", f"--model={dual_run}", "--v=1"]
+    result = subprocess.run(
+        [sys.executable, "-c", WATCHED, "infer", *call],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    assert result.returncode == 0, result.stderr
+    told = result.stdout + result.stderr
+    left = [path.read_text("latin-1") for path in temporary.rglob("*") if path.is_file()]
+    for secret in SECRETS:
+        assert not any(secret in text for text in (told, *left)), secret
+    written = [Path(line[6:]) for line in told.splitlines() if line.startswith("WROTE ")]
+    assert len([path for path in written if path.is_relative_to(output.parent)]) >= 20
+    allowed = (temporary, output.parent, Path("/dev"))
+    assert not [path for path in written if not any(path.is_relative_to(a) for a in allowed)]
+    # While it ran, too: TensorFlow's own code, Python's trial of the folder and a nameless file.
+    harmless = r"temporary|__autograph_generated_file\w+\.py|[a-z0-9_]{8}"
+    within = [path.name for path in written if path.is_relative_to(temporary)]
+    assert [name for name in within if not re.fullmatch(harmless, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (["--input=nowhere"], 1, "found nothing at nowhere"),
+        (["--slice_axis=3"], 2, "slice_axis"),
+        (["--slice_factor=1"], 2, "slice_factor"),
+    ],
+)
+def test_a_wrong_call_is_said_in_one_line(nifti, tmp_path, flags, code, message):
+    before = sorted(tmp_path.iterdir())
+    ended, said = infer(nifti, tmp_path / "out.nii.gz", "--method=tci", *flags)
+    assert ended == code
+    (line,) = [line for line in said.splitlines() if not line.startswith("warning: ")]
+    assert line.startswith("error: ")
+    assert message in line
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize(("method", "name"), [("tci", "tricubic"), ("fi", "fourier")])
