@@ -1,0 +1,53 @@
+"""docs/data.md: its commands run as they stand, and no flag is missing from it."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mrsr_tf.nifti import write_nifti
+from mrsr_tf.volume import Volume
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "data.md").read_text()
+COMMANDS = re.findall(r"^python (-m .+)$", PAGE, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with what the page's commands read."""
+    place = tmp_path_factory.mktemp("page")
+    for seed in range(3):
+        array = np.random.default_rng(seed).integers(1, 3000, (33, 32, 34, 2))
+        scan = Volume(array, np.diag([0.4, 0.4, 0.7, 1]), (7.0, 39.0), 23.0, 20.0)
+        write_nifti(scan, place / "knees" / f"knee_{seed}.nii.gz")
+    (place / "persons.csv").write_text("subject,person\nknee_0,a\nknee_1,b\nknee_2,a\n")
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_page_runs_as_it_stands(place, command):
+    ran = subprocess.run(
+        [sys.executable, *shlex.split(command)],
+        cwd=place, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_the_page_has_all_flags_of_make_records_and_no_other():
+    source = (ROOT / "tf_records_tools" / "make_records.py").read_text()
+    defined = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", source))
+    table = PAGE.partition("| flag |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`--(\w+)`", table)) == defined
+    assert len(COMMANDS) >= 4
+
+
+def test_the_page_has_all_keys_of_the_sidecar():
+    read = re.findall(r"\"([A-Z]\w{5,})\"", (ROOT / "mrsr_tf" / "sidecar.py").read_text())
+    table = PAGE.partition("| key |")[2].partition("\n\n")[0]
+    assert set(read) <= set(re.findall(r"`(\w+)`", table))
