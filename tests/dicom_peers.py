@@ -113,13 +113,13 @@ def files_of(folder):
 class Node:
     """`python -m mrsr_tf.serve` with a spool in `folder`."""
 
-    def __init__(self, folder: Path, destination: int, *flags: str):
+    def __init__(self, folder: Path, port: int, *flags: str, destination: str = "ARCHIVE"):
         self.folder, self.log = folder, folder / "log"
         folder.mkdir(exist_ok=True)
-        self._call = [
+        self.call = [
             sys.executable, "-m", "mrsr_tf.serve", f"--spool={folder / 'spool'}", "--port=0",
             "--host=127.0.0.1", "--status=127.0.0.1:0", "--known=SCANNER@127.0.0.1",
-            f"--destination=ARCHIVE@127.0.0.1:{destination}", "--method=tci", "--quiet_s=0.5",
+            f"--destination={destination}@127.0.0.1:{port}", "--method=tci", "--quiet_s=0.5",
             *flags,
         ]  # fmt: skip
         self.process, self.port, self.status_port = None, 0, 0
@@ -127,7 +127,7 @@ class Node:
     def start(self):
         with self.log.open("a") as log:
             begun = log.tell()
-            self.process = subprocess.Popen(self._call, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.call, stdout=log, stderr=log)
         said = until(lambda: self._said(begun), 60)
         self.port, self.status_port = (int(number) for number in said.groups())
         return self

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from dicom_peers import Node
 from dicom_studies import scan, write_enhanced, write_study
 from PIL import Image
 
@@ -147,8 +148,9 @@ class Orthanc:
         except OSError:
             return False
 
-    def get(self, path, data=None):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http}/{path}", data=data)
+    def get(self, path, data=None, method=None):
+        address = f"http://127.0.0.1:{self.http}/{path}"
+        request = urllib.request.Request(address, data=data, method=method)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read()
 
@@ -217,3 +219,29 @@ def test_orthanc_shows_the_series_in_their_patients_study(derived, orthanc):
         ["echo", "2"],
         ["T2", "map"],
     ]
+
+
+def test_a_study_sent_to_the_node_comes_back_to_orthanc_as_three_series(orthanc, tmp_path):
+    orthanc.empty()
+    node = Node(tmp_path / "node", orthanc.port, "--known=ORTHANC", destination="ORTHANC").start()
+    try:
+        modality = {"AET": "MRSR", "Host": "127.0.0.1", "Port": node.port}
+        orthanc.get("modalities/node", json.dumps(modality).encode(), method="PUT")
+        for file in write_study(tmp_path / "study", scan((16, 16, 3))).iterdir():
+            orthanc.get("instances", file.read_bytes())
+        (study,) = json.loads(orthanc.get("studies"))
+        orthanc.get("modalities/node/echo", b"{}")
+        orthanc.get("modalities/node/store", study.encode())
+        node.finished(1)
+        (held,) = json.loads(orthanc.get("studies?expand"))
+        series = [json.loads(orthanc.get(f"series/{name}")) for name in held["Series"]]
+        assert sorted(
+            (one["MainDicomTags"]["SeriesDescription"], len(one["Instances"])) for one in series
+        ) == [
+            ("Sag DESS", 6),
+            ("Sag DESS MRSR echo 1", 6),
+            ("Sag DESS MRSR echo 2", 6),
+            ("Sag DESS T2 map", 6),
+        ]
+    finally:
+        assert node.stop() == 0

@@ -58,4 +58,50 @@ def test_twenty_studies_come_back_exactly_once_through_a_kill(tmp_path, node, ar
     assert max(archive.came.values()) <= 2
     told = node.get() + node.log.read_text()
     assert not any(secret in told for secret in SECRETS)
-    assert node.stop() == 0
+
+
+def test_sigterm_ends_it_with_an_association_open_and_half_a_pdu_sent(node, tmp_path):
+    study = files_of(write_study(tmp_path / "study", scan((8, 8, 2))))
+    node.start()
+    half = socket.create_connection(("127.0.0.1", node.port))
+    half.sendall(b"\1\0\0\0\x20\0half")
+    codes = []
+    send(study, node.port, before=lambda index: index == 1 and codes.append(node.stop()), timeout=3)
+    assert codes == [0]
+    half.close()
+    (left,) = (node.folder / "spool" / "incoming").iterdir()
+    assert len(files_of(left)) == 1  # what was taken is there for the next start
+
+
+def test_a_model_that_cannot_be_had_is_said_in_one_line(node):
+    call = [*node.call, "--method=mrsr", f"--model={node.folder}"]
+    ended = subprocess.run(call, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("error: expected the folder of a finished")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("text", ["", "@host", "A" * 17, "A\\B", "ÄRZTE", "A@"])
+def test_what_is_no_caller_is_refused(text):
+    with pytest.raises(ValueError, match="no (AE title|host)"):
+        parse_caller(text)
+
+
+@pytest.mark.parametrize("text", ["A", "A@host", "A@:104", "A@host:x", "A@host:70000", "@h:1"])
+def test_what_is_no_destination_is_refused(text):
+    with pytest.raises(ValueError, match="no (AE title|host and port)"):
+        parse_destination(text)
+
+
+def test_callers_and_destinations_are_read():
+    assert parse_caller("SCANNER") == Caller("SCANNER")
+    assert parse_caller("SCANNER@10.0.0.1") == Caller("SCANNER", "10.0.0.1")
+    assert parse_destination("PACS@[::1]:104") == Destination("PACS", "::1", 104)
+
+
+@pytest.mark.parametrize("wrong", [{"known": ()}, {"image_bytes": 2**40}, {"queue_bytes": 1}])
+def test_settings_that_contradict_each_other_are_refused(wrong, tmp_path):
+    fine = Settings("MRSR", "", 0, Destination("A", "h", 1), (Caller("B"),), tmp_path)
+    fine.check()
+    with pytest.raises(InputError):
+        replace(fine, **wrong).check()

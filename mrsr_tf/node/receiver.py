@@ -29,7 +29,7 @@ from pynetdicom.association import Association
 from pynetdicom.events import Event
 from pynetdicom.transport import ThreadedAssociationServer
 
-from mrsr_tf.dicom.files import MR_IMAGE, MULTI_FRAME, quiet
+from mrsr_tf.dicom.files import MR_IMAGE, MULTI_FRAME
 from mrsr_tf.errors import InputError
 from mrsr_tf.node.incoming import Incoming
 from mrsr_tf.node.settings import Caller, Settings
@@ -135,7 +135,6 @@ def _refuse_strangers(event: Event, known: dict[Caller, set[str] | None]) -> Non
         event.assoc.kill()  # which waits until that is sent
 
 
-@quiet()
 def _store(event: Event, incoming: Incoming) -> int:
     try:
         header = pydicom.dcmread(event.dataset_path, True, True, specific_tags=IDENTIFYING)

@@ -4,6 +4,7 @@ import logging as records
 import multiprocessing
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
@@ -50,9 +51,12 @@ def run(settings: Settings) -> None:
 
 
 def _speak_plainly() -> None:
-    """Tells what happens, and nothing of what pynetdicom would: it quotes headers."""
+    """Tells what happens, and nothing of what pydicom and pynetdicom would: they quote headers."""
     logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
-    records.getLogger("pynetdicom").propagate = False
+    warnings.simplefilter("ignore")
+    for name in ("pydicom", "pynetdicom"):
+        logger = records.getLogger(name)
+        logger.propagate, logger.handlers = False, [records.NullHandler()]
 
 
 def _work(settings: Settings, node: Connection) -> None:

@@ -10,7 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from mrsr_tf.dicom.files import MR_IMAGE, quiet
+from mrsr_tf.dicom.files import MR_IMAGE
 from mrsr_tf.errors import InputError
 from mrsr_tf.node.settings import Settings
 
@@ -23,7 +23,6 @@ class Unavailable(Exception):  # noqa: N818 (it will pass)
     """The destination takes nothing now."""
 
 
-@quiet()
 def send(images: Iterable[Path], settings: Settings, stopped: Callable[[], bool]) -> int:
     """Sends images, and removes each that was taken.
 
