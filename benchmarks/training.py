@@ -12,7 +12,6 @@ Where it does much, the share of our time that is spent beside the step itself t
 
 import itertools
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from benchmarks import pytorch
 from mrsr_tf import command
 
 PATCH, ECHOES = 32, 2
@@ -36,22 +36,16 @@ TORCH_PYTHON = flags.DEFINE_string(
 )
 
 TORCH = """
-import sys, time, torch
 convolutions, filters, batch, precision = (int(x) if x.isdigit() else x for x in sys.argv[1:])
-device = "cuda" if torch.cuda.is_available() else "cpu"
-maps = [2] + [filters] * (convolutions - 1) + [2]
-layers = []
-for given, made in zip(maps, maps[1:]):
-    layers += [torch.nn.Conv3d(given, made, 3, padding=1), torch.nn.ReLU()]
-network = torch.nn.Sequential(*layers[:-1]).to(device)
-optimizer = torch.optim.Adam(network.parameters(), 1e-4)
+stack = network([2] + [filters] * (convolutions - 1) + [2])
+optimizer = torch.optim.Adam(stack.parameters(), 1e-4)
 given, truth = (torch.rand(batch, 2, 32, 32, 32, device=device) for _ in range(2))
 for line in sys.stdin:
     start = time.perf_counter()
     for _ in range(int(line)):
         optimizer.zero_grad()
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-            residual = network(given)
+            residual = stack(given)
         loss = torch.nn.functional.mse_loss(given + residual.float(), truth)
         loss.backward()
         optimizer.step()
@@ -163,21 +157,8 @@ def _bare_keras() -> Callable[[int], float]:
 
 def _pytorch(python: str) -> Callable[[int], float]:
     sizes = [CONVOLUTIONS.value, FILTERS.value, BATCH_SIZE.value, PRECISION.value]
-    peer = subprocess.Popen(
-        [python, "-c", TORCH, *map(str, sizes)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if peer.stdin is None or peer.stdout is None:
-        raise OSError("expected pipes to the PyTorch process")
-    given, told = peer.stdin, peer.stdout
-
-    def take_turn(count: int) -> float:
-        print(count, file=given, flush=True)
-        return float(told.readline())
-
-    return take_turn
+    ask = pytorch.start(python, TORCH, *sizes)
+    return lambda count: float(ask(count))
 
 
 def _records(folder: Path) -> Path:

@@ -102,6 +102,11 @@ def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int]":
         from mrsr_tf.inference import super_resolve
 
     model = runs.load(MODEL.value, slice_factor=SLICE_FACTOR.value)
+    if model.first_slice:
+        raise InputError(
+            "expected a network of thick slices that sit on fine ones (fir, kspace), as scans are "
+            f"made thick here, got one of slices that sit between them: {MODEL.value}"
+        )
     identity = {"name": model.name, "weights_sha256": model.weights_sha256}
     method = {NETWORK: lambda thick: super_resolve(thick, model).array}
     return method, identity, model.slice_factor
