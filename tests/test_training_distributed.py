@@ -62,7 +62,7 @@ def test_two_workers_train_as_one_device_after_one_was_lost(records, one_device,
         time.sleep(0.02)
         assert chief.poll() is None
     lost.kill()
-    ((code, word),) = finish(chief, timeout=60)
+    ((code, word),) = finish(chief)
     finish(lost)
     assert code == 1
     assert word.startswith("error: expected all workers to go on, lost one")

@@ -68,7 +68,7 @@ def workers(count: int) -> list[dict]:
     ]
 
 
-def finish(*processes: subprocess.Popen, timeout: float = 300) -> list[tuple[int, str]]:
+def finish(*processes: subprocess.Popen, timeout: float = 900) -> list[tuple[int, str]]:
     """Exit code and, of a failure, the last line on stderr of each."""
     ended = []
     for process in processes:
