@@ -83,7 +83,7 @@ class ScSR:
             InputError: a volume that is not 3-D, not finite or smaller than a patch, or too few
                 patches that are not flat.
         """
-        high, low = self._training_pairs(volumes)
+        high, low = self.training_pairs(volumes)
         joint = np.hstack([high * (np.linalg.norm(low) / np.linalg.norm(high)), low])
         joint *= np.sqrt(len(joint)) / np.linalg.norm(joint)
         learned = sparse_coding.learn(
@@ -165,7 +165,7 @@ class ScSR:
         first = slices.first_slice(self.profile, self.factor)
         return slices.interpolate(thick, self.factor, first=first)
 
-    def _training_pairs(self, volumes: Iterable[ArrayLike]) -> tuple[Floats, Floats]:
+    def training_pairs(self, volumes: Iterable[ArrayLike]) -> tuple[Floats, Floats]:
         """(n, 25) fine patches and (n, 100) features, as many from each volume as from another."""
         random = np.random.default_rng(self.seed)
         pairs = np.zeros((0, PATCH**2 + FEATURES), np.float32)
