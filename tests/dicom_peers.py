@@ -15,10 +15,11 @@ import pydicom
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 VERIFICATION = "1.2.840.10008.1.1"
+PATIENCE_S = 300.0  # a busy machine may be slow; nothing waits so long where all is well
 NATIVE = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
 
 
-def until(true, seconds=30.0):
+def until(true, seconds=PATIENCE_S):
     """Waits until `true()`, and returns what it gave."""
     deadline = time.monotonic() + seconds
     while not (found := true()):
@@ -100,10 +101,10 @@ def send(
 
 def send_until_taken(files, port, before=lambda index: None):
     """Sends as a PACS does: all of it again until every image was taken in one association."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while set(send(files, port(), before=before)) != {0}:
         assert time.monotonic() < deadline
-        time.sleep(0.3)
+        time.sleep(0.5)
 
 
 def files_of(folder):
@@ -128,7 +129,7 @@ class Node:
         with self.log.open("a") as log:
             begun = log.tell()
             self.process = subprocess.Popen(self.call, stdout=log, stderr=log)
-        said = until(lambda: self._said(begun), 60)
+        said = until(lambda: self._said(begun))
         self.port, self.status_port = (int(number) for number in said.groups())
         return self
 
@@ -146,7 +147,7 @@ class Node:
 
     def finished(self, studies):
         """Waits until so many studies are done or failed, and nothing else is there."""
-        return until(lambda: self._idle(studies), 60)
+        return until(lambda: self._idle(studies))
 
     def _idle(self, studies):
         status = self.status()
@@ -162,7 +163,7 @@ class Node:
     def stop(self):
         """SIGTERM; the exit code."""
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 @contextmanager
