@@ -88,7 +88,7 @@ def test_the_check_tells_what_is_wrong(folder, tmp_path, damage, said):
         with np.load(copy / "example.npz") as example:
             volume, fine = example["volume"], example["super_resolved"]
         np.savez(copy / "example.npz", volume=volume, super_resolved=fine + 1)
-    assert said in runpy.run_path(copy / "check.py")["main"]()
+    assert said in runpy.run_path(str(copy / "check.py"))["main"]()
 
 
 def test_the_card_says_what_a_user_must_know(model, folder):
