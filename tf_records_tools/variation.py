@@ -38,9 +38,9 @@ class Ranges:
 
     pixels: tuple[float, float] = (0.8, 1.4)
     interpolated: tuple[float, float] = (1.0, 1.6)
-    thickness: tuple[float, float] = (1.0, 4.0)
+    thickness: tuple[float, float] = (1.0, 3.0)
     window: tuple[float, float] = (0.0, 1.0)
-    noise: tuple[float, float] = (0.003, 0.03)
+    noise: tuple[float, float] = (0.002, 0.015)
 
 
 def varied(
