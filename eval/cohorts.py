@@ -1,7 +1,7 @@
 """A cohort evaluated subject by subject: what is done is kept, so that the same call resumes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from eval.results import Row
 from eval.t2 import sequence
 from mrsr_tf.errors import InputError
 from mrsr_tf.scans import read_scan
+from mrsr_tf.volume import Volume
 
 PARTS = "subjects"
 
@@ -25,31 +26,37 @@ class Settings:
         cohort: "image_quality" or "t2".
         slice_factor: fine slices per thick one.
         slice_axis: which axis of a NIfTI counts slices.
-        roi: of the T2 cohort; see `regions.region`.
-        combination: of the T2 cohort; see `t2_accuracy.combining_matrix`.
+        roi: of the T2 cohort, as all below: its regions; see `regions.regions`.
+        t1_ms: of each region, or one for all.
+        t2_method: "analytic" or "exact"; see `eval.t2.t2_map`.
+        combination: see `t2_accuracy.combining_matrix`.
+        outliers: see `t2_accuracy.without_outliers`.
     """
 
     cohort: str
     slice_factor: int = 2
     slice_axis: int = 2
-    roi: str = "medial_femoral_cartilage"
+    roi: Sequence[str] = ("medial_femoral_cartilage",)
+    t1_ms: Sequence[float] = (1200.0,)
+    t2_method: str = "analytic"
     combination: str = "covering"
+    outliers: str = "none"
 
-    @property
-    def labels(self) -> dict[str, str]:
-        """What every row says beside its subject."""
-        return {"roi": self.roi} if self.cohort == "t2" else {}
+    def __post_init__(self) -> None:
+        """Raises `InputError` for no region, one named twice, or other T1s than regions."""
+        if not self.roi or len(set(self.roi)) < len(self.roi):
+            raise InputError(f"expected different regions, got {','.join(self.roi) or 'none'}")
+        if len(self.t1_ms) not in (1, len(self.roi)):
+            raise InputError(
+                f"expected one T1 or one for each of the {len(self.roi)} regions, got "
+                f"{len(self.t1_ms)}"
+            )
 
     def configuration(self) -> dict[str, Any]:
         """The settings that this cohort depends on, as plain values."""
-        common = {
-            "cohort": self.cohort,
-            "slice_factor": self.slice_factor,
-            "slice_axis": self.slice_axis,
-        }
-        if self.cohort == "image_quality":
-            return common
-        return common | self.labels | {"combination": self.combination}
+        every = asdict(self)
+        common = ("cohort", "slice_factor", "slice_axis")
+        return every if self.cohort == "t2" else {name: every[name] for name in common}
 
 
 def evaluate(
@@ -68,7 +75,7 @@ def evaluate(
         rows, kept = _evaluate(subjects[name], methods, settings)
         pictures.save(folder / results.PICTURES / f"{name}.npz", kept)
         # The rows last: they say that the subject is done.
-        labelled = [{"subject": name, **settings.labels} | row for row in rows]
+        labelled = [{"subject": name} | row for row in rows]
         results.write_rows(parts[name], labelled, settings.cohort)
     joined = [row for part in parts.values() for row in results.read_rows(part, settings.cohort)]
     results.write_rows(folder / results.ROWS, joined, settings.cohort)
@@ -86,12 +93,22 @@ def _evaluate(
             scan,
             methods,
             factor,
-            times=sequence(scan, path),
-            roi=regions.region(path, scan, settings.roi, slice_axis=axis),
+            known=sequence(scan, path) | {"method": settings.t2_method},
+            regions=_regions(path, scan, settings),
             true_t2_ms=regions.true_t2(path, scan, slice_axis=axis),
             combination=settings.combination,
+            outliers=settings.outliers,
         )
     except InputError as error:
         if str(path) in str(error):
             raise
         raise InputError(f"{error}: {path}") from error
+
+
+def _regions(path: Path, scan: Volume, settings: Settings) -> list[t2_accuracy.Region]:
+    found = regions.regions(path, scan, settings.roi, slice_axis=settings.slice_axis)
+    t1_ms = [*settings.t1_ms] * (len(found) if len(settings.t1_ms) == 1 else 1)
+    return [
+        t2_accuracy.Region(name, inside, t1)
+        for (name, inside), t1 in zip(found.items(), t1_ms, strict=True)
+    ]

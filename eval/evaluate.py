@@ -13,6 +13,7 @@ Gives RESULTS/rows.csv, and RESULTS/reformats/ for eval.report. Interrupted, the
 with the subjects that are missing.
 """
 
+import math
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,8 +44,27 @@ SLICE_FACTOR = flags.DEFINE_integer(
 SLICE_AXIS = flags.DEFINE_integer(
     "slice_axis", 2, "Which axis of a NIfTI counts slices.", lower_bound=0, upper_bound=2
 )
-ROI = flags.DEFINE_string(
-    "roi", "medial_femoral_cartilage", "Region for T2: all labels whose names start so."
+ROI = flags.DEFINE_list(
+    "roi",
+    ["medial_femoral_cartilage"],
+    "Regions for T2: each is all labels whose names start so; NAME:deep and NAME:superficial are "
+    "the halves of cartilage by depth.",
+)
+T2_METHOD = flags.DEFINE_enum(
+    "t2_method",
+    "analytic",
+    ["analytic", "exact"],
+    "The paper's formula (5 % too long at 50 ms, 13 % at 80), or the steady state inverted.",
+)
+T1_MS = flags.DEFINE_list(
+    "t1_ms", ["1200"], "For T2: 1200 for cartilage, 1000 for meniscus; one, or one a region."
+)
+OUTLIERS = flags.DEFINE_enum(
+    "outliers",
+    "none",
+    ["none", "mad"],
+    "For T2, which voxels of a region to leave out though they have one: none, as in the paper, or "
+    "those further from the median than three scaled median absolute deviations (partly fluid).",
 )
 COMBINATION = flags.DEFINE_enum(
     "combination",
@@ -71,7 +91,14 @@ def main() -> None:
     sparse, dictionary = _sparse(factor)
     available = baseline_methods(factor) | network | sparse
     settings = cohorts.Settings(
-        COHORT.value, factor, SLICE_AXIS.value, ROI.value, COMBINATION.value
+        COHORT.value,
+        factor,
+        SLICE_AXIS.value,
+        ROI.value,
+        _positive(T1_MS.value),
+        T2_METHOD.value,
+        COMBINATION.value,
+        OUTLIERS.value,
     )
     configuration = (
         settings.configuration()
@@ -89,6 +116,16 @@ def main() -> None:
         cohorts.evaluate(subjects, methods, settings, folder)
         write_json(folder / results.MADE_WITH, _versions())
     print(f"{len(subjects)} evaluated: {Path(OUTPUT.value) / results.ROWS}")
+
+
+def _positive(values: list[str]) -> list[float]:
+    try:
+        numbers = [float(value) for value in values]
+    except ValueError:
+        numbers = []
+    if not (numbers and all(0 < number < math.inf for number in numbers)):
+        raise InputError(f"expected T1 in ms, numbers above 0, got {','.join(values) or 'none'}")
+    return numbers
 
 
 def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int]":

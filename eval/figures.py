@@ -1,4 +1,4 @@
-"""The report's figures: reformats with insets and differences, T2 maps, dots per subject.
+"""The report's pictures: reformats with insets and differences, T2 maps, T2 laid out flat.
 
 Panels are the scan's own voxels at their real aspect ratio. Everything that is compared shares one
 window, and one diverging scale for differences. Colour maps are safe for colour-blind readers.
@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -128,41 +127,26 @@ def t2_maps(picture: Picture) -> Figure:
     return figure
 
 
-def dots(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Per-subject values: for each panel a line per method, a dot per subject, a bar at the mean.
+def unrolled(picture: Picture) -> Figure:
+    """T2 of femoral cartilage laid out flat: all maps in one window, the front above.
 
     Args:
-        panels: title -> method -> one value per subject, the same subjects throughout.
+        picture: panels (down, right), T2 in ms, NaN where there is none: "thick" first, the
+            methods', and "truth" where it is known; its spacing is along arc and axis.
     """
-    methods = list(next(iter(panels.values())))
+    panels = picture.panels
+    shape = panels["thick"].shape
+    low, high = T2_WINDOW_MS
     with mpl.rc_context(STYLE):
-        figure = Figure(
-            figsize=(2.6 * len(panels) + 0.6, 0.42 * len(methods) + 0.85), layout="constrained"
-        )
-        axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
-        for ax, (title, values) in zip(axes, panels.items(), strict=True):
-            _dots(ax, title, values)
-        axes[0].set_yticks(range(len(methods)), [method_name(method) for method in methods])
-        axes[0].set_ylim(len(methods) - 0.5, -0.5)
+        figure, axes = _grid(1, len(panels) + 1, shape, picture.spacing_mm)
+        _headings(axes[0], [*map(method_name, panels), ""])
+        for ax, t2 in zip(axes[0], panels.values(), strict=False):
+            _show(ax, t2, picture.spacing_mm, cmap="viridis", vmin=low, vmax=high)
+        axes[0][0].set_ylabel("back to front, upwards")
+        axes[0][-1].set_axis_off()
+        _scale_bar(axes[0][0], shape, picture.spacing_mm, right=False, colour=INK)
+        _colour_bar(axes[0][-1], axes[0][0], "T2, ms")
     return figure
-
-
-def _dots(ax: Axes, title: str, values: Mapping[str, Sequence[float]]) -> None:
-    ax.axvline(0, color=INK, linewidth=0.8)
-    for line, (method, numbers) in enumerate(values.items()):
-        colour = COLOURS.get(method, OTHER_COLOUR)
-        # The same subject lies at the same height within each line.
-        heights = line + np.linspace(-0.22, 0.22, len(numbers) + 2)[1:-1]
-        ax.plot(numbers, heights, "o", color=colour, markersize=5, alpha=0.85, markeredgewidth=0)
-        mean = np.mean(numbers)
-        ax.plot([mean, mean], [line - 0.32, line + 0.32], color=colour, linewidth=2.5)
-    ax.set_title(title, loc="left", fontsize=9)
-    ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=INK, alpha=0.12, linewidth=0.6)
-    ax.patch.set_alpha(0)
-    for side in ("top", "left", "right"):
-        ax.spines[side].set_visible(False)
 
 
 def save(figure: Figure, folder: Path, stem: str) -> None:
@@ -302,16 +286,23 @@ def _around(roi: NDArray, margin_mm: float, spacing_mm: Sequence[float]) -> tupl
     )
 
 
-def _scale_bar(ax: Axes, shape: Sequence[int], spacing_mm: Sequence[float], *, right: bool) -> None:
+def _scale_bar(
+    ax: Axes,
+    shape: Sequence[int],
+    spacing_mm: Sequence[float],
+    *,
+    right: bool,
+    colour: str = "white",
+) -> None:
     length = SCALE_BAR_MM / spacing_mm[1]
     start = shape[1] * 0.95 - length if right else shape[1] * 0.05
     y = shape[0] * 0.95
-    ax.plot([start, start + length], [y, y], color="white", linewidth=2.5, solid_capstyle="butt")
+    ax.plot([start, start + length], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
     ax.text(
         start + length / 2,
         y - shape[0] * 0.015,
         f"{SCALE_BAR_MM} mm",
-        color="white",
+        color=colour,
         ha="center",
         va="bottom",
         fontsize=8,

@@ -77,6 +77,11 @@ def depth(mask: NDArray[np.bool_], scan: Volume, cartilage: str) -> NDArray[np.f
     return result
 
 
+def is_femoral(cartilage: str) -> bool:
+    """Whether cartilage of this name is taken for the femur's: it names no other bone."""
+    return not any(bone in cartilage for bone in BONE_SIDE)
+
+
 def layers(mask: NDArray[np.bool_], scan: Volume, cartilage: str) -> dict[str, NDArray[np.bool_]]:
     """The deep and the superficial half of cartilage; see `depth`."""
     of_mask = depth(mask, scan, cartilage)
@@ -94,12 +99,14 @@ def unrolled(
         scan: whose grid they are on.
 
     Returns:
-        (angles, positions) T2 in ms, NaN where there is no cartilage; the angles' edges in degrees
-        about the cylinder's axis, 0 downwards and positive to the front; the positions' edges in
-        mm, from the patient's right to left.
+        (angles, positions) T2 in ms, NaN where there is none; the angles' edges in degrees about
+        the cylinder's axis, 0 downwards and positive to the front; the positions' edges in mm,
+        from the patient's right to left. Edges depend on the mask alone.
+
+    Raises:
+        InputError: as `cylinder`.
     """
-    used = mask & np.isfinite(t2_ms)
-    points = _points(used, scan)
+    points = _points(mask, scan)
     fitted = cylinder(mask, scan)
     posterior, superior = (points[:, 1:] - fitted.centre_mm).T
     angles = np.degrees(np.arctan2(-posterior, -superior))
@@ -108,8 +115,10 @@ def unrolled(
         np.arange(np.floor(values.min()), values.max() + width, width)
         for values, width in ((angles, DEGREES), (across, max(ALONG_MM, scan.spacing_mm[2])))
     ]
-    total, *_ = np.histogram2d(angles, across, edges, weights=t2_ms[used])
-    count, *_ = np.histogram2d(angles, across, edges)
+    t2 = t2_ms[mask]
+    used = np.isfinite(t2)
+    total, *_ = np.histogram2d(angles[used], across[used], edges, weights=t2[used])
+    count, *_ = np.histogram2d(angles[used], across[used], edges)
     flat = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return flat, edges[0], edges[1]
 
@@ -134,9 +143,8 @@ def _bone_side(
     mask: NDArray[np.bool_], scan: Volume, cartilage: str, box: tuple[slice, ...]
 ) -> NDArray[np.float64]:
     """Where bone lies, seen from each voxel of the padded box, as a vector of LPS."""
-    named = [direction for bone, direction in BONE_SIDE.items() if bone in cartilage]
-    if named:
-        return named[0]
+    if not is_femoral(cartilage):
+        return next(side for bone, side in BONE_SIDE.items() if bone in cartilage)
     counts = [part.stop - part.start + 2 for part in box]
     starts = np.array([part.start - 1 for part in box])
     voxels = np.stack(np.meshgrid(*map(np.arange, counts), indexing="ij"), axis=-1) + starts

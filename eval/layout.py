@@ -15,16 +15,22 @@ METRICS: dict[str, tuple[str, float, int, Callable[[Sequence[float]], float]]] =
     "mse": ("MSE x 10³", 1e3, 2, min),
     "rmse": ("RMSE x 10³", 1e3, 1, min),
 }
-REGIONS = {"whole": "Whole image", "body": "Body only"}
+REGIONS = {
+    "whole": "Whole image",
+    "body": "Body only",
+    "whole_inner": "Whole image, without the outer slices",
+    "body_inner": "Body only, without the outer slices",
+}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Our value, the paper's ("" where it has none), and whether ours is the row's best."""
+    """Our value, the paper's and ours' interval ("" without), whether ours is the row's best."""
 
     ours: str
     paper: str = ""
     best: bool = False
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,13 +51,17 @@ class Table:
     notes: tuple[str, ...]
 
 
-def tabulate(results: Results) -> tuple[str, list[Record], Table]:
-    """The table of an evaluation: its file's name, its records, and how it is read."""
+def tabulate(results: Results) -> tuple[str, list[Record], list[Table]]:
+    """The table of an evaluation: its file's name, its records, and how they are read.
+
+    That is one table of image quality, and one per region of T2.
+    """
     if results.cohort == "image_quality":
         records = tables.table1(results)
-        return "table1.csv", records, image_quality(records)
+        return "table1.csv", records, [image_quality(records)]
     records = tables.table2(results)
-    return "table2.csv", records, t2(records)
+    regions = unique(record["roi"] for record in records)
+    return "table2.csv", records, [t2([r for r in records if r["roi"] == one]) for one in regions]
 
 
 def image_quality(records: list[Record]) -> Table:
@@ -63,11 +73,12 @@ def image_quality(records: list[Record]) -> Table:
         for record in records:
             if record["region"] == region:
                 by_line.setdefault((record["metric"], record["echo"]), []).append(record)
-        groups.append((heading, tuple(map(_quality_line, by_line.values()))))
+        if by_line:
+            groups.append((heading, tuple(map(_quality_line, by_line.values()))))
     subjects = records[0]["subjects"]
     notes = [
-        "Mean ± SD over subjects; the paper's below ours. Its “RMSE x 10³” is MSE x 10³ "
-        "(37.7 dB is an MSE of 0.17 x 10⁻³) and stands there.",
+        "Mean ± SD over subjects; below it the 95 % bootstrap interval of the mean, and the "
+        "paper's. Its “RMSE x 10³” is MSE x 10³ (37.7 dB is an MSE of 0.17 x 10⁻³).",
         "* p < 0.05 against MRSR by the Mann-Whitney test, as in the paper, not adjusted; "
         "table1.csv has a paired test (Wilcoxon) and Holm's adjustment beside it."
         if subjects > 1 and "mrsr" in methods
@@ -101,6 +112,7 @@ def _quality_line(records: list[Record]) -> Line:
             _mean_sd(r["paper_mean"] * factor, r["paper_sd"] * factor, min(decimals, 2))
             + ("*" if r["paper_starred"] else ""),
             r["mean"] == best,
+            _interval(r["mean_low"] * factor, r["mean_high"] * factor, decimals),
         )
         for r in records
     ]
@@ -114,23 +126,32 @@ def _mean_sd(mean: float, sd: float, decimals: int) -> str:
     return f"{mean:.{decimals}f}" + ("" if math.isnan(sd) else f" ± {sd:.{decimals}f}")
 
 
+def _interval(low: float, high: float, decimals: int) -> str:
+    return "" if math.isnan(low) else f"[{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
 # quantity -> (name, decimals)
 SUMMARIES = {
     "average_t2_ms": ("Average T2, ms", 1),
     "difference_ms": ("Difference, ms", 1),
     "cv_percent": ("CV %", 1),
     "ccc": ("CCC", 2),
+    "limit_low_ms": ("Limits of agreement, ms: from", 1),
+    "limit_high_ms": ("to", 1),
     "mann_whitney_p": ("p, Mann-Whitney", 3),
     "paired_p": ("p, paired", 3),
     "pixel_cv_percent": ("Pixel-wise CV %", 1),
+    "pixel_cv_truth_percent": ("Pixel-wise CV %, truth", 1),
     "voxels": ("Voxels", 0),
     "excluded": ("Voxels excluded", 0),
+    "outliers": ("of these outliers", 0),
+    "thick_excluded": ("Excluded in the thick scan", 0),
 }
 REFERENCES = {"": "All subjects", "thick": "Against the thick scan", "truth": "Against the truth"}
 
 
 def t2(records: list[Record]) -> Table:
-    """Table 2 in the paper's shape, from `tables.table2`."""
+    """Table 2 of one region in the paper's shape, from `tables.table2`."""
     methods = unique(record["method"] for record in records)
     subjects = unique(record["subject"] for record in records if record["subject"])
     of_subjects = tuple(
@@ -143,15 +164,22 @@ def t2(records: list[Record]) -> Table:
     )
     notes = [
         "Difference: mean ± SD over subjects. CV %: |difference| / (√2 x pair mean) per subject, "
-        "mean ± SD. CCC: Lin's. The paper's below ours; its five subjects are other ones.",
+        "mean ± SD. CCC: Lin's. Limits of agreement, Bland and Altman's: the mean difference "
+        "± 1.96 SD. The paper's below ours; its five subjects are other ones.",
         tested if len(subjects) > 1 else _why_untested(len(subjects)),
     ]
     return Table(
-        f"Table 2. Cartilage T2, {_count(len(subjects), 'subject')}",
+        f"Table 2. T2, {region_name(records[0]['roi'])}, {_count(len(subjects), 'subject')}",
         ("", *(method_name(method) for method in methods)),
         (("T2 of each subject, ms", of_subjects), *_t2_summaries(records, methods)),
         tuple(notes),
     )
+
+
+def region_name(roi: str) -> str:
+    """What a region is called in tables: medial_femoral_cartilage:deep is its deep layer."""
+    whole, _, layer = roi.replace("_", " ").partition(":")
+    return f"{whole}, {layer} layer" if layer else whole
 
 
 def _t2_summaries(records: list[Record], methods: list[str]) -> list[tuple[str, tuple[Line, ...]]]:
@@ -185,15 +213,17 @@ def _t2_line(label: str, decimals: int, records: list[Record], methods: list[str
 
 
 def text(table: Table) -> str:
-    """The table for a terminal, the paper's values in brackets below ours."""
+    """The table for a terminal, our intervals and the paper's values in brackets below ours."""
     rows: list[tuple[str, ...]] = [table.columns]
     labels = len(table.columns) - len(table.groups[0][1][0].cells)
     for heading, lines in table.groups:
         rows += [("",), (heading,)]
         for line in lines:
+            blank = ("",) * labels
             rows.append((*line.labels, *(cell.ours for cell in line.cells)))
+            if any(cell.interval for cell in line.cells):
+                rows.append((*blank, *(cell.interval for cell in line.cells)))
             if any(cell.paper for cell in line.cells):
-                blank = ("",) * labels
                 rows.append((*blank, *(_bracketed(cell.paper) for cell in line.cells)))
     widths = [
         max(len(row[column]) for row in rows if len(row) > 1)

@@ -10,17 +10,15 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from eval import figures, paper, pictures
-from eval.layout import Table
+from eval import figures, paper, pictures, plots
+from eval.layout import Table, region_name
 from eval.methods import INPUT, NETWORK
 from eval.results import MADE_WITH, PICTURES, Results, unique
 
 TEMPLATE = "report.html.jinja"
 DECIMALS = {"psnr_db": 1, "ssim": 3}
-REFERENCES = {
-    "T2 minus the thick scan's, ms": "t2_thick_ms",
-    "T2 minus the truth, ms": "t2_truth_ms",
-}
+# Column -> what the reference is called.
+REFERENCES = {"t2_thick_ms": "the thick scan's", "t2_truth_ms": "the truth"}
 Captioned = Mapping[str, tuple[str, Figure]]
 
 
@@ -40,8 +38,8 @@ class Section:
     Attributes:
         cohort: "image_quality" or "t2".
         tiles: the headline figures.
-        table: the paper's table.
-        dots: file stem -> (caption, plot per subject), none or one.
+        tables: the paper's table, of T2 one per region.
+        dots: file stem -> (caption, plot of a point per subject).
         images: file stem -> (caption, figure).
         command: the command line that made the rows.
         versions: package -> version, as of then.
@@ -50,7 +48,7 @@ class Section:
 
     cohort: str
     tiles: Sequence[Tile]
-    table: Table
+    tables: Sequence[Table]
     dots: Captioned
     images: Captioned
     command: str
@@ -63,14 +61,14 @@ class Section:
         return {**self.dots, **self.images}
 
 
-def section(results: Results, table: Table) -> Section:
+def section(results: Results, tables: Sequence[Table]) -> Section:
     """Everything to show of one evaluation."""
     parts = _image_quality if results.cohort == "image_quality" else _t2
     tiles, dots, images = parts(results)
     return Section(
         results.cohort,
         tiles,
-        table,
+        tables,
         dots,
         images,
         command_line(results.configuration),
@@ -105,7 +103,7 @@ def _image_quality(results: Results) -> Parts:
     }
     panels = {_title(*key): values for key, values in gains.items()}
     caption = "Gain over TCI: a dot per subject, a bar at the mean."
-    return tiles, {"gains": (caption, figures.dots(panels))} if panels else {}, images
+    return tiles, {"gains": (caption, plots.dots(panels))} if panels else {}, images
 
 
 def _gains(results: Results) -> dict[tuple[str, int], dict[str, list[float]]]:
@@ -135,39 +133,71 @@ def _paper_gain(column: str, echo: int) -> float:
 
 
 def _signed(value: float | np.floating, decimals: int) -> str:
-    """With a sign that is as wide as a plus."""
-    return f"{value:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    """With a sign that is as wide as a plus; none where it rounds to zero."""
+    shown = f"{value:+.{decimals}f}"
+    return shown.replace("-", "\N{MINUS SIGN}") if float(shown) else shown[1:]
 
 
 def _t2(results: Results) -> Parts:
+    """Of the first region."""
+    main = results.within(results.regions[0])
+    methods = {method: _values(main, method, "t2_ms") for method in main.methods}
+    references = {
+        column: values
+        for column in REFERENCES
+        if np.isfinite(values := _values(main, main.methods[0], column)).all()
+    }
     differences = {
-        title: {
-            method: np.subtract(
-                _values(results, method, "t2_ms"), _values(results, method, column)
-            ).tolist()
-            for method in results.methods
+        f"T2 minus {REFERENCES[column]}, ms": {
+            method: np.subtract(values, reference).tolist() for method, values in methods.items()
         }
-        for title, column in REFERENCES.items()
-        if np.isfinite(_values(results, results.methods[0], column)).all()
+        for column, reference in references.items()
     }
     paper_difference = np.mean(np.subtract(paper.T2_MS[NETWORK], paper.T2_THICK_MS))
     notes = [f"paper {_signed(paper_difference, 1)}", "the paper has no truth"]
-    subjects = len(results.subjects)
     tiles = [
-        Tile(f"MRSR: {title}", _signed(np.mean(values[NETWORK]), 1), f"mean of {subjects}; {note}")
+        Tile(
+            f"MRSR: {title}",
+            _signed(np.mean(values[NETWORK]), 1),
+            f"mean of {len(main.subjects)}; {note}",
+        )
         for (title, values), note in zip(differences.items(), notes, strict=False)
         if NETWORK in values
     ]
+    where = f"T2 of the {region_name(results.regions[0])}"
+    about = f"{where}, differences: a dot per subject, a bar at the mean."
+    dots = {"t2_differences": (about, plots.dots(differences, one_scale=True))}
+    for column, reference in references.items() if len(main.subjects) > 1 else ():
+        caption = (
+            f"{where} against {REFERENCES[column]}, as Bland and Altman plot it: a dot per "
+            "subject, a line at the mean difference, shaded between the limits of agreement "
+            "(± 1.96 SD). A slope is a bias that grows with T2."
+        )
+        stem = f"bland_altman_{column.split('_')[1]}"
+        dots[stem] = (caption, plots.bland_altman(reference, methods, REFERENCES[column]))
+    return tiles, dots, _t2_images(main)
+
+
+def _t2_images(results: Results) -> Captioned:
     shown = typical(results, "t2_ms")
-    (picture,) = pictures.load(results.folder / PICTURES / f"{shown}.npz")
-    caption = (
-        f"T2 of {_introduced(shown, results)}, in the slice that holds most of the region, on the "
-        "thick scan's S1. Above: T2 on one scale. Below: differences from the thick scan's, on "
-        "another."
-    )
-    about = "T2 difference: a dot per subject, a bar at the mean."
-    dots = {"t2_differences": (about, figures.dots(differences))}
-    return tiles, dots, {"t2": (caption, figures.t2_maps(picture))}
+    introduced = _introduced(shown, results)
+    drawn = {
+        "t2": (
+            f"T2 of {introduced}, in the slice that holds most of the region, on the thick scan's "
+            "S1. Above: T2 on one scale. Below: differences from the thick scan's, on another.",
+            figures.t2_maps,
+        ),
+        "unrolled": (
+            f"T2 of {introduced}, the region laid out flat: the mean over its depth, along the "
+            "circle it follows (upwards to the front) and from the patient's right to left. All "
+            "in one window; blank where there is no cartilage or no T2.",
+            figures.unrolled,
+        ),
+    }
+    found = pictures.load(results.folder / PICTURES / f"{shown}.npz")
+    return {
+        picture.view: (drawn[picture.view][0], drawn[picture.view][1](picture)) for picture in found
+    }
 
 
 def _values(results: Results, method: str, column: str, echo: float | None = None) -> list[float]:
@@ -193,7 +223,7 @@ def _introduced(subject: str, results: Results) -> str:
 def command_line(configuration: Mapping[str, object]) -> str:
     """The call that made an evaluation, its paths left open."""
     flags = {
-        name: ",".join(value) if isinstance(value, list) else value
+        name: ",".join(map(str, value)) if isinstance(value, list) else value
         for name, value in configuration.items()
         if name not in ("model", "subjects")
     }

@@ -1,12 +1,13 @@
 """What is known of a subject beside its scan: regions of interest and the true T2."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eval import layers
 from mrsr_tf.errors import InputError
 from mrsr_tf.nifti import read_map
 from mrsr_tf.rois import labels_path, read_labels
@@ -14,10 +15,13 @@ from mrsr_tf.volume import Volume
 
 KNOWN = "truth/labels.nii.gz"
 KNOWN_NAMES, TRUE_T2 = "truth/acquisition.json", "truth/t2_ms.nii.gz"
+LAYERS = ("deep", "superficial")
 
 
-def region(subject: Path, scan: Volume, roi: str, *, slice_axis: int = 2) -> NDArray[np.bool_]:
-    """The voxels of a region: all labels whose names start with its name.
+def regions(
+    subject: Path, scan: Volume, names: Sequence[str], *, slice_axis: int = 2
+) -> dict[str, NDArray[np.bool_]]:
+    """The voxels of each region: all labels whose names start with its name, or a layer of them.
 
     The labels are those drawn for the subject (`rois.labels_path`: rois.nii.gz, named by rois.json
     ({name: label}) beside it, a DICOM SEG, ...), on a grid of their own; else a phantom's, on the
@@ -26,29 +30,50 @@ def region(subject: Path, scan: Volume, roi: str, *, slice_axis: int = 2) -> NDA
     Args:
         subject: the subject's folder.
         scan: the scan.
-        roi: as "medial_femoral_cartilage", which is its deep and its superficial layer.
+        names: as "medial_femoral_cartilage", which is both of a phantom's own layers of it;
+            "medial_femoral_cartilage:deep" and ":superficial" are the halves by `layers.depth`.
         slice_axis: which axis of a NIfTI counts slices.
 
     Returns:
-        (rows, cols, slices), not empty.
+        name -> (rows, cols, slices), not empty, in the order of `names`.
 
     Raises:
-        InputError: no labels, none of that name, on another grid, or not one voxel of it.
+        InputError: no labels, none of that name, on another grid, or not one voxel of it; another
+            layer, or cartilage without one.
     """
     path = labels_path(subject) or subject / KNOWN
     if not path.exists():
         raise InputError(
-            f"expected the region {roi} in rois.nii.gz or {KNOWN}, found none: {subject}"
+            f"expected the region {names[0]} in rois.nii.gz or {KNOWN}, found none: {subject}"
         )
     if path == subject / KNOWN:
         labels = read_map(path, scan, slice_axis=slice_axis)
-        names = _known_names(subject / KNOWN_NAMES)
+        known = _known_names(subject / KNOWN_NAMES)
     else:
-        labels, names = read_labels(path, scan)
-    inside = np.isin(labels, _labels_of(roi, names, labels, path))
+        labels, known = read_labels(path, scan)
+    return {name: _region(name, labels, known, scan, path) for name in names}
+
+
+def region(subject: Path, scan: Volume, name: str, *, slice_axis: int = 2) -> NDArray[np.bool_]:
+    """The voxels of one region; see `regions`."""
+    return regions(subject, scan, [name], slice_axis=slice_axis)[name]
+
+
+def _region(
+    name: str, labels: NDArray, known: Mapping[str, int], scan: Volume, path: Path
+) -> NDArray[np.bool_]:
+    whole, _, layer = name.partition(":")
+    inside = np.isin(labels, _labels_of(whole, known, labels, path))
     if not inside.any():
-        raise InputError(f"expected at least one voxel of the region {roi}, found none in {path}")
-    return inside
+        raise InputError(f"expected at least one voxel of the region {whole}, found none in {path}")
+    if not layer:
+        return inside
+    if layer not in LAYERS:
+        raise InputError(f"expected a layer {' or '.join(LAYERS)}, got {layer!r} in {name}")
+    half = layers.layers(inside, scan, whole)[layer]
+    if not half.any():
+        raise InputError(f"expected a voxel of {name}, found the region too thin: {path}")
+    return half
 
 
 def _labels_of(roi: str, names: Mapping[str, int], labels: NDArray, path: Path) -> list[int]:

@@ -34,16 +34,17 @@ def main() -> None:
 
     evaluations = _one_per_cohort([results.read(Path(folder)) for folder in RESULTS.value])
     tabulated = [layout.tabulate(each) for each in evaluations]
-    for _, _, table in tabulated:
-        print(layout.text(table), end="\n\n")
+    for _, _, laid_out in tabulated:
+        for table in laid_out:
+            print(layout.text(table), end="\n\n")
     with output_folder(
         OUTPUT.value, _configuration(evaluations), overwrite=OVERWRITE.value
     ) as folder:
         for name, records, _ in tabulated:
             tables.write_csv(folder / name, records)
         sections = [
-            page.section(each, table)
-            for each, (_, _, table) in zip(evaluations, tabulated, strict=True)
+            page.section(each, laid_out)
+            for each, (_, _, laid_out) in zip(evaluations, tabulated, strict=True)
         ]
         _save_figures(sections, folder / "figures")
         (folder / "report.html").write_text(page.html(sections, _versions()), encoding="utf-8")

@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,16 @@ QUALITIES = ("ssim", "psnr_db", "mse", "rmse")
 COLUMNS = {
     "image_quality": (
         *("subject", "method", "echo", *QUALITIES),
-        *(f"{quality}_body" for quality in QUALITIES),
+        *(
+            f"{quality}{region}"
+            for region in ("_body", "_inner", "_body_inner")
+            for quality in QUALITIES
+        ),
     ),
     "t2": (
         *("subject", "roi", "method", "t2_ms", "t2_thick_ms", "t2_truth_ms"),
         *("pixel_cv_percent", "voxels", "excluded"),
+        *("outliers", "thick_excluded", "pixel_cv_truth_percent"),
     ),
 }
 TEXT = ("subject", "method", "roi")
@@ -65,6 +70,15 @@ class Results:
         """The methods, in the order of the rows."""
         return unique(row["method"] for row in self.rows)
 
+    @property
+    def regions(self) -> list[str]:
+        """The regions of T2, in the order of the rows; the first is the main one."""
+        return unique(row["roi"] for row in self.rows if "roi" in row)
+
+    def within(self, region: str) -> "Results":
+        """The results in one region alone."""
+        return replace(self, rows=[row for row in self.rows if row["roi"] == region])
+
 
 def unique(values: Iterable[Any]) -> list[Any]:
     """The different values, in order of first appearance."""
@@ -98,13 +112,17 @@ def read(folder: Path) -> Results:
 
 
 def _check_subjects(results: Results) -> None:
+    """Raises unless each method was measured once on each subject, echo and region."""
+    keys = [key for key in ("subject", "echo", "roi") if key in results.rows[0]]
+    everywhere = unique(tuple(row[key] for key in keys) for row in results.rows)
     for method in results.methods:
-        found = {row["subject"] for row in results.rows if row["method"] == method}
-        missing = [subject for subject in results.subjects if subject not in found]
-        if missing:
+        found = [tuple(row[key] for key in keys) for row in results.rows if row["method"] == method]
+        missing = [place for place in everywhere if place not in found]
+        if missing or len(found) > len(everywhere):
+            what = f"no {method} of {missing[0][0]}" if missing else f"{method} more than once"
             raise InputError(
-                f"expected every method on the same subjects, found no {method} of {missing[0]} "
-                f"in {results.folder / ROWS}"
+                f"expected every method on the same subjects, found {what} in "
+                f"{results.folder / ROWS}"
             )
 
 

@@ -4,6 +4,7 @@ How they are laid out for reading is `layout`'s part.
 """
 
 import csv
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,33 @@ from mrsr_tf.outputs import output_file
 SIGNIFICANT = 0.05
 OURS = "mrsr"
 NAN = float("nan")
+# Region of image quality -> how the columns of its rows end.
+REGIONS = {
+    "whole": "",
+    "body": "_body",
+    "whole_inner": "_inner",
+    "body_inner": "_body_inner",
+}
 
 Record = dict[str, Any]
 
 
 def table1(results: Results) -> list[Record]:
-    """Image quality: mean and SD (ddof 1) per metric, region, echo and method, and the tests.
+    """Image quality: mean, SD (ddof 1) and 95 % bootstrap interval of the mean, and the tests.
 
     Each method is tested against MRSR over the subjects: Mann-Whitney (the paper's; it ignores
     that the subjects are the same) and Wilcoxon's signed ranks (paired). Holm's adjustment is over
     the comparisons of one metric in one region: methods times echoes.
 
     Returns:
-        Records of metric, region ("whole" or "body"), echo, method, subjects, mean, sd,
-        mann_whitney_p, mann_whitney_p_holm, paired_p, paired_p_holm, paper_mean, paper_sd,
-        paper_starred; NaN where there is no value.
+        Records of metric, region (of `REGIONS`, without those that a scan has no slices for),
+        echo, method, subjects, mean, sd, mean_low, mean_high, mann_whitney_p, mann_whitney_p_holm,
+        paired_p, paired_p_holm, paper_mean, paper_sd, paper_starred; NaN where there is no value.
     """
     records: list[Record] = []
-    for region, suffix in (("whole", ""), ("body", "_body")):
+    for region, suffix in REGIONS.items():
+        if any(math.isnan(row[QUALITIES[0] + suffix]) for row in results.rows):
+            continue
         for metric in QUALITIES:
             family = [
                 _quality(results, metric, region, metric + suffix, echo, method)
@@ -59,6 +69,7 @@ def _quality(
         "method": method,
         "subjects": len(values),
         **_mean_and_sd(values),
+        **_interval(values),
         **_tests(values, _values(of_echo, OURS, column), method),
         "paper_mean": mean,
         "paper_sd": sd,
@@ -73,6 +84,11 @@ def _values(rows: Iterable[Row], method: str, column: str) -> list[float]:
 def _mean_and_sd(values: Sequence[float]) -> Record:
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else NAN
     return {"mean": float(np.mean(values)), "sd": sd}
+
+
+def _interval(values: Sequence[float]) -> Record:
+    low, high = statistics.mean_interval(values) if len(values) > 1 else (NAN, NAN)
+    return {"mean_low": low, "mean_high": high}
 
 
 def _tests(values: Sequence[float], ours: Sequence[float], method: str) -> Record:
@@ -100,15 +116,27 @@ def _with_holm(family: list[Record]) -> list[Record]:
 def table2(results: Results) -> list[Record]:
     """Cartilage T2: each subject's, then every method's agreement with a reference.
 
-    The references are the thick scan (the paper's) and, where it is known, the truth.
+    The references are the thick scan (the paper's) and, where it is known, the truth. The paper's
+    values stand beside the first region alone, which is to be what the paper measured.
 
     Returns:
-        Records of subject ("" for a summary), quantity, reference ("", "thick" or "truth"),
+        Records of roi, subject ("" for a summary), quantity, reference ("", "thick" or "truth"),
         method (also "thick" and "truth"), value, sd, paper_value, paper_sd. Quantities: t2_ms,
-        average_t2_ms, difference_ms, cv_percent (see `statistics.agreement`), ccc,
-        pixel_cv_percent (mean over subjects), voxels, excluded, mann_whitney_p, paired_p and
-        both with _holm.
+        average_t2_ms, difference_ms, cv_percent (see `statistics.agreement`), ccc, limit_low_ms and
+        limit_high_ms (`statistics.limits_of_agreement`), pixel_cv_percent and
+        pixel_cv_truth_percent (means over subjects), voxels, excluded, outliers, thick_excluded,
+        mann_whitney_p, paired_p and both with _holm.
     """
+    records: list[Record] = []
+    for place, region in enumerate(results.regions):
+        for record in _table2(results.within(region)):
+            paper_values = {} if place == 0 else {"paper_value": NAN, "paper_sd": NAN}
+            records.append({"roi": region} | record | paper_values)
+    return records
+
+
+def _table2(results: Results) -> list[Record]:
+    """Of one region."""
     columns = {"thick": "t2_thick_ms", "truth": "t2_truth_ms"}
     measured = {name: _per_subject(results, column) for name, column in columns.items()}
     references = {name: values for name, values in measured.items() if np.isfinite(values).all()}
@@ -153,6 +181,8 @@ AGREEMENT: dict[str, tuple[str, str]] = {
     "difference_ms": ("difference", "difference_sd"),
     "cv_percent": ("cv_percent", "cv_percent_sd"),
     "ccc": ("ccc", "no SD"),
+    "limit_low_ms": ("limit_low", "no SD"),
+    "limit_high_ms": ("limit_high", "no SD"),
 }
 
 
@@ -187,11 +217,14 @@ def _agreements(
 
 
 def _agreement(reference: Sequence[float], estimate: Sequence[float]) -> dict[str, Any]:
-    """`statistics.agreement`; of one subject only what one can have."""
+    """`statistics.agreement` and the limits; of one subject only what one can have."""
     if len(reference) > 1:
-        return dict(statistics.agreement(reference, estimate))
+        low, high = statistics.limits_of_agreement(reference, estimate)
+        agreed = statistics.agreement(reference, estimate)
+        return {**agreed, "limit_low": low, "limit_high": high}
     twice = dict(statistics.agreement([*reference] * 2, [*estimate] * 2))
-    return twice | dict.fromkeys(("difference_sd", "cv_percent_sd", "ccc"), NAN)
+    needing_two = ("difference_sd", "cv_percent_sd", "ccc", "limit_low", "limit_high")
+    return twice | dict.fromkeys(needing_two, NAN)
 
 
 def _counts(results: Results) -> list[Record]:
@@ -199,8 +232,11 @@ def _counts(results: Results) -> list[Record]:
         _record(quantity=quantity, method=method, value=float(summary(values)))
         for quantity, summary in (
             ("pixel_cv_percent", np.mean),
+            ("pixel_cv_truth_percent", np.mean),
             ("voxels", np.sum),
             ("excluded", np.sum),
+            ("outliers", np.sum),
+            ("thick_excluded", np.sum),
         )
         for method in results.methods
         for values in [_values(results.rows, method, quantity)]

@@ -106,7 +106,11 @@ def test_the_real_knee_is_hard_for_interpolation_as_the_papers_are(real_knee):
 
 
 def evaluate_t2(scan, roi, methods=METHODS, factor=2, **options):
-    return t2_accuracy.evaluate(scan, methods, factor, times=sequence(scan), roi=roi, **options)
+    """The rows and pictures of one region, or of several by name."""
+    rois = roi if isinstance(roi, dict) else {"cartilage": roi}
+    regions = [t2_accuracy.Region(name, inside) for name, inside in rois.items()]
+    known = {**sequence(scan), **options.pop("known", {})}
+    return t2_accuracy.evaluate(scan, methods, factor, known=known, regions=regions, **options)
 
 
 def test_the_covering_weights_are_a_quarter_a_half_and_a_quarter_about_the_thick_slice():
@@ -181,10 +185,93 @@ def test_the_t2_picture_is_of_the_slice_with_most_of_the_region():
     roi = np.zeros(labels.shape, bool)
     roi[:, :, 4:6] = (labels == 3)[:, :, 4:6]
     roi[10, :, 5] = True
-    _, (picture,) = evaluate_t2(scan, roi, true_t2_ms=truth)
+    _, (picture, _) = evaluate_t2(scan, roi, true_t2_ms=truth)
     assert list(picture.panels) == ["s1", "roi", "thick", "truth", "tci", "fi"]
     assert picture.panels["roi"].sum() == roi[:, :, 5].sum()
     assert picture.spacing_mm == pytest.approx((0.4, 0.5))
+
+
+def test_every_region_has_a_row_of_each_method_and_the_pictures_are_of_the_first():
+    scan, labels, truth = knee()
+    rois = {"a": labels == 4, "b": labels == 3}
+    rows, (picture, flat) = evaluate_t2(scan, rois, true_t2_ms=truth)
+    assert [(row["roi"], row["method"]) for row in rows] == [
+        *(("a", "tci"), ("a", "fi"), ("b", "tci"), ("b", "fi"))
+    ]
+    assert [row["t2_truth_ms"] for row in rows] == [46, 46, 27, 27]
+    assert picture.panels["roi"].sum() <= (labels == 4).any(axis=2).sum()
+    assert list(flat.panels) == ["thick", "truth", "tci", "fi"]
+
+
+def test_exact_inversion_has_less_bias_than_the_papers_formula():
+    scan, labels, truth = knee(t2_ms=(50.0, 50.0))
+    (paper, *_), _ = evaluate_t2(scan, labels == 4, true_t2_ms=truth)
+    (exact, *_), _ = evaluate_t2(scan, labels == 4, true_t2_ms=truth, known={"method": "exact"})
+    assert paper["t2_thick_ms"] == pytest.approx(1.046 * 50, rel=0.005)
+    assert exact["t2_thick_ms"] == pytest.approx(50, rel=1e-3)
+
+
+def test_a_regions_own_t1_is_the_one_that_its_t2_is_computed_with():
+    scan, labels, _ = knee(t2_ms=(27.0, 27.0))
+    regions = [
+        t2_accuracy.Region("a", labels == 3),
+        t2_accuracy.Region("b", labels == 3, t1_ms=1000.0),
+    ]
+    rows, _ = t2_accuracy.evaluate(scan, TCI, 2, known=TIMES, regions=regions)
+    s1, s2 = np.moveaxis(scan.array[labels == 3], 1, 0)
+    for row, t1_ms in zip(rows, (1200.0, 1000.0), strict=True):
+        assert row["t2_thick_ms"] == pytest.approx(np.mean(t2_map(s1, s2, t1_ms=t1_ms, **TIMES)))
+
+
+def test_outliers_are_what_lies_beyond_three_scaled_deviations_and_none_unless_asked():
+    normal = np.random.default_rng(0).normal(40, 2, 5000)
+    t2 = np.concatenate([normal, [np.nan, 80.0, 90.0]])
+    np.testing.assert_array_equal(t2_accuracy.without_outliers(t2, "none"), t2)
+    kept = t2_accuracy.without_outliers(t2, "mad")
+    assert np.isnan(kept[-3:]).all()
+    # Of a normal distribution 0.27 % lie beyond three standard deviations.
+    assert np.isnan(kept[:-3]).mean() == pytest.approx(0.0027, abs=0.0015)
+    np.testing.assert_array_equal(t2_accuracy.without_outliers(np.full(3, 9.0), "mad"), [9.0] * 3)
+    with pytest.raises(InputError, match="expected outliers none or mad, got 'some'"):
+        t2_accuracy.without_outliers(t2, "some")
+
+
+def test_outliers_are_counted_among_the_excluded():
+    scan, labels, _ = knee()
+    roi, fluid = labels == 3, np.zeros(labels.shape, bool)
+    fluid[tuple(np.argwhere(roi)[::40].T)] = True
+    scan.array[fluid, 1] *= 1.8
+    (row,), _ = evaluate_t2(scan, roi, TCI)
+    (robust,), _ = evaluate_t2(scan, roi, TCI, outliers="mad")
+    assert (row["outliers"], row["excluded"]) == (0, 0)
+    assert robust["outliers"] == robust["excluded"] >= fluid.sum() / 2
+    assert robust["thick_excluded"] == fluid.sum()
+    assert robust["voxels"] + robust["excluded"] == roi.sum()
+    assert robust["t2_thick_ms"] < row["t2_thick_ms"]
+
+
+def test_pixel_wise_differences_from_the_truth_are_told_where_it_is_known():
+    scan, labels, truth = knee()
+    (row,), _ = evaluate_t2(scan, labels == 3, TCI, true_t2_ms=1.1 * truth)
+    (near,), _ = evaluate_t2(scan, labels == 3, TCI, true_t2_ms=truth)
+    assert near["pixel_cv_truth_percent"] < 5 < row["pixel_cv_truth_percent"]
+    (unknown,), _ = evaluate_t2(scan, labels == 3, TCI)
+    assert np.isnan(unknown["pixel_cv_truth_percent"])
+
+
+def test_femoral_cartilage_is_shown_laid_out_flat_and_other_is_not():
+    scan, labels, truth = knee()
+    _, shown = evaluate_t2(scan, {"femoral": labels == 3}, TCI, true_t2_ms=truth)
+    assert [picture.view for picture in shown] == ["t2", "unrolled"]
+    flat = shown[1].panels
+    assert {panel.shape for panel in flat.values()} == {flat["thick"].shape}
+    assert np.nanmean(flat["truth"]) == pytest.approx(27, abs=0.1)
+    _, shown = evaluate_t2(scan, {"patellar": labels == 3}, TCI)
+    assert [picture.view for picture in shown] == ["t2"]
+    line = np.zeros(labels.shape, bool)
+    line[12, 7:9, 6] = True
+    _, shown = evaluate_t2(scan, {"femoral": line}, TCI)
+    assert [picture.view for picture in shown] == ["t2"]
 
 
 # Regions
@@ -202,6 +289,19 @@ def test_a_region_is_all_labels_whose_names_start_with_its_own(subject):
     np.testing.assert_array_equal(found, (labels == 3) | (labels == 4))
     deep = regions.region(folder, scan, "medial_femoral_cartilage_deep")
     np.testing.assert_array_equal(deep, labels == 3)
+
+
+def test_layers_of_a_region_are_halves_of_its_depth(subject):
+    scan, labels, folder = subject
+    whole = "medial_femoral_cartilage"
+    found = regions.regions(folder, scan, [whole, f"{whole}:deep", f"{whole}:superficial"])
+    both, deep, superficial = found.values()
+    np.testing.assert_array_equal(both, deep ^ superficial)
+    for layer, label in ((deep, 3), (superficial, 4)):
+        own = labels == label
+        assert 2 * (layer & own).sum() / (layer.sum() + own.sum()) > 0.8
+    with pytest.raises(InputError, match="expected a layer deep or superficial, got 'middle'"):
+        regions.region(folder, scan, f"{whole}:middle")
 
 
 def test_drawn_regions_come_before_a_phantoms(subject):
@@ -265,7 +365,7 @@ def test_every_method_that_can_be_named_is_there():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["tci", "scsr"], "expected methods among mrsr, tci, fi, got 'scsr'"),
+        (["tci", "cubic"], "expected methods among mrsr, tci, fi, scsr, got 'cubic'"),
         ([], "expected different methods, got none"),
         (["tci", "tci"], "expected different methods, got tci,tci"),
     ],
@@ -316,6 +416,19 @@ def test_a_single_contrast_scan_has_no_t2_and_the_message_says_why(tmp_path):
         cohorts.evaluate({"single": folder}, METHODS, cohorts.Settings("t2"), tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"roi": ()}, "expected different regions, got none"),
+        ({"roi": ("a", "a")}, "expected different regions, got a,a"),
+        ({"roi": ("a", "b", "c"), "t1_ms": (1.0, 2.0)}, "one T1 or one for each of the 3 regions"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        cohorts.Settings("t2", **options)
+
+
 def test_t2_of_a_phantoms_folder_is_near_its_truth(tmp_path):
     data = write_cohort(tmp_path / "data", 2)
     subjects = {folder.name: folder for folder in sorted(data.iterdir())}
@@ -359,10 +472,11 @@ def test_one_bare_scan_is_one_subject(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--methods=tci,scsr"], 1, "expected methods among mrsr, tci, fi, got 'scsr'"),
+        (["--methods=tci,cubic"], 1, "expected methods among mrsr, tci, fi, scsr, got 'cubic'"),
         (["--model=nowhere"], 1, "nowhere"),
         (["--methods=tci", "--data=nowhere"], 1, "nowhere"),
         (["--methods=tci", "--cohort=t2", "--roi=patella"], 1, "expected a region patella"),
+        (["--methods=tci", "--cohort=t2", "--t1_ms=0"], 1, "expected T1 in ms, numbers above 0"),
         (["--cohort=layers"], 2, "cohort"),
         (["--slice_factor=1"], 2, "slice_factor"),
         (["stray"], 2, "stray"),

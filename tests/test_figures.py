@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_scans import knee, sagittal_affine
 
-from eval import figures, pictures
+from eval import figures, pictures, plots
 from eval.pictures import Picture
 from mrsr_tf.volume import Volume
 
@@ -160,7 +160,7 @@ def test_the_true_t2_is_shown_where_it_is_known():
 
 
 def test_dots_has_a_dot_per_subject_and_a_bar_at_the_mean():
-    figure = figures.dots({"gain": {"mrsr": [1.0, 2.0, 6.0], "fi": [0.0, 0.1, 0.2]}})
+    figure = plots.dots({"gain": {"mrsr": [1.0, 2.0, 6.0], "fi": [0.0, 0.1, 0.2]}})
     (ax,) = figure.axes
     _, dots, bar, *_ = ax.lines
     assert list(dots.get_xdata()) == [1.0, 2.0, 6.0]
@@ -170,9 +170,43 @@ def test_dots_has_a_dot_per_subject_and_a_bar_at_the_mean():
 
 def test_a_figure_is_saved_as_png_and_svg_the_same_each_time(tmp_path):
     for folder in ("a", "b"):
-        figures.save(figures.dots({"$x_$": {"mrsr": [1.0, 2.0]}}), tmp_path / folder, "gains")
+        figures.save(plots.dots({"$x_$": {"mrsr": [1.0, 2.0]}}), tmp_path / folder, "gains")
     for name in ("gains.png", "gains.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     text = (tmp_path / "a" / "gains.svg").read_text()
     ElementTree.fromstring(text)
     assert "$x_$" in text  # a dollar is a dollar
+
+
+def test_panels_of_one_unit_share_their_scale_if_asked():
+    values = {"T2 minus thick": {"mrsr": [1.0, 2.0]}, "T2 minus truth": {"mrsr": [30.0, 40.0]}}
+    apart, together = plots.dots(values), plots.dots(values, one_scale=True)
+    assert apart.axes[0].get_xlim() != apart.axes[1].get_xlim()
+    assert together.axes[0].get_xlim() == together.axes[1].get_xlim()
+
+
+def test_bland_altman_shows_differences_over_means_and_the_limits():
+    reference, values = [30.0, 40.0, 50.0], [31.0, 42.0, 54.0]
+    figure = plots.bland_altman(reference, {"mrsr": values, "tci": reference}, "the truth")
+    ours = figure.axes[0]
+    points = ours.lines[-1]
+    np.testing.assert_allclose(points.get_xdata(), [30.5, 41, 52])
+    np.testing.assert_allclose(points.get_ydata(), [1, 2, 4])
+    (band,) = ours.patches
+    low, high = band.get_y(), band.get_y() + band.get_height()
+    half = 1.96 * np.std([1, 2, 4], ddof=1)
+    np.testing.assert_allclose([low, high], [7 / 3 - half, 7 / 3 + half])
+    assert figure.axes[1].get_ylim() == ours.get_ylim()
+
+
+def test_cartilage_laid_out_flat_is_in_one_window_at_its_real_aspect_ratio():
+    flat = np.full((60, 20), 40.0)
+    flat[:5] = np.nan
+    panels = {"thick": flat, "truth": flat, "mrsr": flat + 1}
+    figure = figures.unrolled(Picture("unrolled", (0.5, 1.6), panels))
+    maps = images(figure, "viridis")
+    assert len(maps) == 3
+    assert len({image.get_clim() for image in maps}) == 1
+    figure.canvas.draw()
+    box = figure.axes[0].get_window_extent()
+    assert box.height / box.width == pytest.approx(60 * 0.5 / (20 * 1.6), rel=0.02)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from small_scans import t2_rows, write_cohort, write_results
 
@@ -19,11 +20,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-def evaluated(folder, cohort: str, methods=("mrsr", "tci", "fi"), subjects: int = 2):
+def evaluated(folder, cohort: str, methods=("mrsr", "tci", "fi"), subjects: int = 2, **options):
     """An evaluation of small knees in which the network is Fourier interpolation."""
     data = write_cohort(folder / f"data_{cohort}", subjects)
     paths = {path.name: path for path in sorted(data.iterdir())}
-    settings, out = cohorts.Settings(cohort), folder / cohort
+    settings, out = cohorts.Settings(cohort, **options), folder / cohort
     cohorts.evaluate(
         paths, {m: METHODS["fi" if m == "mrsr" else m] for m in methods}, settings, out
     )
@@ -64,20 +65,22 @@ def test_the_command_prints_the_tables_and_writes_the_report(both, tmp_path):
     result = run(f"--results={results}", f"--output={out}")
     assert (result.returncode, result.stderr) == (0, "")
     assert "Table 1. Image quality, 2 subjects" in result.stdout
-    assert "Table 2. Cartilage T2, 2 subjects" in result.stdout
+    assert "Table 2. T2, medial femoral cartilage, 2 subjects" in result.stdout
     assert result.stdout.strip().splitlines()[-1] == f"report: {out / 'report.html'}"
     written = {path.name for path in out.rglob("*") if path.is_file()}
     assert written == {
         *("report.html", "configuration.json", "table1.csv", "table2.csv"),
         *("gains.png", "gains.svg", "coronal.png", "coronal.svg", "axial.png", "axial.svg"),
         *("t2.png", "t2.svg", "t2_differences.png", "t2_differences.svg"),
+        *("unrolled.png", "unrolled.svg", "bland_altman_thick.png", "bland_altman_thick.svg"),
+        *("bland_altman_truth.png", "bland_altman_truth.svg"),
     }
     html = (out / "report.html").read_text()
     page = Page(html)
     assert all(load.startswith(("data:", "#")) for load in page.loads)
     assert "@import" not in html
     assert not re.search(r"url\((?!#)", html)
-    assert page.tags.count("img") == 3
+    assert page.tags.count("img") == 4
     assert page.tags.count("script") == 0
     assert str(tmp_path) not in html
     assert str(both[0].parent) not in html
@@ -98,6 +101,32 @@ def test_one_cohort_of_one_subject_without_the_network_is_a_report_too(tmp_path,
     assert "nan" not in Page(html).text
 
 
+def test_several_regions_have_a_table_each_and_the_papers_numbers_stand_by_the_first(tmp_path):
+    whole = "medial_femoral_cartilage"
+    folder = evaluated(tmp_path, "t2", roi=(whole, f"{whole}:deep"), t2_method="exact")
+    read = results.read(folder)
+    name, records, laid_out = layout.tabulate(read)
+    assert name == "table2.csv"
+    assert [table.title for table in laid_out] == [
+        "Table 2. T2, medial femoral cartilage, 2 subjects",
+        "Table 2. T2, medial femoral cartilage, deep layer, 2 subjects",
+    ]
+    of_paper = {record["roi"] for record in records if np.isfinite(record["paper_value"])}
+    assert of_paper == {whole}
+    text = Page(page.html([page.section(read, laid_out)], {"mrsr_tf": "0"})).text
+    assert all(table.title in text for table in laid_out)
+    assert "steady state of both echoes inverted" in text
+    assert f"{whole}, {whole}:deep" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(-0.0004, "0.000"), (0.0004, "0.000"), (-0.0006, "\N{MINUS SIGN}0.001"), (0.1, "+0.100")],
+)
+def test_a_headline_that_rounds_to_zero_has_no_sign(value, shown):
+    assert page._signed(value, 3) == shown
+
+
 def test_text_from_outside_cannot_become_markup(tmp_path):
     folder = evaluated(tmp_path, "t2", subjects=1)
     text = (folder / "rows.csv").read_text()
@@ -105,7 +134,7 @@ def test_text_from_outside_cannot_become_markup(tmp_path):
     (folder / "rows.csv").write_text(text.replace("subject_0", evil))
     stated = json.loads((folder / "configuration.json").read_text())
     stated["model"]["name"] = "<img src=http://x>"
-    stated["roi"] = "<b>"
+    stated["roi"] = ["<b>"]
     (folder / "configuration.json").write_text(json.dumps(stated))
     (folder / "reformats" / "subject_0.npz").rename(folder / "reformats" / "x.npz")
     read = results.read(folder)
@@ -119,7 +148,7 @@ def test_text_from_outside_cannot_become_markup(tmp_path):
 
 def test_the_command_line_shown_is_what_was_called_without_its_paths():
     shown = page.command_line(
-        {"cohort": "t2", "slice_factor": 2, "roi": "patella", "methods": ["mrsr", "tci"]}
+        {"cohort": "t2", "slice_factor": 2, "roi": ["patella"], "methods": ["mrsr", "tci"]}
         | {"model": {"name": "x"}, "subjects": ["a"]}
     )
     assert " ".join(shown.replace("\\\n", "").split()) == (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from small_scans import image_quality_rows, t2_rows, write_results
 
-from eval import layout, paper, results, tables
+from eval import layout, paper, results, statistics, tables
 from mrsr_tf.errors import InputError
 
 QUALITY = {
@@ -39,6 +39,30 @@ def test_table_1_holds_mean_sd_and_both_tests_of_each_metric_echo_and_method(qua
     assert (tci["paper_mean"], tci["paper_sd"], tci["paper_starred"]) == (0.95, 0.02, True)
 
 
+def test_table_1_tells_the_bootstrap_interval_of_each_mean(quality):
+    tci = next(r for r in tables.table1(quality) if (r["metric"], r["method"]) == ("ssim", "tci"))
+    low, high = tci["mean_low"], tci["mean_high"]
+    assert min(QUALITY["tci"]) < low < tci["mean"] < high < max(QUALITY["tci"])
+    assert (low, high) == statistics.mean_interval(QUALITY["tci"])
+    shown = layout.text(layout.image_quality(tables.table1(quality)))
+    assert f"[{low:.3f}, {high:.3f}]" in shown
+
+
+def test_table_1_tells_the_inner_slices_where_a_scan_has_any(tmp_path, quality):
+    assert {r["region"] for r in tables.table1(quality)} == {"whole", "body"}
+    rows = [
+        row | {f"{name}_inner": row[name] + 0.001 for name in results.QUALITIES}
+        for row in image_quality_rows(QUALITY)
+    ]
+    inner = results.read(write_results(tmp_path / "inner", "image_quality", rows))
+    records = tables.table1(inner)
+    assert {r["region"] for r in records} == {"whole", "body", "whole_inner"}
+    found = {r["region"]: r for r in records if (r["metric"], r["method"]) == ("ssim", "tci")}
+    assert found["whole_inner"]["mean"] == pytest.approx(found["whole"]["mean"] + 0.001)
+    assert np.isnan(found["whole_inner"]["paper_mean"])
+    assert "without the outer slices" in layout.text(layout.image_quality(records))
+
+
 def test_the_network_is_not_tested_against_itself(quality):
     ours = [r for r in tables.table1(quality) if r["method"] == "mrsr"]
     assert all(np.isnan(r["mann_whitney_p"]) and np.isnan(r["paired_p_holm"]) for r in ours)
@@ -49,7 +73,8 @@ def test_table_1_as_text_stars_what_differs_and_shows_the_papers_numbers_below(q
     lines = shown.splitlines()
     row = next(index for index, line in enumerate(lines) if line.startswith("SSIM"))
     assert lines[row].split() == "SSIM S1 0.980 ± 0.008 0.947 ± 0.012* 0.952 ± 0.018*".split()
-    assert lines[row + 1].split() == "(0.98 ± 0.01) (0.95 ± 0.02*) (0.92 ± 0.02*)".split()
+    assert lines[row + 1].lstrip().startswith("[0.97")
+    assert lines[row + 2].split() == "(0.98 ± 0.01) (0.95 ± 0.02*) (0.92 ± 0.02*)".split()
     assert "5 subjects" in lines[0]
     assert "MSE x 10³" in shown
 
@@ -73,14 +98,15 @@ def test_one_subject_has_no_test_and_the_table_says_so(tmp_path):
 def test_without_the_network_no_test_and_the_table_says_so(tmp_path):
     rows = image_quality_rows({"tci": QUALITY["tci"]})
     read = results.read(write_results(tmp_path / "q", "image_quality", rows))
-    assert "MRSR was not evaluated" in layout.text(layout.tabulate(read)[2])
+    assert "MRSR was not evaluated" in layout.text(layout.tabulate(read)[2][0])
 
 
 def test_table_2_gives_the_papers_summary_from_the_papers_subjects(tmp_path):
     records = tables.table2(paper_t2(tmp_path))
     summaries = [r for r in records if r["reference"] == "thick" or r["quantity"].startswith("av")]
     compared = [r for r in summaries if np.isfinite(r["paper_value"])]
-    assert len(compared) == 5 + 4 * 3
+    assert len(compared) == 5 + 4 * 5
+    assert {r["quantity"] for r in compared} >= {"limit_low_ms", "limit_high_ms"}
     for record in compared:
         assert record["value"] == pytest.approx(record["paper_value"])
         assert record["sd"] == pytest.approx(record["paper_sd"], nan_ok=True)
@@ -94,6 +120,9 @@ def test_table_2_as_text_prints_the_papers_digits(tmp_path):
         "Difference, ms 1.6 ± 1.0 2.3 ± 1.1 2.1 ± 1.1 11.2 ± 6.7",
         "CV % 3.1 ± 1.8 4.5 ± 2.2 4.1 ± 2.0 18.8 ± 9.3",
         "CCC 0.93 0.87 0.89 0.21",
+        # Mean difference -+ 1.96 standard deviations of the paper's subjects.
+        "Limits of agreement, ms: from -0.3 0.1 0.0 -2.0",
+        "to 3.5 4.5 4.2 24.3",
     ):
         assert line in [" ".join(each.split()) for each in shown.splitlines()]
     assert "Truth" not in shown
@@ -178,7 +207,10 @@ def test_rows_come_back_as_they_were_written(tmp_path):
     rows[0]["voxels"] = 1234567
     results.write_rows(tmp_path / "rows.csv", rows, "t2")
     (read,) = results.read_rows(tmp_path / "rows.csv", "t2")
-    assert read.pop("t2_truth_ms") != rows[0].pop("t2_truth_ms")  # NaN
+    assert np.isnan(read.pop("t2_truth_ms"))
+    assert np.isnan(rows[0].pop("t2_truth_ms"))
+    unset = ("outliers", "thick_excluded", "pixel_cv_truth_percent")
+    assert np.isnan([read.pop(name) for name in unset]).all()
     assert read == rows[0]
 
 
