@@ -1,21 +1,30 @@
 """A cohort evaluated subject by subject: what is done is kept, so that the same call resumes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import numpy as np
+from absl import logging
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from eval import image_quality, pictures, regions, results, t2_accuracy
-from eval.methods import Method
+from eval.methods import NETWORK, Method
 from eval.results import Row
 from eval.t2 import sequence
 from mrsr_tf.errors import InputError
+from mrsr_tf.manifest import split_of
+from mrsr_tf.record_sets import each_set
 from mrsr_tf.scans import read_scan
 from mrsr_tf.volume import Volume
 
 PARTS = "subjects"
+# pydicom's warnings, which quote the header, are silenced for a whole process: one reads at a time.
+READING = Lock()
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,7 @@ class Settings:
         t2_method: "analytic" or "exact"; see `eval.t2.t2_map`.
         combination: see `t2_accuracy.combining_matrix`.
         outliers: see `t2_accuracy.without_outliers`.
+        rim: see `regions.regions`.
     """
 
     cohort: str
@@ -41,6 +51,7 @@ class Settings:
     t2_method: str = "analytic"
     combination: str = "covering"
     outliers: str = "none"
+    rim: bool = True
 
     def __post_init__(self) -> None:
         """Raises `InputError` for no region, one named twice, or other T1s than regions."""
@@ -60,41 +71,93 @@ class Settings:
 
 
 def evaluate(
-    subjects: Mapping[str, Path], methods: Mapping[str, Method], settings: Settings, folder: Path
+    subjects: Mapping[str, Path],
+    methods: Mapping[str, Method],
+    settings: Settings,
+    folder: Path,
+    *,
+    workers: int = 1,
+    card: Mapping[str, Any] | None = None,
 ) -> None:
     """Evaluates the subjects that `folder` does not hold yet, and joins all rows in rows.csv.
 
-    One scan is in memory at a time, with one method's result.
+    One scan per worker is in memory at a time, with one method's result. Warns of a subject that
+    the network was trained on.
+
+    Args:
+        subjects: name -> what `mrsr_tf.scans.find_subjects` found.
+        methods: by name; the network, which takes all cores for itself, works for one at a time.
+        settings: what to do.
+        folder: where rows and pictures go.
+        workers: how many subjects at once, in threads: what the work is made of lets others run.
+        card: of the network, see `mrsr_tf.exported.TrainedModel`.
 
     Raises:
         InputError: a scan cannot be evaluated; the message names it.
     """
     parts = {name: folder / PARTS / f"{name}.csv" for name in subjects}
     missing = [name for name in subjects if not parts[name].exists()]
-    for name in tqdm(missing, "evaluating", unit="subject", disable=None, delay=2):
-        rows, kept = _evaluate(subjects[name], methods, settings)
+    methods = {name: _one_at_a_time(of) if name == NETWORK else of for name, of in methods.items()}
+
+    def one(name: str) -> None:
+        rows, kept = _evaluate(subjects[name], methods, settings, card or {})
         pictures.save(folder / results.PICTURES / f"{name}.npz", kept)
         # The rows last: they say that the subject is done.
         labelled = [{"subject": name} | row for row in rows]
         results.write_rows(parts[name], labelled, settings.cohort)
+
+    for _ in tqdm(
+        _each(one, missing, workers), "evaluating", len(missing), unit="subject", disable=None,
+        delay=2,
+    ):  # fmt: skip
+        pass
     joined = [row for part in parts.values() for row in results.read_rows(part, settings.cohort)]
     results.write_rows(folder / results.ROWS, joined, settings.cohort)
 
 
+def _each(work: Callable[[str], None], names: Sequence[str], workers: int) -> Iterator[None]:
+    """Does the work on all names; yields as each is done, raises what the first to fail raised."""
+    if workers == 1:  # in this thread: an interruption ends it at once
+        yield from map(work, names)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(work, name) for name in names]
+        try:
+            for done in as_completed(futures):
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _one_at_a_time(method: Method) -> Method:
+    lock = Lock()
+
+    def method_alone(thick: Volume) -> NDArray[np.floating]:
+        with lock:
+            return method(thick)
+
+    return method_alone
+
+
 def _evaluate(
-    path: Path, methods: Mapping[str, Method], settings: Settings
+    path: Path, methods: Mapping[str, Method], settings: Settings, card: Mapping[str, Any]
 ) -> tuple[list[Row], list[pictures.Picture]]:
     axis, factor = settings.slice_axis, settings.slice_factor
-    scan = read_scan(path, slice_axis=axis)
+    with READING:
+        scan = read_scan(path, slice_axis=axis)
+    _warn_of_training(scan, path, card)
     try:
         if settings.cohort == "image_quality":
             return image_quality.evaluate(scan, methods, factor)
+        known = sequence(scan, path) | {"method": settings.t2_method}
+        with READING:
+            regions_of = _regions(path, scan, settings)
         return t2_accuracy.evaluate(
             scan,
             methods,
             factor,
-            known=sequence(scan, path) | {"method": settings.t2_method},
-            regions=_regions(path, scan, settings),
+            known=known,
+            regions=regions_of,
             true_t2_ms=regions.true_t2(path, scan, slice_axis=axis),
             combination=settings.combination,
             outliers=settings.outliers,
@@ -105,8 +168,19 @@ def _evaluate(
         raise InputError(f"{error}: {path}") from error
 
 
+def _warn_of_training(scan: Volume, path: Path, card: Mapping[str, Any]) -> None:
+    split = split_of(scan, each_set(card["records"])) if "records" in card else None
+    if split:
+        how = {"train": "trained on", "validation": "chosen by"}[split]
+        logging.warning(
+            "%s: the network was %s this very scan; its results say nothing of new ones", path, how
+        )
+
+
 def _regions(path: Path, scan: Volume, settings: Settings) -> list[t2_accuracy.Region]:
-    found = regions.regions(path, scan, settings.roi, slice_axis=settings.slice_axis)
+    found = regions.regions(
+        path, scan, settings.roi, slice_axis=settings.slice_axis, rim=settings.rim
+    )
     t1_ms = [*settings.t1_ms] * (len(found) if len(settings.t1_ms) == 1 else 1)
     return [
         t2_accuracy.Region(name, inside, t1)

@@ -16,7 +16,7 @@ with the subjects that are missing.
 import math
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -24,6 +24,8 @@ from mrsr_tf import command
 from mrsr_tf.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eval.methods import Method
 
 COHORT = flags.DEFINE_enum(
@@ -66,12 +68,24 @@ OUTLIERS = flags.DEFINE_enum(
     "For T2, which voxels of a region to leave out though they have one: none, as in the paper, or "
     "those further from the median than three scaled median absolute deviations (partly fluid).",
 )
+RIM = flags.DEFINE_bool(
+    "rim",
+    True,
+    "For T2, whether the edge of a region in each slice counts; its voxels are partly bone or "
+    "fluid. As in the paper, or --norim.",
+)
 COMBINATION = flags.DEFINE_enum(
     "combination",
     "covering",
     ["covering", "pair"],
     "For T2, what makes up a thick slice: the fine ones that cover it, weighed by how much, or the "
     "plain mean of as many as the factor, which lies half a fine slice off.",
+)
+WORKERS = flags.DEFINE_integer(
+    "workers",
+    1,
+    "Subjects at once, each with its scan in memory; the network works for one at a time.",
+    lower_bound=1,
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove what stands at --output, start anew.")
 
@@ -87,7 +101,7 @@ def main() -> None:
 
     check_names(METHODS.value)
     subjects = find_subjects(DATA.value)
-    network, model, factor = _network()
+    network, model, factor, card = _network()
     sparse, dictionary = _sparse(factor)
     available = baseline_methods(factor) | network | sparse
     settings = cohorts.Settings(
@@ -99,6 +113,7 @@ def main() -> None:
         T2_METHOD.value,
         COMBINATION.value,
         OUTLIERS.value,
+        RIM.value,
     )
     configuration = (
         settings.configuration()
@@ -113,7 +128,7 @@ def main() -> None:
         OUTPUT.value, configuration, overwrite=OVERWRITE.value, resume=True
     ) as folder:
         methods = {name: available[name] for name in METHODS.value}
-        cohorts.evaluate(subjects, methods, settings, folder)
+        cohorts.evaluate(subjects, methods, settings, folder, workers=WORKERS.value, card=card)
         write_json(folder / results.MADE_WITH, _versions())
     print(f"{len(subjects)} evaluated: {Path(OUTPUT.value) / results.ROWS}")
 
@@ -128,12 +143,12 @@ def _positive(values: list[str]) -> list[float]:
     return numbers
 
 
-def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int]":
-    """Method mrsr, what identifies its model, and the factor; nothing if mrsr is not asked for."""
+def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int, Mapping[str, Any]]":
+    """Method mrsr, what identifies its model, the factor, and its card; nothing without mrsr."""
     from eval.methods import NETWORK
 
     if NETWORK not in METHODS.value:
-        return {}, None, SLICE_FACTOR.value or DEFAULT_FACTOR
+        return {}, None, SLICE_FACTOR.value or DEFAULT_FACTOR, {}
     with command.quiet_imports():
         from mrsr_tf import runs
         from mrsr_tf.inference import super_resolve
@@ -146,7 +161,7 @@ def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int]":
         )
     identity = {"name": model.name, "weights_sha256": model.weights_sha256}
     method = {NETWORK: lambda thick: super_resolve(thick, model).array}
-    return method, identity, model.slice_factor
+    return method, identity, model.slice_factor, model.card
 
 
 def _sparse(factor: int) -> "tuple[dict[str, Method], dict[str, str]]":

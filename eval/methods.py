@@ -55,10 +55,13 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def fine_slices(name: str, method: Method, thick: Volume, factor: int) -> NDArray[np.floating]:
-    """What a method makes of a thick scan; `InputError` where it is not of the fine grid."""
+    """What a method makes of a thick scan; `InputError` unless of the fine grid and finite."""
     fine = method(thick)
     rows, cols, count, echoes = thick.array.shape
     expected = (rows, cols, factor * count, echoes)
     if fine.shape != expected:
         raise InputError(f"expected an image {expected} from method {name}, got {fine.shape}")
+    if not np.isfinite(fine).all():
+        bad = np.count_nonzero(~np.isfinite(fine))
+        raise InputError(f"expected finite intensities from method {name}, got {bad} that are not")
     return fine

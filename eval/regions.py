@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from eval import layers
 from mrsr_tf.errors import InputError
@@ -16,10 +17,16 @@ from mrsr_tf.volume import Volume
 KNOWN = "truth/labels.nii.gz"
 KNOWN_NAMES, TRUE_T2 = "truth/acquisition.json", "truth/t2_ms.nii.gz"
 LAYERS = ("deep", "superficial")
+IN_PLANE = np.ones((3, 3, 1), bool)
 
 
 def regions(
-    subject: Path, scan: Volume, names: Sequence[str], *, slice_axis: int = 2
+    subject: Path,
+    scan: Volume,
+    names: Sequence[str],
+    *,
+    slice_axis: int = 2,
+    rim: bool = True,
 ) -> dict[str, NDArray[np.bool_]]:
     """The voxels of each region: all labels whose names start with its name, or a layer of them.
 
@@ -33,6 +40,8 @@ def regions(
         names: as "medial_femoral_cartilage", which is both of a phantom's own layers of it;
             "medial_femoral_cartilage:deep" and ":superficial" are the halves by `layers.depth`.
         slice_axis: which axis of a NIfTI counts slices.
+        rim: whether voxels count that have a neighbour outside the region (of a layer: outside the
+            whole cartilage) in their slice: they are partly bone or fluid.
 
     Returns:
         name -> (rows, cols, slices), not empty, in the order of `names`.
@@ -51,7 +60,7 @@ def regions(
         known = _known_names(subject / KNOWN_NAMES)
     else:
         labels, known = read_labels(path, scan)
-    return {name: _region(name, labels, known, scan, path) for name in names}
+    return {name: _region(name, labels, known, scan, path, rim) for name in names}
 
 
 def region(subject: Path, scan: Volume, name: str, *, slice_axis: int = 2) -> NDArray[np.bool_]:
@@ -60,20 +69,20 @@ def region(subject: Path, scan: Volume, name: str, *, slice_axis: int = 2) -> ND
 
 
 def _region(
-    name: str, labels: NDArray, known: Mapping[str, int], scan: Volume, path: Path
+    name: str, labels: NDArray, known: Mapping[str, int], scan: Volume, path: Path, rim: bool
 ) -> NDArray[np.bool_]:
     whole, _, layer = name.partition(":")
-    inside = np.isin(labels, _labels_of(whole, known, labels, path))
-    if not inside.any():
-        raise InputError(f"expected at least one voxel of the region {whole}, found none in {path}")
-    if not layer:
-        return inside
-    if layer not in LAYERS:
+    if layer not in ("", *LAYERS):
         raise InputError(f"expected a layer {' or '.join(LAYERS)}, got {layer!r} in {name}")
-    half = layers.layers(inside, scan, whole)[layer]
-    if not half.any():
-        raise InputError(f"expected a voxel of {name}, found the region too thin: {path}")
-    return half
+    drawn = np.isin(labels, _labels_of(whole, known, labels, path))
+    if not drawn.any():
+        raise InputError(f"expected at least one voxel of the region {whole}, found none in {path}")
+    inside = layers.layers(drawn, scan, whole)[layer] if layer else drawn
+    if not rim:
+        inside = inside & ndimage.binary_erosion(drawn, IN_PLANE, border_value=1)
+    if not inside.any():
+        raise InputError(f"expected a voxel of {name}, found the region too thin for it: {path}")
+    return inside
 
 
 def _labels_of(roi: str, names: Mapping[str, int], labels: NDArray, path: Path) -> list[int]:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from eval.methods import NAMES, NETWORK, SPARSE, baseline_methods, check_names, 
 from eval.t2 import sequence, t2_map
 from mrsr_tf import dicom, slices
 from mrsr_tf.errors import InputError
+from mrsr_tf.manifest import salted, scan_sha256
 from mrsr_tf.nifti import write_map
+from mrsr_tf.scans import read_scan
 from mrsr_tf.volume import Volume, intensity_scale
 
 METHODS = baseline_methods(2)
@@ -79,6 +82,38 @@ def test_a_method_of_another_slice_count_is_refused():
     scan, _, _ = knee()
     with pytest.raises(InputError, match=r"expected an image \(24, 20, 12, 2\) from method mrsr"):
         image_quality.evaluate(scan, {"mrsr": lambda thick: thick.array}, 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_method_that_gives_what_is_no_number_is_refused_in_either_cohort(value):
+    scan, labels, _ = knee()
+
+    def broken(thick):
+        fine = METHODS["tci"](thick)
+        fine[3, 4, 5, 1] = value
+        return fine
+
+    for evaluate in (
+        lambda methods: image_quality.evaluate(scan, methods, 2),
+        lambda methods: evaluate_t2(scan, labels == 3, methods),
+    ):
+        with pytest.raises(InputError, match="finite intensities from method mrsr, got 1 that"):
+            evaluate({"mrsr": broken})
+
+
+def test_inner_scores_leave_out_the_outer_slices_and_are_unknown_where_none_is_left():
+    scan, _, _ = knee(shape=(16, 14, 10))
+    truth = np.clip(scan.array[..., 0] / intensity_scale(scan.array), 0, 1)
+    spoilt = truth.copy()
+    spoilt[:, :, [0, 1, 8, 9]] = 0
+    body = image_quality.body_mask(scan)
+    scored = image_quality.scores(truth, spoilt, body=body, outer=2)
+    assert scored["mse_inner"] == scored["mse_body_inner"] == 0
+    assert scored["ssim_inner"] == pytest.approx(1)
+    assert scored["mse"] > 0
+    none_left = image_quality.scores(truth, spoilt, body=body, outer=5)
+    assert np.isnan([none_left["ssim_inner"], none_left["mse_body_inner"]]).all()
+    assert set(none_left) == set(results.COLUMNS["image_quality"]) - {"subject", "method", "echo"}
 
 
 def test_an_empty_image_is_refused():
@@ -304,6 +339,32 @@ def test_layers_of_a_region_are_halves_of_its_depth(subject):
         regions.region(folder, scan, f"{whole}:middle")
 
 
+def test_without_its_rim_a_region_has_only_voxels_whose_neighbours_in_the_slice_are_in_it(subject):
+    scan, labels, folder = subject
+    whole = "medial_femoral_cartilage"
+    names = [whole, f"{whole}:deep", f"{whole}:superficial"]
+    core, deep, superficial = regions.regions(folder, scan, names, rim=False).values()
+    drawn = (labels == 3) | (labels == 4)
+    for row, col, one in np.argwhere(core):
+        assert drawn[row - 1 : row + 2, col - 1 : col + 2, one].all()
+    # The rim is that of the cartilage: between its layers nothing is left out.
+    np.testing.assert_array_equal(deep | superficial, core)
+    assert 0 < core.sum() < drawn.sum()
+    thin = np.where(np.indices(labels.shape)[0] == 9, labels, 0)
+    write_map(thin, scan, folder / "truth/labels.nii.gz")
+    with pytest.raises(InputError, match="found the region too thin"):
+        regions.regions(folder, scan, [whole], rim=False)
+
+
+def test_a_region_drawn_outside_the_scan_is_refused(subject):
+    scan, labels, folder = subject
+    away = scan.affine.copy()
+    away[:3, 3] += 500
+    write_map((labels == 3).astype(np.uint8), Volume(scan.array, away), folder / "rois.nii.gz")
+    with pytest.raises(InputError, match=r"expected labels that lie in the scan.*rois\.nii\.gz"):
+        regions.region(folder, scan, "cartilage")
+
+
 def test_drawn_regions_come_before_a_phantoms(subject):
     scan, labels, folder = subject
     write_map((labels == 7).astype(np.uint8), scan, folder / "rois.nii.gz")
@@ -407,6 +468,53 @@ def test_an_interrupted_cohort_goes_on_with_the_subjects_that_are_missing(tmp_pa
     rows = results.read_rows(out / "rows.csv", "image_quality")
     assert [row["subject"] for row in rows] == [name for name in subjects for _ in (1, 2)]
     assert len(pictures.load(out / "reformats" / "subject_2.npz")) == 2
+
+
+def test_workers_give_the_same_rows_and_the_network_never_works_for_two(tmp_path):
+    data = write_cohort(tmp_path / "data", 4)
+    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    working, most = [], []
+
+    def network(thick):
+        working.append(thick)
+        most.append(len(working))
+        time.sleep(0.02)
+        working.pop()
+        return METHODS["fi"](thick)
+
+    methods = {NETWORK: network, **METHODS}
+    for workers in (1, 3):
+        out = tmp_path / str(workers)
+        cohorts.evaluate(subjects, methods, cohorts.Settings("t2"), out, workers=workers)
+    assert (tmp_path / "1/rows.csv").read_bytes() == (tmp_path / "3/rows.csv").read_bytes()
+    assert max(most) == 1
+
+
+def test_what_one_worker_finds_wrong_ends_all_and_what_is_done_stays(tmp_path):
+    data = write_cohort(tmp_path / "data", 3)
+    (data / "subject_2/image.nii.gz").write_bytes(b"no scan")
+    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    with pytest.raises(InputError, match="subject_2"):
+        cohorts.evaluate(subjects, TCI, cohorts.Settings("t2"), tmp_path / "out", workers=2)
+    kept = {path.stem for path in (tmp_path / "out/subjects").iterdir()}
+    assert kept <= {"subject_0", "subject_1"}
+
+
+@pytest.mark.parametrize(("split", "said"), [("train", "trained on"), ("validation", "chosen by")])
+def test_a_subject_that_the_network_knows_is_warned_of(tmp_path, caplog, split, said):
+    data = write_cohort(tmp_path / "data", 2)
+    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    known = salted("salt", scan_sha256(read_scan(subjects["subject_1"])))
+    record = {"salt": "salt", "subjects": [{"split": split, "source_sha256": known}]}
+    for card, warned in (({"records": record}, ["subject_1"]), ({}, [])):
+        caplog.clear()
+        out = tmp_path / f"out_{len(warned)}"
+        cohorts.evaluate(subjects, TCI, cohorts.Settings("image_quality"), out, card=card)
+        told = [message for message in caplog.messages if "very scan" in message]
+        assert len(told) == len(warned)
+        for message, name in zip(told, warned, strict=True):
+            assert name in message
+            assert said in message
 
 
 def test_a_single_contrast_scan_has_no_t2_and_the_message_says_why(tmp_path):

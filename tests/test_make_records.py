@@ -14,7 +14,7 @@ import tensorflow as tf
 from mrsr_tf import scans
 from mrsr_tf.dataset import read_manifest
 from mrsr_tf.errors import AlreadyDone, InputError
-from mrsr_tf.manifest import sealed
+from mrsr_tf.manifest import salted, scan_sha256, sealed
 from mrsr_tf.patches import positions
 from mrsr_tf.records import (
     FRAMING_BYTES,
@@ -27,8 +27,8 @@ from mrsr_tf.records import (
 from mrsr_tf.slices import PROFILES, interpolate, thicken
 from tf_records_tools import cohort, subject
 from tf_records_tools.checking import check_records
-from tf_records_tools.cohort import make_records, salted, split
-from tf_records_tools.subject import Settings, contrast, scan_sha256, training_pair
+from tf_records_tools.cohort import make_records, split
+from tf_records_tools.subject import Settings, contrast, training_pair
 from tf_records_tools.workers import default_workers, in_processes, one_by_one
 
 DUAL = Settings("dual", patch_size=8, stride=4)

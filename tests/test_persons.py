@@ -11,13 +11,13 @@ from dicom_studies import SECRETS, scan, write_study
 
 from mrsr_tf import scans
 from mrsr_tf.errors import InputError
-from mrsr_tf.manifest import read_manifest, sealed
+from mrsr_tf.manifest import read_manifest, salted, scan_sha256, sealed
 from mrsr_tf.nifti import write_nifti
 from mrsr_tf.persons import named_person, persons
 from mrsr_tf.volume import Volume
 from tf_records_tools.checking import check_records
-from tf_records_tools.cohort import grouped, make_records, salted, split
-from tf_records_tools.subject import Settings, scan_sha256
+from tf_records_tools.cohort import grouped, make_records, split
+from tf_records_tools.subject import Settings
 
 SETTINGS = Settings("dual", patch_size=4, stride=4)
 PATIENTS = {"PAT-1": 4, "PAT-2": 2, "PAT-3": 1, "PAT-4": 1}  # visits and knees of each

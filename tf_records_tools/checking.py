@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from mrsr_tf import scans
 from mrsr_tf.errors import InputError
-from mrsr_tf.manifest import read_manifest
+from mrsr_tf.manifest import read_manifest, salted, scan_sha256
 from mrsr_tf.patches import positions
 from mrsr_tf.persons import BY_PERSON, BY_SCAN, persons
 from mrsr_tf.records import (
@@ -22,8 +22,6 @@ from mrsr_tf.records import (
     record_dtype,
     unframed,
 )
-from tf_records_tools.cohort import salted
-from tf_records_tools.subject import scan_sha256
 
 ECHOES = {"single": 1, "dual": 2}
 

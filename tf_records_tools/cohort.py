@@ -11,7 +11,7 @@ import numpy as np
 
 from mrsr_tf import __version__, scans
 from mrsr_tf.errors import InputError
-from mrsr_tf.manifest import MANIFEST, sealed
+from mrsr_tf.manifest import MANIFEST, salted, sealed
 from mrsr_tf.outputs import output_folder, write_json
 from mrsr_tf.persons import BY_PERSON, BY_SCAN, persons
 from mrsr_tf.records import SCHEMA
@@ -178,11 +178,6 @@ def manifest(settings: Settings, subjects: Sequence[Subject], group_by: str) -> 
 def salt_of(scans_sha256: Sequence[str]) -> str:
     """What the hashes of a cohort's scans are salted with."""
     return hashlib.sha256("".join(sorted(scans_sha256)).encode()).hexdigest()[:32]
-
-
-def salted(salt: str, sha256: str) -> str:
-    """A hash that means something among these records only."""
-    return hashlib.sha256(f"{salt} {sha256}".encode()).hexdigest()
 
 
 def _thickening(settings: Settings) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from mrsr_tf import scans
 from mrsr_tf.errors import InputError
 from mrsr_tf.interpolated import interpolated_slices
+from mrsr_tf.manifest import scan_sha256
 from mrsr_tf.outputs import write_json
 from mrsr_tf.patches import cut, positions
 from mrsr_tf.records import (
@@ -229,13 +230,6 @@ def training_pair(
     given = interpolate(thick, slice_factor, first=first)[:, :, : fine.shape[2]]
     scale = intensity_scale(given)
     return given / np.float32(scale), fine / np.float32(scale), scale
-
-
-def scan_sha256(volume: Volume) -> str:
-    """Recognises a scan by its intensities; told to nobody but `cohort`, which salts it."""
-    digest = hashlib.sha256(str(volume.array.shape).encode())
-    digest.update(np.ascontiguousarray(volume.array).data)
-    return digest.hexdigest()
 
 
 def without_air(
