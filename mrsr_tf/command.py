@@ -5,7 +5,7 @@ A command is a module with a usage docstring, its flags, a `main()` without argu
     if __name__ == "__main__":
         command.run(main)
 
-Exit codes: 0 done (or `--help`), 1 bad input, 2 wrong usage.
+Exit codes: 0 done (or `--help`, `--version`), 1 bad input, 2 wrong usage.
 """
 
 import os
@@ -16,10 +16,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging import Formatter, LogRecord
+from pathlib import Path
 from typing import NoReturn
 
 from absl import flags, logging
 
+from mrsr_tf import __version__
 from mrsr_tf.errors import AlreadyDone, InputError
 
 # TensorFlow prints its build options and the absence of a GPU at every start; a user who wants
@@ -27,6 +29,9 @@ from mrsr_tf.errors import AlreadyDone, InputError
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 DONE, BAD_INPUT, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+# Installed, the flagfiles lie in the package; in a checkout, beside it.
+PLACES = (Path(__file__).parent, Path(__file__).parents[1])
+FLAGFILES = next((place / "flags" for place in PLACES if (place / "flags").is_dir()), PLACES[0])
 NEEDS_A_VALUE = "must have a value other than None"  # absl's words, its only mark of such a flag
 
 
@@ -69,8 +74,11 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
     if any(argument in ("-h", "-help", "--help", "--helpfull") for argument in argv[1:]):
         print(_help())
         return DONE
+    if "--version" in argv[1:]:
+        print(f"MRSR-TF {__version__}")
+        return DONE
     try:
-        stray = flags.FLAGS(argv)[1:]
+        stray = flags.FLAGS([_found(argument) for argument in argv])[1:]
     except flags.Error as error:
         return _complain(f"{_plain(error)}; --help lists the flags", WRONG_USAGE)
     if stray:
@@ -87,6 +95,14 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted; the same call resumes", INTERRUPTED)
     return DONE
+
+
+def _found(argument: str) -> str:
+    """`--flagfile=flags/paper/dual` typed anywhere, as it works in the folder of the source."""
+    name, _, path = argument.partition("=")
+    if name.lstrip("-") != "flagfile" or not path.startswith("flags/") or Path(path).exists():
+        return argument
+    return f"{name}={FLAGFILES.parent / path}"
 
 
 def _plain(error: flags.Error) -> str:
@@ -121,7 +137,12 @@ def _help() -> str:
             flag.help += " Required."
     usage = (sys.modules["__main__"].__doc__ or "").strip()
     _, _, flag_help = flags.FLAGS.main_module_help().strip().partition("\n")  # less its heading
-    return f"{usage}\n\nFlags:\n{flag_help}\n  --flagfile: A file of flags, one a line."
+    return (
+        f"{usage}\n\nFlags:\n{flag_help}\n"
+        f"  --flagfile: A file of flags, one a line. flags/paper/dual and its like lie in\n"
+        f"    {FLAGFILES} and are found from anywhere.\n"
+        "  --version: Which version this is."
+    )
 
 
 def _complain(message: str, code: int) -> int:

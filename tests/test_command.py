@@ -4,19 +4,15 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = [
-    "phantom.simulate",
-    "tf_records_tools.make_records",
-    "tf_records_tools.check_records",
-    "mrsr_tf.train",
-    "mrsr_tf.export",
-    "mrsr_tf.infer",
-    "mrsr_tf.serve",
-    "eval.t2map",
-    "eval.evaluate",
-    "eval.rank_errors",
-    "eval.report",
-]
+from mrsr_tf import __version__
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in ("mrsr_tf", "tf_records_tools", "phantom", "eval")
+    for path in (ROOT / package).glob("*.py")
+    if "    command.run(main)\n" in path.read_text().split("__main__")[-1]
+)
 
 PROBE = '''"""Probes a command's end.
 
@@ -91,9 +87,22 @@ def test_wrong_flags_are_said_in_one_plain_line(argument, said):
     assert result.stderr.count("\n") == 1
 
 
+def test_the_version_is_told_before_anything_else_is_asked(probe):
+    result = probe("--version", "--nonsense")
+    assert (result.returncode, result.stdout) == (0, f"MRSR-TF {__version__}\n")
+
+
+def test_a_flagfile_of_the_package_is_found_from_anywhere_and_one_of_the_users_first(tmp_path):
+    called = ("-m", "mrsr_tf.train", "--flagfile=flags/demo/dual")
+    assert run(*called, cwd=tmp_path).stderr.startswith("error: expected also --records")
+    (tmp_path / "flags" / "demo").mkdir(parents=True)
+    (tmp_path / "flags" / "demo" / "dual").write_text("--epochs=0\n")
+    assert run(*called, cwd=tmp_path).stderr.startswith("error: expected for --epochs")
+
+
 def test_help_says_which_flags_are_required():
     told = run("-m", "mrsr_tf.train", "--help").stdout
-    assert "--records: Folder of the training records. Required." in told
+    assert "--records: Folder of the training records, or several. Required." in told
     assert told.count("Required.") == 2
 
 
@@ -130,6 +139,7 @@ def test_every_command_has_help_that_shows_how_it_is_called(name):
     result = run("-m", name, "--help")
     assert result.returncode == 0
     assert f"python -m {name} --" in result.stdout
+    assert f"{ROOT}/flags" in result.stdout
 
 
 @pytest.mark.parametrize("name", COMMANDS)
