@@ -49,6 +49,7 @@ INSET, ZOOM = 0.42, 3.0  # the inset's part of the panel's width, its magnificat
 SCALE_BAR_MM = 20
 GAMMA = 0.6
 T2_WINDOW_MS, T2_DIFFERENCE_MS, T2_MARGIN_MM = (0.0, 80.0), 10.0, 8.0
+FLAT_WINDOW_MS = (20.0, 60.0)  # a mean over the depth spans less than its voxels
 
 
 def reformat(picture: Picture) -> Figure:
@@ -136,7 +137,7 @@ def unrolled(picture: Picture) -> Figure:
     """
     panels = picture.panels
     shape = panels["thick"].shape
-    low, high = T2_WINDOW_MS
+    low, high = FLAT_WINDOW_MS
     with mpl.rc_context(STYLE):
         figure, axes = _grid(1, len(panels) + 1, shape, picture.spacing_mm)
         _headings(axes[0], [*map(method_name, panels), ""])

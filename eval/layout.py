@@ -194,7 +194,7 @@ def _t2_summaries(records: list[Record], methods: list[str]) -> list[tuple[str, 
                 if (record["reference"], record["quantity"]) == (reference, quantity)
                 and not math.isnan(record["value"])
             ]
-            if found:
+            if found and (quantity != "outliers" or any(record["value"] for record in found)):
                 lines.append(_t2_line(label, decimals, found, methods))
         if lines:
             groups.append((heading, tuple(lines)))

@@ -132,3 +132,9 @@ def test_the_data_range_is_never_guessed(metric):
 def test_ssim_wants_images_of_at_least_its_window(shape):
     with pytest.raises(InputError, match="at least 11 x 11"):
         ssim(np.zeros(shape), np.zeros(shape), data_range=1.0)
+
+
+@pytest.mark.parametrize("measure", [ssim, psnr, mse, rmse])
+def test_a_data_range_must_be_given(measure):
+    with pytest.raises(TypeError, match="data_range"):
+        measure(REFERENCE, IMAGE)
