@@ -8,31 +8,43 @@ EXPORTED/card.json says what the network was trained on and what evaluations mea
 `python EXPORTED/check.py` whether it computes on another machine what it computed here:
 
     python -m mrsr_tf.export --run_dir=RUNS/dual --output=EXPORTED --licence=CC-BY-4.0 --results=RESULTS/quality,RESULTS/t2
+
+--format=weights gives the weights in float16 and the card alone, which this package takes as
+--model: so the networks that come with it were made (--run_dir=pretrained is one of them).
 """  # noqa: E501 (commands as one pastes them)
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from mrsr_tf import command
 
-RUN_DIR = flags.DEFINE_string("run_dir", None, "Folder of a finished run.", required=True)
+RUN_DIR = flags.DEFINE_string(
+    "run_dir", None, "Folder of a finished run, or pretrained.", required=True
+)
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
 SLICE_FACTOR = flags.DEFINE_integer(
     "slice_factor", None, "Of a network trained on several factors, the one to export."
 )
 LICENCE = flags.DEFINE_string("licence", None, "Of the weights, for the card.")
 RESULTS = flags.DEFINE_list("results", [], "Folders of eval.evaluate to sum up in the card.")
+FORMAT = flags.DEFINE_enum(
+    "format", "saved_model", ["saved_model", "weights"], "For others, or small for this package."
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what the output folder holds.")
 
 
 def main() -> None:
     """Loads the run and writes the SavedModel."""
     with command.quiet_imports():
-        from mrsr_tf import exported, runs
+        from mrsr_tf import exported, runs, shipped
     from mrsr_tf.outputs import output_folder
 
     model = runs.load(RUN_DIR.value, slice_factor=SLICE_FACTOR.value)
+    small = FORMAT.value == "weights"
+    if small:
+        model = shipped.rounded(model)
     results = [Path(folder) for folder in RESULTS.value]
     licence = LICENCE.value or exported.UNSTATED
     identity = {
@@ -40,9 +52,14 @@ def main() -> None:
         "slice_factor": model.slice_factor,
         "licence": licence,
         "results": [folder.name for folder in results],
+        "format": FORMAT.value,
     }
     with output_folder(OUTPUT.value, identity, overwrite=OVERWRITE.value) as folder:
-        exported.export(model, folder, licence=licence, results=results)
+        told: dict[str, Any] = {"licence": licence, "results": results}
+        if small:
+            shipped.write(model, folder, exported.card_of(model, **told))
+        else:
+            exported.export(model, folder, **told)
     print(f"exported: {OUTPUT.value}")
 
 

@@ -40,11 +40,13 @@ class TrainedModel:
         name: of the folder it came from.
         resolver: its weights and the way from a thick scan to a fine one.
         card: what it was trained on and how, as plain JSON values.
+        other: a network for scans of the other number of echoes, where there is one.
     """
 
     name: str
     resolver: SuperResolver
     card: Mapping[str, Any]
+    other: "TrainedModel | None" = None
 
     @property
     def slice_factor(self) -> int:
@@ -60,6 +62,20 @@ class TrainedModel:
     def contrasts(self) -> int:
         """Echoes in and out."""
         return self.resolver.contrasts
+
+    def for_echoes(self, echoes: int) -> "TrainedModel":
+        """The network for scans of so many echoes: this one or the other.
+
+        Raises:
+            InputError: neither is.
+        """
+        for model in (self, self.other):
+            if model and model.contrasts == echoes:
+                return model
+        raise InputError(
+            f"expected a scan of {self.contrasts} echoes, as the network {self.name} was trained "
+            f"for, got one of {echoes}"
+        )
 
     @property
     def weights_sha256(self) -> str:
@@ -101,14 +117,21 @@ def export(
     Raises:
         InputError: an evaluation is of another network, or cannot be read.
     """
-    card = {**_identity(model, licence), "measured": [_measured(one, model) for one in results]}
     save_graph(model.resolver, folder)
     random = np.random.default_rng(0)
     volume = random.uniform(0, 1000, (*EXAMPLE_SHAPE, model.contrasts)).astype(np.float32)
     fine = model.resolver.super_resolve(tf.constant(volume)).numpy()
     np.savez(folder / EXAMPLE, volume=volume, super_resolved=fine)
     shutil.copyfile(CHECK_SOURCE, folder / CHECK)
-    write_json(folder / CARD, {**model.card, **card})
+    write_json(folder / CARD, card_of(model, licence=licence, results=results))
+
+
+def card_of(
+    model: TrainedModel, *, licence: str = UNSTATED, results: Iterable[Path] = ()
+) -> dict[str, Any]:
+    """What a network's card says; arguments and errors are those of `export`."""
+    measured = [_measured(one, model) for one in results]
+    return {**model.card, **_identity(model, licence), "measured": measured}
 
 
 def load_export(folder: Path, slice_factor: int | None) -> TrainedModel:

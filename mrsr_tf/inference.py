@@ -5,7 +5,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mrsr_tf.errors import InputError
 from mrsr_tf.exported import TrainedModel
 from mrsr_tf.likeness import trained_sets
 from mrsr_tf.resolving import Way
@@ -50,6 +49,8 @@ def network(
         consistent: as for `Way`; the profile is the one that the network was trained on.
     """
     how = {"weights_sha256": model.weights_sha256, "precision": precision}
+    if model.other:
+        how["other_weights_sha256"] = model.other.weights_sha256
     sets = trained_sets(model.card, model.slice_factor)
     thickening = sets[0].get("thickening", {}) if sets else {}
     return Way(
@@ -67,11 +68,7 @@ def network(
 def _resolve(
     thick: NDArray[np.floating], model: TrainedModel, precision: str = "float32"
 ) -> NDArray[np.floating]:
-    if thick.shape[3] != model.contrasts:
-        raise InputError(
-            f"expected a scan of {model.contrasts} echoes, as the network {model.name} was "
-            f"trained for, got one of {thick.shape[3]}"
-        )
+    model = model.for_echoes(thick.shape[3])
     planes = model.resolver.planes(thick.shape[:3])
     with tqdm(
         None, "super-resolving", planes, leave=None, unit="plane", disable=None, delay=2

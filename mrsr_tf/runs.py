@@ -26,6 +26,7 @@ import scipy
 import tensorflow as tf
 
 import mrsr_tf
+from mrsr_tf import shipped
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.exported import TrainedModel, check_trained_for, first_slice_of, load_export
 from mrsr_tf.model import convolution_layers, fold_of
@@ -146,7 +147,7 @@ def load(path: str | Path, *, slice_factor: int | None = None) -> TrainedModel:
     """Loads the network of a finished training run or of an exported folder.
 
     Args:
-        path: RUN_DIR or EXPORT_DIR.
+        path: RUN_DIR, EXPORT_DIR, or "pretrained" for the networks that come with the package.
         slice_factor: what the model is wanted for, one of those that it was trained for; None takes
             its only one, or 2 if that is among them, or the first of its records.
 
@@ -155,11 +156,10 @@ def load(path: str | Path, *, slice_factor: int | None = None) -> TrainedModel:
             factor.
     """
     folder = Path(path)
-    if str(path) == "pretrained":
-        raise InputError(
-            "expected --model with a run folder or an exported one: this version ships no "
-            "pretrained weights"
-        )
+    if str(path) == shipped.PRETRAINED:
+        return shipped.pretrained(slice_factor)
+    if (folder / shipped.WEIGHTS).exists():
+        return shipped.read(folder, slice_factor)
     exported = (folder / "saved_model.pb").exists()
     return (load_export if exported else _load_run)(folder, slice_factor)
 

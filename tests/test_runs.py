@@ -68,11 +68,6 @@ def test_a_scan_of_other_echoes_is_refused(finished):
         super_resolve(scan(echoes=1), runs.load(finished))
 
 
-def test_no_pretrained_weights_ship_yet():
-    with pytest.raises(InputError, match="ships no pretrained weights"):
-        runs.load("pretrained")
-
-
 def test_a_network_of_slices_between_fine_ones_shifts_nothing(finished):
     """A ramp along slices has at every patient position the value it had there before."""
     manifest = {**MANIFEST, "thickening": {"profile": "box", "first_slice": 0.5}}

@@ -27,9 +27,7 @@ FLAGS = flags.FLAGS
 def _define_flags() -> None:
     flags.DEFINE_list("input", None, "NIfTI files of one echo.", required=True)
     flags.DEFINE_string("output", None, "Folder to make.", required=True)
-    flags.DEFINE_enum(
-        "contrasts", "single", ["single", "dual"], "Echoes of each scan: one or two."
-    )
+    flags.DEFINE_enum("contrasts", "single", ["single", "dual"], "Echoes of each scan: one or two.")
     flags.DEFINE_integer("scans", 12, "Of each volume.", lower_bound=1)
     flags.DEFINE_integer(
         "fewest_slices", 48, "Slices are made thick as far as so many are left.", lower_bound=2

@@ -49,7 +49,7 @@ def varied(
     chance: np.random.Generator,
     *,
     fewest_slices: int,
-    ranges: Ranges = Ranges(),  # noqa: B008 (frozen)
+    ranges: Ranges = Ranges(),
 ) -> Volume:
     """A scan that another scanner might have made of the same anatomy.
 
