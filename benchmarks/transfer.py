@@ -92,7 +92,7 @@ def _records(there: list[Path], count: int, repeat: int) -> Path:
         if not link.is_symlink():
             link.symlink_to(there[number].resolve())
     records = Path(OUTPUT.value) / "records" / name
-    settings = Settings("dual", PATCH, STRIDE, seed=repeat)
+    settings = Settings("dual", PATCH, STRIDE.value, seed=repeat)
     with contextlib.suppress(AlreadyDone):
         make_records([drawn], records, settings, validation_subjects=1, group_by="scan")
     return records
