@@ -85,9 +85,10 @@ def test_the_command_makes_the_same_scans_again_and_finishes_what_is_missing(tmp
 
     def call(output: str) -> subprocess.CompletedProcess[str]:
         module = "tf_records_tools.make_varied_scans"
+        paths = [f"--input={tmp_path}/head.nii", f"--output={tmp_path / output}"]
         flags = ["--scans=2", "--fewest_slices=8", "--contrasts=dual", "--seed=4"]
         return subprocess.run(
-            [sys.executable, "-m", module, f"--input={tmp_path}/head.nii", *flags, f"--output={tmp_path / output}"],
+            [sys.executable, "-m", module, *paths, *flags],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 
