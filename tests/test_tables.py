@@ -157,6 +157,19 @@ def test_methods_of_different_subjects_are_refused(tmp_path):
         results.read(write_results(tmp_path / "q", "image_quality", rows))
 
 
+def test_methods_of_different_regions_are_refused(tmp_path):
+    rows = t2_rows([35.0, 36.0], {"mrsr": [36.0, 37.0], "tci": [37.0, 38.0]})
+    deep = [row | {"roi": "deep"} for row in rows if row["method"] == "mrsr"]
+    with pytest.raises(InputError, match="same subjects, found no tci of s0"):
+        results.read(write_results(tmp_path / "t2", "t2", rows + deep))
+
+
+def test_a_method_measured_twice_is_refused(tmp_path):
+    rows = image_quality_rows(QUALITY)
+    with pytest.raises(InputError, match="same subjects, found mrsr more than once"):
+        results.read(write_results(tmp_path / "q", "image_quality", [*rows, rows[0]]))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
