@@ -8,7 +8,7 @@ TENSORFLOW := $(if $(shell nvidia-smi -L 2>/dev/null),tensorflow[and-cuda],tenso
 BIN := $(VENV)/bin
 export MRSR_REAL_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo test beam-test lint format lock clean
+.PHONY: demo test beam-test lint format docs lock clean
 
 demo: $(VENV)/.installed
 	PATH="$(abspath $(BIN)):$$PATH" ./demo.sh
@@ -40,6 +40,9 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.installed
+	$(BIN)/python -m sphinx --fail-on-warning -q docs docs/site
+
 $(VENV)/.installed: requirements.lock pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock "$(TENSORFLOW)"
@@ -65,4 +68,4 @@ lock:
 	  --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo
+	rm -rf $(VENV) build dist *.egg-info demo docs/site

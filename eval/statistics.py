@@ -35,9 +35,9 @@ def agreement(reference: ArrayLike, estimate: ArrayLike) -> Agreement:
     Returns:
         mean, sd: of the estimate; every SD is of ddof 1.
         difference, difference_sd: of estimate minus reference.
-        cv_percent, cv_percent_sd: of each subject's 100 |difference| / (sqrt 2 x mean of the pair).
+        cv_percent, cv_percent_sd: of each subject's 100 abs(difference) / (sqrt 2 x mean of the pair).
         ccc: Lin's concordance correlation (doi 10.2307/2532051) of ddof 0,
-            2 s_xy / (s_x^2 + s_y^2 + (mean_x - mean_y)^2); NaN where all values are one.
+        2 s_xy / (s_x^2 + s_y^2 + (mean_x - mean_y)^2); NaN where all values are one.
 
     Raises:
         InputError: fewer than two subjects, other subjects in one, or a value that is not finite.

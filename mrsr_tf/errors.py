@@ -5,7 +5,7 @@ class InputError(ValueError):
     """What the user gave cannot be used.
 
     The message is one sentence saying what was expected, what came and where (which file, which
-    position). A command prints it as its one `error: ` line and exits with 1.
+    position). A command prints it as its one `error:` line and exits with 1.
     """
 
 

@@ -34,14 +34,13 @@ def thicken(
         array: any shape; float32 or float64 keep their type.
         factor: 2 or more.
         axis: the slice axis.
-        profile: what makes a slice thick:
-            "fir": the paper's zero-phase low-pass of order 48 (Hamming window, cut-off 1/factor
-                of Nyquist), then every factor-th slice; its gain at the thick Nyquist is 0.50.
-            "box": the mean of factor neighbours, as a 2-D scan's ideal slice profile.
-            "kspace": a 3-D scan of fewer phase encodes: the slice spectrum without all beyond the
-                thick Nyquist, of the scan mirrored at its ends, as a slab profile keeps one end
-                from wrapping to the other.
-            "kspace_hamming": likewise, with a Hamming window over what is left.
+        profile: what makes a slice thick. "fir" is the paper's zero-phase low-pass of order 48
+            (Hamming window, cut-off 1/factor of Nyquist), then every factor-th slice; its gain at
+            the thick Nyquist is 0.50. "box" is the mean of factor neighbours, as a 2-D scan's ideal
+            slice profile. "kspace" is a 3-D scan of fewer phase encodes: the slice spectrum without
+            all beyond the thick Nyquist, of the scan mirrored at its ends, as a slab profile keeps
+            one end from wrapping to the other. "kspace_hamming" is likewise, with a Hamming window
+            over what is left.
 
     Returns:
         The array with ceil(n / factor) slices, the first at fine position `first_slice`.
