@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mrsr_tf import dicom, echo_files, nifti
 from mrsr_tf.errors import AlreadyDone, InputError
-from mrsr_tf.outputs import check_configuration
+from mrsr_tf.outputs import check_configuration, held
 from mrsr_tf.scans import is_dicom_scan, scan_path
 from mrsr_tf.sidecar import DERIVATION, read_sidecar, sidecar_path
 from mrsr_tf.subjects import MAPS
@@ -90,13 +90,16 @@ def write(
         nifti.write_nifti(volume, output, slice_axis=slice_axis, sidecar=told)
         return
     partial = output.with_name(output.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        dicom.write_series(volume, partial, like=scan_path(source), derivation=derivation)
-        shutil.rmtree(output, ignore_errors=True)
-        partial.rename(output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True, exist_ok=True)
+    with held(partial):
+        for left_by_a_killed_call in partial.iterdir():
+            left_by_a_killed_call.unlink()
+        try:
+            dicom.write_series(volume, partial, like=scan_path(source), derivation=derivation)
+            shutil.rmtree(output, ignore_errors=True)
+            partial.rename(output)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def maps_beside(output: Path) -> tuple[Path, Path]:

@@ -4,7 +4,9 @@ A folder is filled as `NAME.partial`, beside its final place, and renamed when w
 the configuration that made it, so that the same call can be told from another one.
 """
 
+import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,10 +33,14 @@ def output_folder(
 
     Raises:
         AlreadyDone: `path` is finished and of this configuration.
-        InputError: `path` holds something else, or is of another configuration.
+        InputError: `path` holds something else, is of another configuration, or another process is
+            filling it.
     """
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
+    if partial.exists():
+        with held(partial):  # nobody is at work on what is removed or gone on with below
+            pass
     if overwrite:
         remove(path)
         remove(partial)
@@ -47,14 +53,36 @@ def output_folder(
         else:
             remove(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    write_json(partial / CONFIGURATION, configuration)
+    with held(partial):
+        write_json(partial / CONFIGURATION, configuration)
+        try:
+            yield partial
+        except BaseException:
+            if not resume or [p.name for p in partial.iterdir()] == [CONFIGURATION]:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        partial.rename(path)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps other processes away from a folder; the lock ends with the process, however it ends.
+
+    Raises:
+        InputError: another process, or this one, holds it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        yield partial
-    except BaseException:
-        if not resume or [p.name for p in partial.iterdir()] == [CONFIGURATION]:
-            shutil.rmtree(partial, ignore_errors=True)
-        raise
-    partial.rename(path)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise InputError(f"expected to be alone, got another process at work on {folder}") from None
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -72,6 +72,20 @@ def test_a_folder_that_is_not_ours_is_refused_and_kept(tmp_path, overwrite):
     assert (tmp_path / "out" / "thesis.tex").exists()
 
 
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_second_process_is_refused_and_the_first_ends_whole(tmp_path, options):
+    with output_folder(tmp_path / "out", {"stride": 16}, overwrite=False) as folder:
+        (folder / "early").write_text("whole")
+        with pytest.raises(InputError, match="another process at work on"):
+            make(tmp_path / "out", **options)
+        (folder / "late").write_text("whole")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "early", "late", "configuration.json",
+    }  # fmt: skip
+    with pytest.raises(AlreadyDone):
+        make(tmp_path / "out")
+
+
 def test_overwrite_starts_anew(tmp_path):
     make(tmp_path / "out", name="old")
     make(tmp_path / "out", {"stride": 8}, name="new", overwrite=True)
