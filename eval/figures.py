@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from eval.methods import INPUT, NETWORK
-from eval.pictures import TRUTH, Picture
+from eval.pictures import GAMMA, TRUTH, Picture
 from eval.results import method_name
 
 # A colour that nothing else has, so that the report can give inlined SVG the page's own ink.
@@ -47,7 +47,6 @@ PANEL_IN, GAP_IN, MARGIN_IN = 2.6, 0.06, 0.3
 SQUARENESS = 1.3  # a panel is at most this much longer than wide
 INSET, ZOOM = 0.42, 3.0  # the inset's part of the panel's width, its magnification
 SCALE_BAR_MM = 20
-GAMMA = 0.6
 T2_WINDOW_MS, T2_DIFFERENCE_MS, T2_MARGIN_MM = (0.0, 80.0), 10.0, 8.0
 FLAT_WINDOW_MS = (20.0, 60.0)  # a mean over the depth spans less than its voxels
 
@@ -64,7 +63,7 @@ def reformat(picture: Picture) -> Figure:
     """
     lost = np.square(picture.panels[INPUT] - picture.panels[TRUTH]).sum(axis=2)
     crop = _crop(lost.shape, picture.spacing_mm)
-    panels = {panel: picture.panels[panel][crop] for panel in _in_order(picture.panels)}
+    panels = {panel: picture.panels[panel][crop] for panel in in_order(picture.panels)}
     truth = panels[TRUTH]
     echoes, box = truth.shape[2], _inset_box(lost[crop], picture.spacing_mm)
     # The echoes differ much in brightness: a gamma lets one window show both.
@@ -74,7 +73,7 @@ def reformat(picture: Picture) -> Figure:
     difference = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
     with mpl.rc_context(STYLE):
         figure, axes = _grid(2 * echoes, len(panels), truth.shape, picture.spacing_mm)
-        _headings(axes[0], [_heading(method) for method in panels])
+        _headings(axes[0], [heading(method) for method in panels])
         for echo in range(echoes):
             images, differences = axes[echo], axes[echoes + echo]
             for ax, below, (method, panel) in zip(images, differences, panels.items(), strict=True):
@@ -169,13 +168,14 @@ def rendered(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def _in_order(panels: Mapping[str, NDArray]) -> list[str]:
+def in_order(panels: Mapping[str, NDArray]) -> list[str]:
     """The input first, the truth last, MRSR beside it: what is to be compared lies together."""
     rank = {INPUT: 0, NETWORK: 2, TRUTH: 3}
     return sorted(panels, key=lambda panel: rank.get(panel, 1))
 
 
-def _heading(method: str) -> str:
+def heading(method: str) -> str:
+    """What a panel of reformats is called."""
     return f"Input ({method_name(method)})" if method == INPUT else method_name(method)
 
 

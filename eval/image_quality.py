@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import filters
 
-from eval import metrics, pictures
+from eval import metrics, pictures, volumes
 from eval.methods import INPUT, Method, baseline_methods, fine_slices
 from eval.pictures import POSTERIOR, TRUTH, Picture
 from eval.results import QUALITIES, Row
@@ -37,8 +37,8 @@ def evaluate(
         factor: fine slices per thick one.
 
     Returns:
-        A row of method, echo (1, 2) and `scores` per method and echo; and the reformats of truth,
-        methods and the network's input (TCI, whether a method or not).
+        A row of method, echo (1, 2) and `scores` per method and echo; and the reformats, and a box
+        where they cross, of truth, methods and the network's input (TCI, whether a method or not).
 
     Raises:
         InputError: an empty image, or a method that gives another number of slices.
@@ -50,15 +50,21 @@ def evaluate(
     panels = {plane: {TRUTH: plane.cut(truth.array) / scale} for plane in planes}
     rows: list[Row] = []
     shown = methods if INPUT in methods else {**methods, INPUT: baseline_methods(factor)[INPUT]}
+    down, right = sorted((plane.axis, plane.index) for plane in planes)
+    centre = (down[1], right[1], truth.array.shape[2] // 2)
+    box = volumes.box(truth, centre, len(shown) + 1)
+    boxes = {TRUTH: box.images(truth.array)}
     for name, method in shown.items():
         estimate = fine_slices(name, method, thick, factor)[:, :, : truth.array.shape[2]]
         for plane in planes:
             panels[plane][name] = plane.cut(estimate) / scale
+        boxes[name] = box.images(estimate)
         for echo in range(truth.echoes if name in methods else 0):
             pair = (np.clip(a[..., echo] / scale, 0, 1) for a in (truth.array, estimate))
             scored = scores(*pair, body=body, outer=OUTER_THICK_SLICES * factor)
             rows.append({"method": name, "echo": echo + 1} | scored)
-    return rows, [Picture(plane.view, plane.spacing_mm, panels[plane]) for plane in planes]
+    reformats = [Picture(plane.view, plane.spacing_mm, panels[plane]) for plane in planes]
+    return rows, [*reformats, *box.pictures(boxes)]
 
 
 def scores(

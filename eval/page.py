@@ -14,6 +14,7 @@ from eval import figures, paper, pictures, plots
 from eval.layout import Table, region_name
 from eval.methods import INPUT, NETWORK
 from eval.results import MADE_WITH, PICTURES, Results, unique
+from eval.viewer import Viewer, viewer
 
 TEMPLATE = "report.html.jinja"
 DECIMALS = {"psnr_db": 1, "ssim": 3}
@@ -41,6 +42,7 @@ class Section:
         tables: the paper's table, of T2 one per region.
         dots: file stem -> (caption, plot of a point per subject).
         images: file stem -> (caption, figure).
+        viewer: three planes of a subject; None where the evaluation kept none.
         command: the command line that made the rows.
         versions: package -> version, as of then.
         configuration: what the evaluation wrote down.
@@ -51,6 +53,7 @@ class Section:
     tables: Sequence[Table]
     dots: Captioned
     images: Captioned
+    viewer: Viewer | None
     command: str
     versions: Mapping[str, str]
     configuration: Mapping[str, object]
@@ -61,8 +64,8 @@ class Section:
         return {**self.dots, **self.images}
 
 
-def section(results: Results, tables: Sequence[Table]) -> Section:
-    """Everything to show of one evaluation."""
+def section(results: Results, tables: Sequence[Table], subject: str = "") -> Section:
+    """Everything to show of one evaluation; in the viewer `subject`, the first if it has none."""
     parts = _image_quality if results.cohort == "image_quality" else _t2
     tiles, dots, images = parts(results)
     return Section(
@@ -71,6 +74,7 @@ def section(results: Results, tables: Sequence[Table]) -> Section:
         tables,
         dots,
         images,
+        viewer(results, subject if subject in results.subjects else results.subjects[0]),
         command_line(results.configuration),
         json.loads((results.folder / MADE_WITH).read_text(encoding="utf-8")),
         results.configuration,
@@ -95,7 +99,7 @@ def _image_quality(results: Results) -> Parts:
     images = {
         picture.view: (
             f"{picture.view.capitalize()} reformat of {_introduced(shown, results)}, in the plane "
-            f"of most structure. Above: all in one window (gamma {figures.GAMMA:g}); the inset is "
+            f"of most structure. Above: all in one window (gamma {pictures.GAMMA:g}); the inset is "
             "where the input lost most. Below: differences from the truth on one scale.",
             figures.reformat(picture),
         )

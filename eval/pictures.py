@@ -1,6 +1,7 @@
 """The few planes of a scan that the report shows, oriented as a radiologist expects them.
 
-An evaluation keeps these and no volumes. A picture is one plane of several arrays on one grid:
+An evaluation keeps these, and for the viewer a box (`eval.volumes`), but no whole scans. A picture
+is one plane of several arrays on one grid:
 
     sagittal   anterior left, superior up
     coronal    patient's right left, superior up
@@ -21,6 +22,8 @@ from mrsr_tf.volume import Volume
 
 SLICE_AXIS = 2
 TRUTH = "truth"
+GAMMA = 0.6  # with it one window shows dark and bright tissue
+IMAGES, T2_MAPS = "images", "t2_maps"  # the two that are boxes
 
 # A view leaves out one patient axis of LPS (0: to the left, 1: to posterior, 2: to superior);
 # what runs down and what runs right in it, as (patient axis, direction).
@@ -95,16 +98,17 @@ def _structured_index(volume: Volume, axis: int) -> int:
 
 @dataclass(frozen=True)
 class Picture:
-    """One plane, of the truth and of each method.
+    """One plane, of the truth and of each method; or one box.
 
     Attributes:
-        view: what it is: "coronal", "axial", ... or "t2".
-        spacing_mm: (down, right).
-        panels: by name, in the order of showing, arrays (down, right[, echoes]).
+        view: what it is: "coronal", "axial", ... or "t2"; `IMAGES` or `T2_MAPS` is a box.
+        spacing_mm: (down, right); of a box (down, back, left).
+        panels: by name, in the order of showing, arrays (down, right[, echoes]); of a box as
+            `eval.volumes` codes them.
     """
 
     view: str
-    spacing_mm: tuple[float, float]
+    spacing_mm: tuple[float, ...]
     panels: Mapping[str, NDArray]
 
 
@@ -119,13 +123,22 @@ def save(path: Path, pictures: list[Picture]) -> None:
 
 
 def load(path: Path) -> list[Picture]:
-    """The pictures that `save` wrote."""
+    """The planes that `save` wrote."""
+    return [each for view, each in _saved(path).items() if view not in (IMAGES, T2_MAPS)]
+
+
+def boxes(path: Path) -> dict[str, Picture]:
+    """The boxes that `save` wrote, by `IMAGES` and `T2_MAPS`; those that there are."""
+    return {view: each for view, each in _saved(path).items() if view in (IMAGES, T2_MAPS)}
+
+
+def _saved(path: Path) -> dict[str, Picture]:
     with np.load(path, allow_pickle=False) as arrays:
         views: dict[str, dict[str, NDArray]] = {}
         for key in arrays.files:
             view, name = key.split(".", 1)
             views.setdefault(view, {})[name] = arrays[key]
-    return [
-        Picture(view, tuple(panels.pop("spacing_mm").tolist()), panels)
+    return {
+        view: Picture(view, tuple(panels.pop("spacing_mm").tolist()), panels)
         for view, panels in views.items()
-    ]
+    }

@@ -24,6 +24,9 @@ RESULTS = flags.DEFINE_list(
     "results", None, "Folders that eval.evaluate wrote, one per cohort.", required=True
 )
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+VIEWER_SUBJECT = flags.DEFINE_string(
+    "viewer_subject", None, "Whom the page's viewer shows; the first subject without."
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what the output folder holds.")
 
 
@@ -33,6 +36,7 @@ def main() -> None:
     from mrsr_tf.outputs import output_folder
 
     evaluations = _one_per_cohort([results.read(Path(folder)) for folder in RESULTS.value])
+    _check_subject(evaluations)
     tabulated = [layout.tabulate(each) for each in evaluations]
     for _, _, laid_out in tabulated:
         for table in laid_out:
@@ -43,7 +47,7 @@ def main() -> None:
         for name, records, _ in tabulated:
             tables.write_csv(folder / name, records)
         sections = [
-            page.section(each, laid_out)
+            page.section(each, laid_out, VIEWER_SUBJECT.value or "")
             for each, (_, _, laid_out) in zip(evaluations, tabulated, strict=True)
         ]
         _save_figures(sections, folder / "figures")
@@ -61,6 +65,15 @@ def _one_per_cohort(evaluations: "list[Results]") -> "list[Results]":
     return sorted(evaluations, key=lambda each: each.cohort)
 
 
+def _check_subject(evaluations: "list[Results]") -> None:
+    known = [subject for each in evaluations for subject in each.subjects]
+    if VIEWER_SUBJECT.value and VIEWER_SUBJECT.value not in known:
+        raise InputError(
+            f"expected --viewer_subject among {', '.join(dict.fromkeys(known))}, got "
+            f"{VIEWER_SUBJECT.value!r}"
+        )
+
+
 def _configuration(evaluations: "list[Results]") -> dict[str, str]:
     from eval.results import ROWS
 
@@ -68,7 +81,8 @@ def _configuration(evaluations: "list[Results]") -> dict[str, str]:
         each.cohort: hashlib.sha256((each.folder / ROWS).read_bytes()).hexdigest()
         for each in evaluations
     }
-    return {"version": __version__, **digests}
+    chosen = {"viewer_subject": VIEWER_SUBJECT.value} if VIEWER_SUBJECT.value else {}
+    return {"version": __version__, **digests, **chosen}
 
 
 def _save_figures(sections: "list[Section]", folder: Path) -> None:

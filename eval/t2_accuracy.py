@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eval import layers, pictures
+from eval import layers, pictures, volumes
 from eval.methods import Method, fine_slices
 from eval.pictures import Picture
 from eval.results import Row
@@ -67,7 +67,8 @@ def evaluate(
         A row per region and method: roi, method, t2_ms, t2_thick_ms, t2_truth_ms (NaN where not
         known), pixel_cv_percent, voxels (used) and excluded (of the region; outliers of these are
         told beside it), thick_excluded (by the thick scan's map), pixel_cv_truth_percent; and T2
-        maps of the slice that holds most of the first region and, if it is femoral, laid out flat.
+        maps of the slice that holds most of the first region and, if it is femoral, laid out flat;
+        and a box about that region, of the echoes and T2.
 
     Raises:
         InputError: a method that gives other slices, or no voxel of a region has a T2.
@@ -76,11 +77,16 @@ def evaluate(
     shown = pictures.plane(thick, pictures.SLICE_AXIS, int(np.argmax(main.inside.sum((0, 1)))))
     panels = {"s1": shown.cut(thick.array[..., 0]), "roi": shown.cut(main.inside)}
     of_main: dict[str, Map] = {}
+    centre = tuple(int(np.median(where)) for where in np.nonzero(main.inside))
+    box = volumes.box(thick, centre, len(methods) + 1)
+    images: dict[str, NDArray[np.uint8]] = {}
+    t2_boxes: dict[str, NDArray[np.uint8]] = {}
 
     def maps_of(signals: Map, name: str) -> list[Map]:
         maps = [_t2(signals[region.inside], known, region.t1_ms) for region in regions]
         panels[name] = _t2(shown.cut(signals), known, main.t1_ms)
         of_main[name] = maps[0]
+        images[name], t2_boxes[name] = box.images(signals), box.t2(_everywhere(maps, regions))
         return maps
 
     reference = maps_of(thick.array, "thick")
@@ -89,6 +95,7 @@ def evaluate(
         truth = [_believed(true_t2_ms[region.inside]) for region in regions]
         panels["truth"] = _believed(shown.cut(true_t2_ms))
         of_main["truth"] = _believed(true_t2_ms[main.inside])
+        t2_boxes["truth"] = box.t2(_everywhere([m for m in truth if m is not None], regions))
     rows: list[Row] = []
     for name, method in methods.items():
         fine = fine_slices(name, method, thick, factor)
@@ -99,7 +106,16 @@ def evaluate(
         ]
     order = [region.name for region in regions]
     rows.sort(key=lambda row: order.index(row["roi"]))
-    return rows, [Picture("t2", shown.spacing_mm, panels), *_unrolled(of_main, main, thick)]
+    kept = [Picture("t2", shown.spacing_mm, panels), *_unrolled(of_main, main, thick)]
+    return rows, [*kept, *box.pictures(images, t2_boxes)]
+
+
+def _everywhere(maps: Sequence[Map], regions: Sequence[Region]) -> Map:
+    """(rows, cols, slices): the regions' T2, NaN elsewhere; where two overlap, the former's."""
+    volume = np.full(regions[0].inside.shape, np.nan, np.float32)
+    for region, t2_ms in reversed(list(zip(regions, maps, strict=True))):
+        volume[region.inside] = t2_ms
+    return volume
 
 
 def _compared(t2: Map, thick: Map, truth: Map | None, outliers: str, region: str) -> Row:

@@ -17,7 +17,7 @@ build_meta.build_sdist("..")
 """
 PACKAGES = ("mrsr_tf", "tf_records_tools", "phantom", "eval")
 BESIDE = ("benchmarks", "docs", "flags", "tests")
-DATA = (".jinja", ".npz", ".json")
+DATA = (".jinja", ".js", ".npz", ".json")
 
 
 @pytest.fixture(scope="module")
