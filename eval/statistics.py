@@ -35,7 +35,7 @@ def agreement(reference: ArrayLike, estimate: ArrayLike) -> Agreement:
     Returns:
         mean, sd: of the estimate; every SD is of ddof 1.
         difference, difference_sd: of estimate minus reference.
-        cv_percent, cv_percent_sd: of each subject's 100 abs(difference) / (sqrt 2 x mean of the pair).
+        cv_percent, cv_percent_sd: of 100 abs(difference) / (sqrt 2 x mean of the pair), by subject.
         ccc: Lin's concordance correlation (doi 10.2307/2532051) of ddof 0,
         2 s_xy / (s_x^2 + s_y^2 + (mean_x - mean_y)^2); NaN where all values are one.
 

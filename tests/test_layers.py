@@ -13,8 +13,8 @@ CORE = (
     "errors outputs volume noise interpolated dicom sidecar echo_files nifti_grid nifti packed "
     "skm_tea rois subjects persons scans derived slices patches records manifest record_sets "
     "sampling dataset dess sequence losses augmentation settings optimization model check_export "
-    "streaming exported shipped runs quality known_subject pictures watching keeping strategies starting "
-    "fitting training consistency ensemble likeness resolving studies inference node"
+    "streaming exported shipped runs quality known_subject pictures watching keeping strategies "
+    "starting fitting training consistency ensemble likeness resolving studies inference node"
 ).split()
 COMMANDS = {"mrsr_tf": ["train", "export", "infer", "serve"]}
 WITHOUT_TENSORFLOW = (
