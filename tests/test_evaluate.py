@@ -220,7 +220,7 @@ def test_the_t2_picture_is_of_the_slice_with_most_of_the_region():
     roi = np.zeros(labels.shape, bool)
     roi[:, :, 4:6] = (labels == 3)[:, :, 4:6]
     roi[10, :, 5] = True
-    _, (picture, _) = evaluate_t2(scan, roi, true_t2_ms=truth)
+    _, (picture, *_) = evaluate_t2(scan, roi, true_t2_ms=truth)
     assert list(picture.panels) == ["s1", "roi", "thick", "truth", "tci", "fi"]
     assert picture.panels["roi"].sum() == roi[:, :, 5].sum()
     assert picture.spacing_mm == pytest.approx((0.4, 0.5))
@@ -229,7 +229,7 @@ def test_the_t2_picture_is_of_the_slice_with_most_of_the_region():
 def test_every_region_has_a_row_of_each_method_and_the_pictures_are_of_the_first():
     scan, labels, truth = knee()
     rois = {"a": labels == 4, "b": labels == 3}
-    rows, (picture, flat) = evaluate_t2(scan, rois, true_t2_ms=truth)
+    rows, (picture, flat, *_) = evaluate_t2(scan, rois, true_t2_ms=truth)
     assert [(row["roi"], row["method"]) for row in rows] == [
         *(("a", "tci"), ("a", "fi"), ("b", "tci"), ("b", "fi"))
     ]
@@ -297,16 +297,17 @@ def test_pixel_wise_differences_from_the_truth_are_told_where_it_is_known():
 def test_femoral_cartilage_is_shown_laid_out_flat_and_other_is_not():
     scan, labels, truth = knee()
     _, shown = evaluate_t2(scan, {"femoral": labels == 3}, TCI, true_t2_ms=truth)
-    assert [picture.view for picture in shown] == ["t2", "unrolled"]
+    viewer = [pictures.IMAGES, pictures.T2_MAPS]
+    assert [picture.view for picture in shown] == ["t2", "unrolled", *viewer]
     flat = shown[1].panels
     assert {panel.shape for panel in flat.values()} == {flat["thick"].shape}
     assert np.nanmean(flat["truth"]) == pytest.approx(27, abs=0.1)
     _, shown = evaluate_t2(scan, {"patellar": labels == 3}, TCI)
-    assert [picture.view for picture in shown] == ["t2"]
+    assert [picture.view for picture in shown] == ["t2", *viewer]
     line = np.zeros(labels.shape, bool)
     line[12, 7:9, 6] = True
     _, shown = evaluate_t2(scan, {"femoral": line}, TCI)
-    assert [picture.view for picture in shown] == ["t2"]
+    assert [picture.view for picture in shown] == ["t2", *viewer]
 
 
 # Regions
