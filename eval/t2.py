@@ -46,7 +46,7 @@ def t2_deviation(scan: Volume, **known: Any) -> NDArray[np.float32]:
     step = np.float32(np.exp(RATIO_STEP))
     longer, shorter = (t2_map(s1, s2 * ratio, **known) for ratio in (step, 1 / step))
     slope = (longer - shorter) / (2 * RATIO_STEP)
-    relative = (
-        noise_deviation(echo) / np.maximum(echo, np.finfo(np.float32).tiny) for echo in (s1, s2)
-    )
+    darkest = np.finfo(np.float32).tiny
+    with np.errstate(over="ignore"):  # where there is no signal there is no slope either
+        relative = [noise_deviation(echo) / np.maximum(echo, darkest) for echo in (s1, s2)]
     return (slope * np.hypot(*relative)).astype(np.float32)

@@ -11,13 +11,14 @@ import json
 import shutil
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.model import weights_sha256
@@ -152,7 +153,21 @@ def load_export(folder: Path, slice_factor: int | None) -> TrainedModel:
         raise InputError(f"expected an exported network, could not read it: {folder}") from error
     if weights_sha256(weights) != card["weights_sha256"]:
         raise InputError(f"expected the weights that {CARD} names, found others: {folder}")
-    records = card.get("records", {"slice_factor": card["slice_factor"]})
+    return trained_model(folder, weights, card, slice_factor)
+
+
+def trained_model(
+    folder: Path,
+    weights: Sequence[NDArray[np.float32]],
+    card: Mapping[str, Any],
+    slice_factor: int | None,
+) -> TrainedModel:
+    """The network of a folder, of its weights and its card.
+
+    Raises:
+        InputError: it was not trained for the factor.
+    """
+    records = card.get("records", card)
     factor = slice_factor or card["slice_factor"]
     check_trained_for(factor, records, folder)
     first = first_slice_of(records, factor)

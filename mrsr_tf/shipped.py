@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.exported import CARD, TrainedModel, check_trained_for, first_slice_of
+from mrsr_tf.exported import CARD, TrainedModel, trained_model
 from mrsr_tf.model import weights_sha256
 from mrsr_tf.outputs import write_json
 from mrsr_tf.streaming import SuperResolver
@@ -62,12 +62,7 @@ def read(folder: Path, slice_factor: int | None = None) -> TrainedModel:
             f"expected the weights {card['weights_sha256'][:12]} that {CARD} names, found "
             f"{found[:12]}: {folder / WEIGHTS}"
         )
-    records = card.get("records", card)
-    factor = slice_factor or card["slice_factor"]
-    check_trained_for(factor, records, folder)
-    first = first_slice_of(records, factor)
-    resolver = SuperResolver(weights, factor, tuple(card["fold"]), first_slice=first)
-    return TrainedModel(folder.name, resolver, card)
+    return trained_model(folder, weights, card, slice_factor)
 
 
 def pretrained(slice_factor: int | None = None) -> TrainedModel:

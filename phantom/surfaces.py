@@ -97,12 +97,6 @@ def _folds(p: Points) -> Array:
     return 0.4 * (waves + np.sin(0.83 * p.z + 0.3 * p.y + 2))
 
 
-def sheet(surface: Surface, inner: float, outer: float) -> Surface:
-    """The layer between `inner` and `outer` mm from the body's surface (positive outside)."""
-    middle, half = (inner + outer) / 2, (outer - inner) / 2
-    return lambda points: np.abs(points.of(surface) - middle) - half
-
-
 def ellipsoid(centre: Sequence[float], radii: Sequence[float]) -> Surface:
     """An ellipsoid along the axes."""
     (cx, cy, cz), (rx, ry, rz) = map(_floats, (centre, radii))
