@@ -16,7 +16,8 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from mrsr_tf.model import convolution_layers, fold_of
 from mrsr_tf.outputs import (
     CONFIGURATION,
     check_configuration,
+    held,
     output_file,
     read_configuration,
     remove,
@@ -61,6 +63,7 @@ def check_run(run_dir: Path, configuration: Mapping[str, Any]) -> bool:
     return True
 
 
+@contextmanager
 def open_run(
     run_dir: Path,
     configuration: Mapping[str, Any],
@@ -68,25 +71,31 @@ def open_run(
     flagfile: str,
     *,
     overwrite: bool,
-) -> None:
+) -> Iterator[None]:
     """Makes the run folder, or finds there an unfinished run of the same configuration.
+
+    Within the block no other process can open it.
 
     Raises:
         AlreadyDone: the run is finished.
-        InputError: the folder holds a run of another configuration, or something else.
+        InputError: the folder holds a run of another configuration, or something else, or another
+            process is at work on it.
     """
-    if overwrite:
-        remove(run_dir)
-    if check_run(run_dir, configuration):
-        return
-    # Made aside and renamed: whatever interrupts this, a run folder tells what run it is.
-    new = run_dir.with_name(run_dir.name + ".partial")
-    new.mkdir(parents=True, exist_ok=True)
-    write_json(new / MANIFEST, manifest)
-    write_json(new / VERSIONS, _versions())
-    (new / FLAGS).write_text(flagfile, encoding="utf-8")
-    write_json(new / CONFIGURATION, configuration)
-    new.rename(run_dir)
+    if overwrite and run_dir.exists():
+        with held(run_dir):  # nobody trains what is removed
+            remove(run_dir)
+    found = check_run(run_dir, configuration)
+    folder = run_dir if found else run_dir.with_name(run_dir.name + ".partial")
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder):
+        if not found:
+            write_json(folder / MANIFEST, manifest)
+            write_json(folder / VERSIONS, _versions())
+            (folder / FLAGS).write_text(flagfile, encoding="utf-8")
+            write_json(folder / CONFIGURATION, configuration)
+            # Made aside: whatever interrupts this, a run folder tells what run it is.
+            folder.rename(run_dir)
+        yield
 
 
 def save_checkpoint(model: keras.Model, run_dir: Path) -> None:

@@ -1,7 +1,7 @@
 """Training: one call that starts it, or goes on where it stopped, on whatever devices there are."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -74,29 +74,29 @@ def train(
     with _plain_errors():
         quality = _quality(config, records, contrasts, devices)
         batches = TrainingBatches(config, records, devices)
-        _open(devices, run_dir, configuration, manifest, flagfile, overwrite=overwrite)
-        with devices.scope():
-            model = start_network(config, contrasts, weights, config.epochs * steps, run_dir)
-        strategies.agree(devices, steps_taken(model))
-        own_dir = run_dir if strategies.is_chief(devices) else None
-        watch = watching.Watch(
-            _logs(own_dir, steps_taken(model)),
-            quality,
-            watching.examples(dataset.validation_batches(records, config.batch_size)),
-            batch_size=config.batch_size,
-            steps_per_epoch=steps,
-            steps=config.epochs * steps,
-            known=known,
-            profile_steps=profile_steps,
-        )
-        if steps_taken(model) == 0:
-            watch.describe(configuration)
-        keep = Keep(own_dir, checkpoint_steps, steps, config.best_by, watch)
-        fit(model, config, batches, devices, steps, watch, keep)
-        strategies.agree(devices, steps_taken(model))
-        if own_dir:
-            with averaged_weights(model):
-                runs.finish(model, own_dir)
+        with _opened(devices, run_dir, configuration, manifest, flagfile, overwrite=overwrite):
+            with devices.scope():
+                model = start_network(config, contrasts, weights, config.epochs * steps, run_dir)
+            strategies.agree(devices, steps_taken(model))
+            own_dir = run_dir if strategies.is_chief(devices) else None
+            watch = watching.Watch(
+                _logs(own_dir, steps_taken(model)),
+                quality,
+                watching.examples(dataset.validation_batches(records, config.batch_size)),
+                batch_size=config.batch_size,
+                steps_per_epoch=steps,
+                steps=config.epochs * steps,
+                known=known,
+                profile_steps=profile_steps,
+            )
+            if steps_taken(model) == 0:
+                watch.describe(configuration)
+            keep = Keep(own_dir, checkpoint_steps, steps, config.best_by, watch)
+            fit(model, config, batches, devices, steps, watch, keep)
+            strategies.agree(devices, steps_taken(model))
+            if own_dir:
+                with averaged_weights(model):
+                    runs.finish(model, own_dir)
 
 
 def _configuration(
@@ -133,7 +133,8 @@ def _quality(
     return Quality(devices, strategies.distribute(devices, batches), contrasts, loss)
 
 
-def _open(
+@contextmanager
+def _opened(
     devices: tf.distribute.Strategy,
     run_dir: Path,
     configuration: Mapping[str, Any],
@@ -141,13 +142,16 @@ def _open(
     flagfile: str,
     *,
     overwrite: bool,
-) -> None:
-    """The chief makes or finds the run folder; the others wait until it stands."""
-    if strategies.is_chief(devices):
-        runs.open_run(run_dir, configuration, manifest, flagfile, overwrite=overwrite)
-    elif not overwrite:
-        runs.check_run(run_dir, configuration)
-    strategies.agree(devices, 0)
+) -> Iterator[None]:
+    """The chief makes or finds the run folder and holds it; the others wait until it stands."""
+    with ExitStack() as chiefs:
+        if strategies.is_chief(devices):
+            opened = runs.open_run(run_dir, configuration, manifest, flagfile, overwrite=overwrite)
+            chiefs.enter_context(opened)
+        elif not overwrite:
+            runs.check_run(run_dir, configuration)
+        strategies.agree(devices, 0)
+        yield
 
 
 @contextmanager

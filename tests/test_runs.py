@@ -10,7 +10,7 @@ from mrsr_tf import runs
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.exported import CARD, export
 from mrsr_tf.inference import super_resolve
-from mrsr_tf.outputs import CONFIGURATION
+from mrsr_tf.outputs import CONFIGURATION, held
 from mrsr_tf.volume import Volume
 
 
@@ -145,23 +145,61 @@ def test_a_network_of_another_kind_is_refused(finished):
         runs.load(finished)
 
 
+def opened(run_dir, configuration, *, overwrite=False):
+    return runs.open_run(run_dir, configuration, MANIFEST, "", overwrite=overwrite)
+
+
 def test_a_run_is_resumed_only_by_its_own_configuration(tmp_path):
-    run_dir = tmp_path / "run"
-    runs.open_run(run_dir, {"seed": 1, "epochs": 2}, MANIFEST, "", overwrite=False)
-    runs.open_run(run_dir, {"seed": 1, "epochs": 2}, MANIFEST, "", overwrite=False)
-    with pytest.raises(InputError, match="epochs 2 -> 3"):
-        runs.open_run(run_dir, {"seed": 1, "epochs": 3}, MANIFEST, "", overwrite=False)
-    runs.open_run(run_dir, {"seed": 1, "epochs": 3}, MANIFEST, "", overwrite=True)
-    assert json.loads((run_dir / CONFIGURATION).read_text())["epochs"] == 3
+    run_dir, other = tmp_path / "run", {"seed": 1, "epochs": 3}
+    for _ in range(2):
+        with opened(run_dir, {"seed": 1, "epochs": 2}):
+            pass
+    with pytest.raises(InputError, match="epochs 2 -> 3"), opened(run_dir, other):
+        pass
+    with opened(run_dir, other, overwrite=True):
+        assert json.loads((run_dir / CONFIGURATION).read_text())["epochs"] == 3
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_run_that_another_process_trains_is_left_alone(tmp_path, new, overwrite):
+    run_dir, configuration = tmp_path / "run", {"seed": 1}
+    if not new:
+        with opened(run_dir, configuration):
+            pass
+    with opened(run_dir, configuration):
+        before = sorted(path.name for path in run_dir.iterdir())
+        second = opened(run_dir, configuration, overwrite=overwrite)
+        with pytest.raises(InputError, match=r"another process at work on .*run"), second:
+            pass
+        assert sorted(path.name for path in run_dir.iterdir()) == before
+    assert list(tmp_path.iterdir()) == [run_dir]
+    with opened(run_dir, configuration, overwrite=overwrite):
+        pass
+
+
+def test_two_processes_do_not_make_one_run_folder(tmp_path):
+    aside = tmp_path / "run.partial"
+    aside.mkdir()
+    with (
+        held(aside),
+        pytest.raises(InputError, match=r"another process at work on .*run\.partial"),
+        opened(tmp_path / "run", {}),
+    ):
+        pass
+    assert list(aside.iterdir()) == []
 
 
 def test_a_finished_run_has_nothing_left_to_do(finished):
-    with pytest.raises(AlreadyDone, match="is trained"):
-        runs.open_run(finished, {"seed": 1}, MANIFEST, "", overwrite=False)
+    with pytest.raises(AlreadyDone, match="is trained"), opened(finished, {"seed": 1}):
+        pass
 
 
 def test_overwrite_does_not_remove_a_folder_that_is_no_run(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="without a readable configuration"):
-        runs.open_run(tmp_path, {}, MANIFEST, "", overwrite=True)
+    with (
+        pytest.raises(InputError, match="without a readable configuration"),
+        opened(tmp_path, {}, overwrite=True),
+    ):
+        pass
     assert (tmp_path / "thesis.tex").exists()
