@@ -263,21 +263,19 @@ def acquire(
     image = np.empty(signal.shape, np.float32)
     received = signal * field
     rows, columns, slices = signal.shape
-    window = np.ones(columns, np.float32), np.ones(slices, np.float32)
-    gain = window
+    window = gain = np.ones((columns, slices), np.float32)
     if phase_fraction is not None:
-        window = _fermi(columns, phase_fraction), _fermi(slices, 1.0)
-        gain = window[0] * _undamping(columns), window[1] * _undamping(slices)
+        window = _aperture(columns, slices, phase_fraction)
+        gain = window * np.outer(_undamping(columns), _undamping(slices))
         for index in range(slices):
-            received[..., index] = _weighted(received[..., index], 0, _undamping(rows))
-    before = np.float32(sigma / np.sqrt(np.mean(window[0] ** 2) * np.mean(window[1] ** 2)))
+            received[..., index] = _weighted(received[..., index], _undamping(rows)[:, None], 0)
+    before = np.float32(sigma / np.sqrt(np.mean(window**2)))
     for index in range(rows):
-        plane = _weighted(_weighted(received[index], 0, gain[0]), 1, gain[1])
+        plane = _weighted(received[index], gain)
         if sigma:
             rng = np.random.default_rng([*seed, index])
             drawn = rng.standard_normal((*plane.shape, 2), np.float32) * before
-            noise = drawn.view(np.complex64)[..., 0]
-            plane = plane + _weighted(_weighted(noise, 0, window[0]), 1, window[1])
+            plane = plane + _weighted(drawn.view(np.complex64)[..., 0], window)
         image[index] = np.abs(plane)
     return image
 
@@ -287,20 +285,24 @@ def _undamping(count: int) -> NDArray[np.float32]:
     return (1 / np.sinc(np.arange(count) / (2 * count))).astype(np.float32)
 
 
-def _fermi(count: int, fraction: float) -> NDArray[np.float32]:
-    """The filter that a reconstruction puts on a phase-encoded axis, 0 where nothing was acquired.
+def _aperture(columns: int, slices: int, fraction: float) -> NDArray[np.float32]:
+    """The filter on the phase-encoded plane, 0 where nothing was acquired.
 
-    A Fermi function that falls to a half at 0.92 of what was acquired, against ringing.
+    3-D scans leave the corners of that plane out: an ellipse holds as much resolution in 0.79 of
+    the time (Bernstein et al. 2001, doi 10.1002/jmri.1183). A Fermi function falls to a half at
+    0.92 of its radius, against ringing.
     """
-    frequency = np.arange(count) / (count * fraction)
-    fall = 1 / (1 + np.exp((np.minimum(frequency, 1) - 0.92) / 0.03))
-    return np.where(frequency < 1, fall, 0).astype(np.float32)
+    radius = np.hypot(
+        *np.ix_(np.arange(columns) / (columns * fraction), np.arange(slices) / slices)
+    )
+    fall = 1 / (1 + np.exp((np.minimum(radius, 1) - 0.92) / 0.03))
+    return np.where(radius < 1, fall, 0).astype(np.float32)
 
 
-def _weighted(image: NDArray[np.complex64], axis: int, weights: NDArray) -> NDArray[np.complex64]:
-    """Weighs the frequencies along one axis of an image that its mirror continues (no wrap)."""
+def _weighted(
+    image: NDArray[np.complex64], weights: NDArray, axes: int | None = None
+) -> NDArray[np.complex64]:
+    """Weighs the frequencies of an image, all axes or one, that its mirror continues (no wrap)."""
     if (weights == 1).all():
         return image
-    spectrum = fft.dct(image, axis=axis, norm="ortho")
-    spectrum *= weights[:, None] if axis == 0 else weights
-    return fft.idct(spectrum, axis=axis, norm="ortho")
+    return fft.idctn(fft.dctn(image, axes=axes, norm="ortho") * weights, axes=axes, norm="ortho")

@@ -108,7 +108,7 @@ def _fluid(
 ) -> list[Structure]:
     effusion = pathology.worst(findings, "effusion")
     fill_mm = effusion or float(rng.uniform(0.6, 1.2))
-    film_mm = float(rng.uniform(0.2, 0.45)) + 0.15 * effusion
+    film_mm = float(rng.uniform(0.3, 0.55)) + 0.15 * effusion
     wet = [
         *(soft_tissue.film(bone, film_mm) for bone in joint.values()),
         *soft_tissue.recesses(fill_mm, patella_z),

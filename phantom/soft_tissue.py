@@ -107,7 +107,7 @@ def recesses(fill_mm: float, patella_z: float) -> list[Surface]:
         fill_mm: half the thickness of the pouch; below 2 in a dry knee, 4 in an effusion.
         patella_z: height of the patella's middle.
     """
-    z, thin = patella_z + 26, 0.70 + 0.22 * fill_mm
+    z, thin = patella_z + 26, 0.95 + 0.22 * fill_mm
     pouch = cord(
         [(1, -20.5, z - 18), (1, -19, z), (1, -17.5, z + 16)],
         [fill_mm * 0.6, fill_mm, fill_mm * 0.5], (1, 0, 0), max(1.0, 15 / fill_mm),
@@ -136,15 +136,16 @@ def _slits(thin: float) -> list[tuple]:
     medial = [
         ([(-33, -20, 42), (-38.5, -14, 34), (-40, -11, 22)], thin, (0, 0.7, -0.7), 12),
         ([(-37, -4, 50), (-40, 6, 42)], 0.8 * thin, (0, 1, 0.4), 16),
-        ([(-34, 12, -22), (-31, 8, -40)], 0.6, (0, 1, 0), 9),  # under the pes anserinus
-        ([(-43, 23, 26), (-41, 22, 2)], 0.7, (0, 1, 0), 10),  # under the sartorius
+        ([(-34, 12, -22), (-31, 8, -40)], 0.8, (0, 1, 0), 9),  # under the pes anserinus
+        ([(-43, 23, 26), (-41, 22, 2)], 0.85, (0, 1, 0), 10),  # under the sartorius
+        ([(-36, 20, 14), (-34.5, 25, 0)], 0.8, (0, 0.8, -0.4), 9),  # behind the collateral ligament
     ]
     lateral = [
         ([(33, -18, 40), (39.5, -8, 32), (41, 0, 16)], thin, (0, 0.7, -0.7), 24),
         ([(38, -2, 46), (41.5, 8, 36), (41, 16, 24)], 0.8 * thin, (0, 1, 0.6), 22),
-        ([(37.5, -8, 2.5), (39.2, 4, 2.5)], 0.6, (0, 0, 1), 5),  # meniscus and capsule
-        ([(43, -3, 28), (43.5, -4, 16)], 0.7, (0, 1, 0), 12),  # under the iliotibial tract
-        ([(41, 10, 12), (37.5, 25, 2), (27, 33, -9)], 0.7, (0, 0, 1), 4),  # popliteus
+        ([(37.5, -8, 2.5), (39.2, 4, 2.5)], 0.8, (0, 0, 1), 5),  # meniscus and capsule
+        ([(43, -3, 28), (43.5, -4, 16)], 0.85, (0, 1, 0), 12),  # under the iliotibial tract
+        ([(41, 10, 12), (37.5, 25, 2), (27, 33, -9)], 0.85, (0, 0, 1), 4),  # popliteus
     ]
     return [
         *both,
@@ -152,7 +153,7 @@ def _slits(thin: float) -> list[tuple]:
         *lateral,
         ([(0, -4, 6), (1, 8, 12), (1, 22, 12)], 0.7 * thin, (0, -0.5, 0.9), 7),  # cruciates
         ([(-12, 36, 22), (-14, 42, 12), (-14, 44, 2)], thin, (1, 0.5, 0), 5),  # gastrocnemius
-        ([(3, -26, -14), (3, -24, -28)], 0.7, (1, 0, 0), 13),  # under the patellar tendon
+        ([(3, -26, -14), (3, -24, -28)], 0.85, (1, 0, 0), 13),  # under the patellar tendon
         ([(-6, -24, 16), (0, -14, 6), (6, -10, 5)], 0.5, (0, 0.6, 0.8), 9),  # in Hoffa's pad
     ]
 
