@@ -4,11 +4,15 @@ VENV ?= .venv
 PYTHON ?= python3
 TENSORFLOW_VERSION := 2.21.0
 BEAM_VERSION := 2.77.0
+TORCH_VERSION := 2.13.0
+MONAI_VERSION := 1.6.1
+DOSMA_VERSION := 0.1.2
+AUDIT_VERSION := 2.10.1
 TENSORFLOW := $(if $(shell nvidia-smi -L 2>/dev/null),tensorflow[and-cuda],tensorflow-cpu)==$(TENSORFLOW_VERSION)
 BIN := $(VENV)/bin
 export MRSR_REAL_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo test beam-test lint format docs lock clean
+.PHONY: demo test beam-test bench audit lint format docs lock clean
 
 demo: $(VENV)/.installed
 	PATH="$(abspath $(BIN)):$$PATH" ./demo.sh
@@ -30,6 +34,40 @@ $(BEAM)/.installed: $(VENV)/.installed
 	$(BIN)/pip --python $(BEAM)/bin/python install --quiet --no-warn-conflicts \
 	  --disable-pip-version-check apache-beam==$(BEAM_VERSION)
 	touch $@
+
+# Every benchmark, beside peers in environments of their own; SIZE is quick, usual or full, and
+# OUTPUT=docs renews docs/benchmarks.md.
+SIZE ?= usual
+OUTPUT ?= bench
+PEERS := $(VENV)/peers
+TORCH_PYTHON ?= $(PEERS)/torch/bin/python
+DOSMA_PYTHON ?= $(PEERS)/dosma/bin/python
+bench: $(VENV)/.installed $(TORCH_PYTHON) $(DOSMA_PYTHON)
+	$(BIN)/python -m benchmarks --size=$(SIZE) --output=$(OUTPUT) $(if $(ONLY),--only=$(ONLY)) \
+	  --torch_python=$(TORCH_PYTHON) --dosma_python=$(DOSMA_PYTHON)
+
+# PyTorch's own index has it without CUDA, for who has no GPU; MONAI needs no more than it and NumPy.
+$(PEERS)/torch/bin/python:
+	$(PYTHON) -m venv $(PEERS)/torch.partial
+	$(PEERS)/torch.partial/bin/pip install --quiet --disable-pip-version-check numpy torch==$(TORCH_VERSION) \
+	  $(if $(findstring and-cuda,$(TENSORFLOW)),,--extra-index-url https://download.pytorch.org/whl/cpu)
+	$(PEERS)/torch.partial/bin/pip install --quiet --disable-pip-version-check --no-deps monai==$(MONAI_VERSION)
+	mv $(PEERS)/torch.partial $(PEERS)/torch
+
+$(PEERS)/dosma/bin/python:
+	$(PYTHON) -m venv $(PEERS)/dosma.partial
+	$(PEERS)/dosma.partial/bin/pip install --quiet --disable-pip-version-check \
+	  dosma==$(DOSMA_VERSION) "numpy==1.26.*" "pydicom<3"
+	mv $(PEERS)/dosma.partial $(PEERS)/dosma
+
+# Compares the locked versions with the public advisories, which needs PyPI's own service: --strict
+# makes a package that it does not answer for a failure.
+audit: $(VENV)/audit/bin/pip-audit
+	$< --strict --requirement requirements.lock --disable-pip --no-deps
+
+$(VENV)/audit/bin/pip-audit:
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet --disable-pip-version-check pip-audit==$(AUDIT_VERSION)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -68,4 +106,4 @@ lock:
 	  --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo docs/site
+	rm -rf $(VENV) build dist *.egg-info bench demo docs/site

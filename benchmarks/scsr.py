@@ -9,8 +9,6 @@ Speed is that of patches that are not flat, in turns with scikit-learn's `sparse
 (lasso_cd), both on two cores.
 """
 
-import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,45 +17,46 @@ import numpy as np
 from absl import flags
 from numpy.typing import NDArray
 
-from mrsr_tf import command
+from benchmarks import table
+from benchmarks.measuring import in_turns, seconds
 
 if TYPE_CHECKING:
     from eval.scsr import ScSR
 
-FLAGS = flags.FLAGS
 TURNS = 3
 CORES = 2
 COMPARED = 1000  # patches whose objectives are compared
 EDGE = 4  # voxels of the planes' rims that are not scored
 
 
-def _define_flags() -> None:
-    flags.DEFINE_string("train", None, "Scans to learn from, or one to learn from its half.")
-    flags.DEFINE_string("test", None, "Scans, of which the first is the test.")
-    flags.DEFINE_string("scsr", None, "A dictionary instead, of eval.train_scsr.")
-    flags.DEFINE_integer("patches", 100_000, "To learn from.")
-    flags.DEFINE_integer("passes", 10, "Over them.")
-    flags.DEFINE_integer("planes", 16, "Middle planes of the test that are super-resolved.")
-    flags.DEFINE_integer("timed", 4096, "Patches that are timed.")
-    flags.DEFINE_bool("both_planes", False, "The mean with the (column, slice) planes.")
-    flags.DEFINE_integer("slice_axis", 2, "Which axis of a NIfTI counts slices.")
+TRAIN = flags.DEFINE_string(
+    "train", None, "Scans to learn from, or one to learn from its half.", required=True
+)
+TEST = flags.DEFINE_string("test", None, "Scans, of which the first is the test.")
+SCSR = flags.DEFINE_string("scsr", None, "A dictionary instead, of eval.train_scsr.")
+PATCHES = flags.DEFINE_integer("patches", 100_000, "To learn from.")
+PASSES = flags.DEFINE_integer("passes", 10, "Over them.")
+PLANES = flags.DEFINE_integer("planes", 16, "Middle planes of the test that are super-resolved.")
+TIMED = flags.DEFINE_integer("timed", 4096, "Patches that are timed.")
+BOTH_PLANES = flags.DEFINE_bool("both_planes", False, "The mean with the (column, slice) planes.")
+SLICE_AXIS = flags.DEFINE_integer("slice_axis", 2, "Which axis of a NIfTI counts slices.")
 
 
-def main() -> None:
-    """Learns, compares and times, and prints the table."""
+def measure() -> list[table.Row]:
+    """Learns, compares, times and scores."""
     train, test = _echoes()
     dictionary, learned_in = _dictionary(train)
-    features = type(dictionary)(patches=max(FLAGS.timed, COMPARED)).training_pairs(test)[1]
-    _print("load of the machine", f"{os.getloadavg()[0]:.1f}")
-    _print("dictionary learned in", f"{learned_in:.0f} s")
-    _compare(features[:COMPARED], dictionary.low)
-    _time(features[: FLAGS.timed], dictionary.low)
-    for echo, truth in enumerate(test, 1):
-        _score(f"echo {echo}", truth, dictionary)
-
-
-def _print(what: str, value: str) -> None:
-    print(f"{what:34}{value}", flush=True)
+    features = type(dictionary)(patches=max(TIMED.value, COMPARED)).training_pairs(test)[1]
+    return [
+        table.Row("dictionary learned in", "s", [learned_in]),
+        *_compared(features[:COMPARED], dictionary.low),
+        *_timed(features[: TIMED.value], dictionary.low),
+        *(
+            row
+            for echo, truth in enumerate(test, 1)
+            for row in _scored(f"echo {echo}", truth, dictionary)
+        ),
+    ]
 
 
 def _echoes() -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
@@ -66,12 +65,12 @@ def _echoes() -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     from mrsr_tf.volume import intensity_scale
 
     def echoes(path: Path) -> list[NDArray[Any]]:
-        array = read_scan(path, slice_axis=FLAGS.slice_axis).array
+        array = read_scan(path, slice_axis=SLICE_AXIS.value).array
         return list(np.moveaxis(array / intensity_scale(array), 3, 0))
 
-    train = [e for path in find_subjects(FLAGS.train).values() for e in echoes(path)]
-    if FLAGS.test:
-        return train, echoes(next(iter(find_subjects(FLAGS.test).values())))
+    train = [e for path in find_subjects(TRAIN.value).values() for e in echoes(path)]
+    if TEST.value:
+        return train, echoes(next(iter(find_subjects(TEST.value).values())))
     half = train[0].shape[1] // 2
     return [e[:, :half] for e in train], [e[:, half:] for e in train]
 
@@ -79,14 +78,13 @@ def _echoes() -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
 def _dictionary(train: list[NDArray[Any]]) -> "tuple[ScSR, float]":
     from eval.baselines import ScSR
 
-    if FLAGS.scsr:
-        return ScSR.load(FLAGS.scsr), 0.0
-    start = time.perf_counter()
-    dictionary = ScSR(patches=FLAGS.patches, passes=FLAGS.passes).fit(train)
-    return dictionary, time.perf_counter() - start
+    if SCSR.value:
+        return ScSR.load(SCSR.value), 0.0
+    dictionary = ScSR(patches=PATCHES.value, passes=PASSES.value)
+    return dictionary, seconds(lambda: dictionary.fit(train))
 
 
-def _compare(features: NDArray[Any], atoms: NDArray[Any]) -> None:
+def _compared(features: NDArray[Any], atoms: NDArray[Any]) -> list[table.Row]:
     """The objective of our codes and of scikit-learn's, and how far ours are from optimal."""
     from sklearn.linear_model import Lasso
 
@@ -110,13 +108,15 @@ def _compare(features: NDArray[Any], atoms: NDArray[Any]) -> None:
         np.maximum(np.abs(correlation) - PENALTY, 0),
         np.abs(correlation - PENALTY * np.sign(ours)),
     )
-    _print("atoms in a code", f"{np.count_nonzero(ours, axis=1).mean():.1f}")
-    _print("objective over scikit-learn's", f"{excess.min():+.1e} to {excess.max():+.1e}")
-    _print("optimality conditions, off by", f"{gap.max():.1e} of a penalty of {PENALTY}")
+    return [
+        table.Row("atoms in a code", "", [float(np.count_nonzero(ours, axis=1).mean())]),
+        table.Row("objective over scikit-learn's, at most", "", [float(excess.max())]),
+        table.Row("optimality, off by", "", [float(gap.max())], "the penalty", [PENALTY]),
+    ]
 
 
-def _time(features: NDArray[Any], atoms: NDArray[Any]) -> None:
-    """Patches a second, by the clock and by the processors' time; the best of some turns."""
+def _timed(features: NDArray[Any], atoms: NDArray[Any]) -> list[table.Row]:
+    """Patches a second of each, in turns."""
     from sklearn.decomposition import sparse_encode
 
     from eval.scsr import PENALTY
@@ -131,53 +131,40 @@ def _time(features: NDArray[Any], atoms: NDArray[Any]) -> None:
     def theirs() -> None:
         sparse_encode(few, atoms, algorithm="lasso_cd", alpha=PENALTY, n_jobs=CORES, max_iter=1000)
 
-    theirs()  # its processes start
-    turns = [(_seconds(ours), _seconds(theirs)) for _ in range(TURNS)]
-    rate = len(features) / min(turn[0][0] for turn in turns)
-    cpu_rate = CORES * len(features) / min(turn[0][1] for turn in turns)
-    peer = len(few) / min(turn[1][0] for turn in turns)
-    _print("patches a second", f"{rate:.0f}")
-    _print("of two processors' own time", f"{cpu_rate:.0f}")
-    _print("scikit-learn's lasso_cd", f"{peer:.0f}")
-    _print("ratio", f"{rate / peer:.1f}")
+    taken = in_turns({"ours": lambda: seconds(ours), "theirs": lambda: seconds(theirs)}, TURNS)
+    rates = [len(features) / taken_ for taken_ in taken["ours"]]
+    peer = [len(few) / taken_ for taken_ in taken["theirs"]]
+    return [table.Row("sparse codes", "patches/s", rates, "scikit-learn's lasso_cd", peer)]
 
 
 def _parts(features: NDArray[Any]) -> list[NDArray[Any]]:
     return np.array_split(features, CORES)
 
 
-def _seconds(work: Any) -> tuple[float, float]:
-    start, processors = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - start, time.process_time() - processors
-
-
-def _score(name: str, truth: NDArray[Any], dictionary: "ScSR") -> None:
+def _scored(name: str, truth: NDArray[Any], dictionary: "ScSR") -> list[table.Row]:
     """PSNR of the middle planes by TCI, TCI back-projected and ScSR."""
     from eval.metrics import psnr
     from eval.scsr import back_project
     from mrsr_tf import slices
 
-    first = (truth.shape[1] - FLAGS.planes) // 2
-    truth = truth[:, first : first + FLAGS.planes]
+    first = (truth.shape[1] - PLANES.value) // 2
+    truth = truth[:, first : first + PLANES.value]
     factor, profile = dictionary.factor, dictionary.profile
     thick = slices.thicken(truth, factor, profile=profile)
     tci = slices.interpolate(thick, factor, first=slices.first_slice(profile, factor))
-    sparse = dictionary.apply(thick, factor, both_planes=FLAGS.both_planes)
+    sparse = dictionary.apply(thick, factor, both_planes=BOTH_PLANES.value)
     inner = np.s_[EDGE:-EDGE, :, EDGE : truth.shape[2] - EDGE]
-    quality = [
-        psnr(np.clip(truth, 0, 1)[inner], np.clip(estimate, 0, 1)[inner], data_range=1.0)
-        for estimate in (tci, back_project(tci, thick, factor, profile), sparse)
+    projected = back_project(tci, thick, factor, profile)
+    quality = {
+        way: psnr(np.clip(truth, 0, 1)[inner], np.clip(estimate, 0, 1)[inner], data_range=1.0)
+        for way, estimate in (("TCI", tci), ("TCI back-projected", projected), ("ScSR", sparse))
+    }
+    again = float(np.abs(slices.thicken(sparse, factor, profile=profile) - thick).max())
+    return [
+        *(table.Row(f"{name}, {way}", "dB", [value]) for way, value in quality.items()),
+        table.Row(f"{name}, thickened again, off by", "", [again]),
     ]
-    again = np.abs(slices.thicken(sparse, factor, profile=profile) - thick).max()
-    _print(f"{name}, TCI", f"{quality[0]:.2f} dB")
-    _print(f"{name}, TCI back-projected", f"{quality[1]:.2f} dB")
-    _print(f"{name}, ScSR", f"{quality[2]:.2f} dB")
-    _print(f"{name}, margin", f"{quality[2] - quality[1]:+.2f} dB")
-    _print(f"{name}, thickened again, off by", f"{again:.1e}")
 
 
 if __name__ == "__main__":
-    _define_flags()
-    flags.mark_flag_as_required("train")
-    command.run(main)
+    table.run(measure)

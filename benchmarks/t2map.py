@@ -9,10 +9,8 @@ cartilage, fluid and air with noise, with the spoiler of GE's qDESS. DOSMA's map
 0.1 ms and 0 where it has no T2.
 """
 
-import os
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,10 @@ import numpy as np
 from absl import flags
 from numpy.typing import NDArray
 
-from mrsr_tf import command
+from benchmarks import table
+from benchmarks.measuring import in_turns, seconds
 from mrsr_tf.errors import InputError
 
-FLAGS = flags.FLAGS
 SEQUENCE: dict[str, Any] = {
     "tr_ms": 23.0, "te_ms": 7.0, "flip_deg": 20.0, "spoiler_area": 3132.0,
     "spoiler_duration_us": 1560.0, "diffusivity": 1.25e-9,
@@ -50,37 +48,43 @@ for _ in sys.stdin:
 """
 
 
-def _define_flags() -> None:
-    flags.DEFINE_string("dosma_python", None, "The interpreter that has DOSMA.", required=True)
-    flags.DEFINE_list("shape", ["416", "416", "160"], "Rows, columns, slices.")
-    flags.DEFINE_integer("turns", 3, "Of each; the best counts.", lower_bound=1)
+DOSMA_PYTHON = flags.DEFINE_string(
+    "dosma_python", None, "The interpreter that has DOSMA.", required=True
+)
+SHAPE = flags.DEFINE_list("shape", ["416", "416", "160"], "Rows, columns, slices.")
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of each.", lower_bound=1)
 
 
-def main() -> None:
-    """Times both in turns, compares their maps and prints a table."""
+def measure() -> list[table.Row]:
+    """Lets both take turns and compares their maps."""
     from mrsr_tf.dess import t2_map
 
-    s1, s2 = _signals(tuple(map(int, FLAGS.shape)))
-    load = os.getloadavg()[0]
-    seconds: dict[str, list[float]] = {"DOSMA": [], "exact": [], "analytic": []}
+    s1, s2 = _signals(tuple(map(int, SHAPE.value)))
     maps = {}
+
+    def ours(method: str) -> None:
+        maps[method] = t2_map(s1, s2, t1_ms=T1_MS, method=method, **SEQUENCE)
+
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/s1.npy", s1)
         np.save(f"{folder}/s2.npy", s2)
         with _dosma(folder) as dosma:
-            for _ in range(FLAGS.turns):
-                seconds["DOSMA"].append(_answer(dosma))
-                for method in ("exact", "analytic"):
-                    start = time.perf_counter()
-                    maps[method] = t2_map(s1, s2, t1_ms=T1_MS, method=method, **SEQUENCE)
-                    seconds[method].append(time.perf_counter() - start)
+            taken = in_turns(
+                {
+                    "DOSMA": lambda: _answer(dosma),
+                    "exact": lambda: seconds(lambda: ours("exact")),
+                    "analytic": lambda: seconds(lambda: ours("analytic")),
+                },
+                ROUNDS.value,
+            )
         theirs = np.load(f"{folder}/t2.npy")
-    print(f"{' x '.join(FLAGS.shape)} voxels, load of the machine {load:.1f}")
-    for name, turns in seconds.items():
-        ratio = min(seconds["DOSMA"]) / min(turns)
-        print(f"{name:10}{min(turns):8.2f} s {1e9 * min(turns) / s1.size:8.1f} ns a voxel"
-              f"{ratio:8.1f} times DOSMA's speed")  # fmt: skip
-    _compare(maps["analytic"], theirs)
+    return [
+        *(
+            table.Row(f"T2 map, {method}", "s", taken[method], "DOSMA", taken["DOSMA"])
+            for method in maps
+        ),
+        *_compared(maps["analytic"], theirs),
+    ]
 
 
 def _signals(shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -96,10 +100,10 @@ def _signals(shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _dosma(folder: str) -> subprocess.Popen[str]:
-    if not Path(FLAGS.dosma_python).is_file():
-        raise InputError(f"expected a Python that has DOSMA, found none: {FLAGS.dosma_python}")
+    if not Path(DOSMA_PYTHON.value).is_file():
+        raise InputError(f"expected a Python that has DOSMA, found none: {DOSMA_PYTHON.value}")
     return subprocess.Popen(
-        [FLAGS.dosma_python, "-c", DOSMA, folder, *map(str, SEQUENCE.values()), str(T1_MS)],
+        [DOSMA_PYTHON.value, "-c", DOSMA, folder, *map(str, SEQUENCE.values()), str(T1_MS)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -115,17 +119,16 @@ def _answer(dosma: subprocess.Popen[str]) -> float:
     raise InputError(f"expected a map of DOSMA, got: {(dosma.communicate()[1] or '')[-300:]}")
 
 
-def _compare(ours: NDArray[Any], theirs: NDArray[Any]) -> None:
-    both = np.isfinite(ours) & (theirs > 0)
-    apart = np.abs(ours - theirs)[both]
-    print(f"voxels with a T2 in both {both.mean():.1%}, apart by at most {apart.max():.3f} ms")
-    for name, one, other in (
-        ("ours", np.isfinite(ours), theirs > 0),
-        ("DOSMA's", theirs > 0, np.isfinite(ours)),
-    ):
-        print(f"only in {name} {np.mean(one & ~other):.3%}")
+def _compared(ours: NDArray[Any], theirs: NDArray[Any]) -> list[table.Row]:
+    here, there = np.isfinite(ours), theirs > 0
+    apart = np.abs(ours - theirs)[here & there].max()
+    return [
+        table.Row("apart at most", "ms", [float(apart)], "half of DOSMA's last digit", [0.05]),
+        table.Row("T2 in both", "% of voxels", [100 * float(np.mean(here & there))]),
+        table.Row("only in ours", "% of voxels", [100 * float(np.mean(here & ~there))]),
+        table.Row("only in DOSMA's", "% of voxels", [100 * float(np.mean(there & ~here))]),
+    ]
 
 
 if __name__ == "__main__":
-    _define_flags()
-    command.run(main)
+    table.run(measure)

@@ -11,17 +11,17 @@ Where it does much, the share of our time that is spent beside the step itself t
 """
 
 import itertools
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
 
-from benchmarks import pytorch
+from benchmarks import pytorch, table
+from benchmarks.measuring import in_turns
 from mrsr_tf import command
 
 PATCH, ECHOES = 32, 2
@@ -54,42 +54,36 @@ for line in sys.stdin:
 """
 
 
-def main() -> None:
-    """Lets them take turns and prints patches per second and the ratios."""
+def measure() -> list[table.Row]:
+    """Lets them take turns; patches per second of ours, beside each and beside a matrix product."""
     with tempfile.TemporaryDirectory() as folder, command.quiet_imports():
         beside: list[float] = []
-        contenders = {"ours": _ours(Path(folder), beside), "Keras": _bare_keras()}
+        contenders = {"ours": _ours(Path(folder), beside), "a bare Keras loop": _bare_keras()}
         if TORCH_PYTHON.value:
             contenders["PyTorch"] = _pytorch(TORCH_PYTHON.value)
-        for take_turn in contenders.values():
-            take_turn(1)  # traced, compiled, warm
-        seconds: dict[str, list[float]] = {name: [] for name in contenders}
-        for number in range(ROUNDS.value):
-            order = list(contenders) if number % 2 else list(contenders)[::-1]
-            for name in order:
-                seconds[name].append(contenders[name](STEPS.value))
-    _print(seconds)
-    print(f"ours beside the step (reading, logging): {statistics.median(beside[1:]):.2%}")
-
-
-def _print(seconds: dict[str, list[float]]) -> None:
+        taken = in_turns(contenders, ROUNDS.value)
+        peak = _matrix_peak()
     patches = STEPS.value * BATCH_SIZE.value
-    voxels = PATCH**3
+    rates = {name: [patches / seconds for seconds in each] for name, each in taken.items()}
+    tera = [rate * _tera_per_patch() for rate in rates["ours"]]
+    return [
+        *(
+            table.Row("training", "patches/s", rates["ours"], name, rates[name])
+            for name in rates
+            if name != "ours"
+        ),
+        table.Row("training", "TFLOP/s", tera, "a matrix product", [peak]),
+        table.Row("beside the step (reading, logging)", "of the time", beside[1:]),
+    ]
+
+
+def _tera_per_patch() -> float:
+    """TFLOP of one patch, forth and twice as much back."""
     maps = [ECHOES, *[FILTERS.value] * (CONVOLUTIONS.value - 1), ECHOES]
-    flop = 3 * 2 * 27 * voxels * sum(a * b for a, b in itertools.pairwise(maps))
-    for name, turns in seconds.items():
-        speed = patches / statistics.median(turns)
-        print(f"{name:8} {speed:8.3f} patches/s  {speed * flop / 1e12:8.3f} TFLOP/s")
-    for name in seconds.keys() - {"ours"}:
-        ratios = [theirs / own for own, theirs in zip(seconds["ours"], seconds[name], strict=True)]
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        print(f"ours / {name}: {statistics.median(ratios):.3f}  (rounds: {spread})")
-    peak = _matrix_peak()
-    ours = patches / statistics.median(seconds["ours"]) * flop / 1e12
-    print(f"ours / measured matrix peak ({peak:.3f} TFLOP/s): {ours / peak:.3f}")
+    return 3 * 2 * 27 * PATCH**3 * sum(a * b for a, b in itertools.pairwise(maps)) / 1e12
 
 
-def _ours(folder: Path, beside: list[float]) -> Callable[[int], float]:
+def _ours(folder: Path, beside: list[float]) -> Callable[[], float]:
     import keras
     import tensorflow as tf
 
@@ -110,7 +104,7 @@ def _ours(folder: Path, beside: list[float]) -> Callable[[int], float]:
     whole = dataset.validation_batches(records, size)
     quality = Quality(devices, strategies.distribute(devices, lambda *_: whole), ECHOES, losses.l2)
     one = np.zeros((1, PATCH, PATCH, PATCH, ECHOES), np.float32)
-    steps = {"batch_size": size, "steps_per_epoch": 10**6, "steps": 10**6}
+    steps: dict[str, Any] = {"batch_size": size, "steps_per_epoch": 10**6, "steps": 10**6}
     watch = Watch(folder / "logs", quality, (one, one), **steps)
     watch.set_model(model)
     watch.on_train_begin()
@@ -122,9 +116,9 @@ def _ours(folder: Path, beside: list[float]) -> Callable[[int], float]:
 
     batches = iter(strategies.distribute(devices, forever))
 
-    def take_turn(count: int) -> float:
+    def take_turn() -> float:
         start, stepping = time.perf_counter(), 0.0
-        for number in range(count):
+        for number in range(STEPS.value):
             batch, before = next(batches), time.perf_counter()
             loss = step(batch)
             stepping += time.perf_counter() - before
@@ -136,7 +130,7 @@ def _ours(folder: Path, beside: list[float]) -> Callable[[int], float]:
     return take_turn
 
 
-def _bare_keras() -> Callable[[int], float]:
+def _bare_keras() -> Callable[[], float]:
     import keras
     import tensorflow as tf
 
@@ -146,19 +140,19 @@ def _bare_keras() -> Callable[[int], float]:
     model.compile(keras.optimizers.Adam(1e-4), "mse", jit_compile=False)
     given, truth = (tf.random.uniform([BATCH_SIZE.value, *[PATCH] * 3, ECHOES]) for _ in range(2))
 
-    def take_turn(count: int) -> float:
+    def take_turn() -> float:
         start = time.perf_counter()
-        for _ in range(count):
+        for _ in range(STEPS.value):
             model.train_on_batch(given, truth)
         return time.perf_counter() - start
 
     return take_turn
 
 
-def _pytorch(python: str) -> Callable[[int], float]:
+def _pytorch(python: str) -> Callable[[], float]:
     sizes = [CONVOLUTIONS.value, FILTERS.value, BATCH_SIZE.value, PRECISION.value]
     ask = pytorch.start(python, TORCH, *sizes)
-    return lambda count: float(ask(count))
+    return lambda: float(ask(STEPS.value))
 
 
 def _records(folder: Path) -> Path:
@@ -168,7 +162,7 @@ def _records(folder: Path) -> Path:
     from tf_records_tools.subject import Settings
 
     for subject in range(2):
-        array = np.random.default_rng(subject).uniform(1, 1000, (64, 64, 64, ECHOES))
+        array = np.random.default_rng(subject).random((64, 64, 64, ECHOES), np.float32)
         scan = Volume(array, np.diag([0.4, 0.4, 0.7, 1.0]), (7.0, 39.0), 23.0, 20.0)
         write_nifti(scan, folder / "scans" / f"scan_{subject}.nii.gz")
     settings = Settings("dual", patch_size=PATCH, stride=16)
@@ -190,5 +184,4 @@ def _matrix_peak(size: int = 4096, repeats: int = 5) -> float:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    command.run(main)
+    table.run(measure)
