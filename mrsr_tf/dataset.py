@@ -6,6 +6,7 @@ resumed run starts in the middle of an epoch without reading what it had seen.
 """
 
 import math
+import os
 import weakref
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -177,7 +178,6 @@ class _Reader:
                 "--validation_subjects says how many subjects go there"
             )
         self._record_type = record_dtype(manifest["patch_size"], ECHOES[manifest["contrasts"]])
-        self._memory = _Memory()
         self._shards = [shard for shard, _, _ in found]
         self._starts = list(accumulate((subject["records"] for _, subject, _ in found), initial=0))
         self.records = self._starts.pop()
@@ -213,7 +213,7 @@ class _Reader:
 
     def _pairs(self, numbers: NDArray[np.int64]) -> list[NDArray[np.float32]]:
         shape = (len(numbers), *self._record_type["input"].shape)
-        given, truth = self._memory.array(shape), self._memory.array(shape)
+        given, truth = MEMORY.array(shape), MEMORY.array(shape)
         for place, number in enumerate(numbers.tolist()):
             parse(self.record(number), given[place], truth[place])
         return [given, truth]
@@ -224,8 +224,7 @@ class _Reader:
         start, end = self._offsets[place][within : within + 2].tolist()
         frame = np.empty(end - start, np.uint8)
         with self._shards[place].open("rb", buffering=0) as shard:
-            shard.seek(start)
-            read = shard.readinto(frame)
+            read = os.preadv(shard.fileno(), [frame.data], start)
         try:
             return decode(unframed(frame[:read]), self._record_type)
         except InputError as error:
@@ -255,6 +254,9 @@ class _Memory:
         array = memory[start : start + size].view(np.float32).reshape(shape)
         weakref.finalize(array, self._free.append, memory)
         return array
+
+
+MEMORY = _Memory()  # of all readers: each epoch has its own, after the other
 
 
 def check_shard(path: Path, subject: Mapping[str, Any], record: np.dtype) -> None:
