@@ -54,13 +54,18 @@ class _OneLine(Formatter):
 
 @contextmanager
 def quiet_imports() -> Iterator[None]:
-    """For the imports that load TensorFlow: what its libraries print then is shown if they fail."""
+    """For the imports that load TensorFlow: what its libraries print then is shown if they fail.
+
+    They look for GPUs here, too, and not when first used: where there are none, they complain.
+    """
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as chatter:
         os.dup2(chatter.fileno(), 2)
         try:
             yield
+            if "tensorflow" in sys.modules:
+                sys.modules["tensorflow"].config.list_physical_devices()
         except BaseException:
             chatter.seek(0)
             os.write(stderr, chatter.read())

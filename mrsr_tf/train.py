@@ -26,7 +26,6 @@ from absl import flags
 
 from mrsr_tf import command
 from mrsr_tf.errors import InputError
-from mrsr_tf.record_sets import read_sets
 from mrsr_tf.settings import TrainingConfig, check_settings
 
 RECORDS = flags.DEFINE_list(
@@ -91,6 +90,8 @@ CHECKPOINT_STEPS = flags.DEFINE_integer(
 
 def main() -> None:
     """Reads the flags, refuses what cannot work, and trains."""
+    from mrsr_tf.record_sets import read_sets
+
     settings: dict[str, Any] = {flag.name: flag.value for flag in SETTINGS}
     config = TrainingConfig(fold=_fold(FOLD.value), **settings)
     profile_steps = _profile_steps(PROFILE_STEPS.value)
