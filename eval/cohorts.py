@@ -12,7 +12,7 @@ from absl import logging
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from eval import image_quality, pictures, regions, results, t2_accuracy
+from eval import image_quality, lesions, pictures, regions, resolution, results, t2_accuracy
 from eval.methods import NETWORK, Method
 from eval.results import Row
 from eval.t2 import sequence
@@ -32,15 +32,16 @@ class Settings:
     """What decides the rows, beside the scans.
 
     Attributes:
-        cohort: "image_quality" or "t2".
+        cohort: one of `results.COLUMNS`.
         slice_factor: fine slices per thick one.
         slice_axis: which axis of a NIfTI counts slices.
-        roi: of the T2 cohort, as all below: its regions; see `regions.regions`.
-        t1_ms: of each region, or one for all.
+        roi: of T2 and lesions: the regions; see `regions.regions`.
+        t1_ms: of T2, as the next four: of each region, or one for all.
         t2_method: "analytic" or "exact"; see `eval.t2.t2_map`.
         combination: see `t2_accuracy.combining_matrix`.
         outliers: see `t2_accuracy.without_outliers`.
         rim: see `regions.regions`.
+        lesion_mm: of lesions: how long they are across the slices.
     """
 
     cohort: str
@@ -52,9 +53,10 @@ class Settings:
     combination: str = "covering"
     outliers: str = "none"
     rim: bool = True
+    lesion_mm: Sequence[float] = lesions.SIZES_MM
 
     def __post_init__(self) -> None:
-        """Raises `InputError` for no region, one named twice, or other T1s than regions."""
+        """Raises `InputError` for none or two of a region or size, or other T1s than regions."""
         if not self.roi or len(set(self.roi)) < len(self.roi):
             raise InputError(f"expected different regions, got {','.join(self.roi) or 'none'}")
         if len(self.t1_ms) not in (1, len(self.roi)):
@@ -62,12 +64,16 @@ class Settings:
                 f"expected one T1 or one for each of the {len(self.roi)} regions, got "
                 f"{len(self.t1_ms)}"
             )
+        if not self.lesion_mm or len(set(self.lesion_mm)) < len(self.lesion_mm):
+            raise InputError(f"expected lesions of different sizes, got {self.lesion_mm or 'none'}")
 
     def configuration(self) -> dict[str, Any]:
         """The settings that this cohort depends on, as plain values."""
         every = asdict(self)
-        common = ("cohort", "slice_factor", "slice_axis")
-        return every if self.cohort == "t2" else {name: every[name] for name in common}
+        own = {"t2": set(every) - {"lesion_mm"}, "lesions": {"roi", "lesion_mm"}}
+        of_all = {"cohort", "slice_factor", "slice_axis"}
+        used = of_all | own.get(self.cohort, set())
+        return {name: value for name, value in every.items() if name in used}
 
 
 def evaluate(
@@ -149,14 +155,22 @@ def _evaluate(
     try:
         if settings.cohort == "image_quality":
             return image_quality.evaluate(scan, methods, factor)
-        known = sequence(scan, path) | {"method": settings.t2_method}
+        if settings.cohort == "resolution":
+            return resolution.evaluate(scan, methods, factor)
+        known = sequence(scan, path)
         with READING:
             regions_of = _regions(path, scan, settings)
+        if settings.cohort == "lesions":
+            cartilage = np.any([region.inside for region in regions_of], axis=0)
+            sizes = settings.lesion_mm
+            return lesions.evaluate(
+                scan, methods, factor, known=known, cartilage=cartilage, sizes_mm=sizes
+            ), []
         return t2_accuracy.evaluate(
             scan,
             methods,
             factor,
-            known=known,
+            known=known | {"method": settings.t2_method},
             regions=regions_of,
             true_t2_ms=regions.true_t2(path, scan, slice_axis=axis),
             combination=settings.combination,

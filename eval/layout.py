@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from eval import tables
+from eval import limits, tables
 from eval.results import Results, method_name, unique
 from eval.tables import SIGNIFICANT, Record
 
@@ -54,8 +54,13 @@ class Table:
 def tabulate(results: Results) -> tuple[str, list[Record], list[Table]]:
     """The table of an evaluation: its file's name, its records, and how they are read.
 
-    That is one table of image quality, and one per region of T2.
+    That is one table per region of T2, and one of any other cohort.
     """
+    if results.cohort in LIMITS:
+        records = {"lesions": limits.lesions, "resolution": limits.resolution}[results.cohort](
+            results
+        )
+        return f"{results.cohort}.csv", records, [what_is_not(results, records)]
     if results.cohort == "image_quality":
         records = tables.table1(results)
         return "table1.csv", records, [image_quality(records)]
@@ -174,6 +179,64 @@ def t2(records: list[Record]) -> Table:
         (("T2 of each subject, ms", of_subjects), *_t2_summaries(records, methods)),
         tuple(notes),
     )
+
+
+# cohort -> (title, notes)
+LIMITS = {
+    "lesions": (
+        "Small lesions of cartilage",
+        "Found by a matched filter that does not know the healthy knee, at a threshold of 5 % "
+        "false positives in the same cartilage without lesions, of each method and size its own; "
+        "below it Wilson's 95 % interval. Contrast: what a lesion adds to the filter's response, "
+        "mean ± SD over subjects. False foci: connected places where a method, without any lesion, "
+        "responds by half a lesion more than the truth.",
+    ),
+    "resolution": (
+        "Resolution along the slices, and false structure",
+        "Mean ± SD over subjects; none where a transfer never falls so low. False "
+        "power is what is there and incoherent with the truth. Worse and better: voxels of the "
+        "body that are further from the truth than TCI, or nearer, by more than three standard "
+        "deviations of the noise.",
+    ),
+}
+# metric -> (name, decimals)
+OF_LIMITS = {
+    "detected_percent": ("Lesions found, %", 0),
+    "kept_percent": ("Contrast kept, %", 0),
+    "false_foci_per_cm3": ("False foci per cm³", 2),
+    "mtf50_per_mm": ("Transfer falls to 0.5 at, cycles per mm", 3),
+    "mtf10_per_mm": ("Transfer falls to 0.1 at, cycles per mm", 3),
+    "edge_mm": ("Edge, 10 to 90 %, mm", 2),
+    "false_percent": ("False power, % of the truth's", 2),
+    "worse_percent": ("Worse than TCI, % of voxels", 2),
+    "better_percent": ("Better than TCI, % of voxels", 2),
+}
+
+
+def what_is_not(results: Results, records: list[Record]) -> Table:
+    """The table of lesions or resolution, from what `limits` has of it."""
+    title, note = LIMITS[results.cohort]
+    key, written = ("echo", "S{:g}") if results.cohort == "resolution" else ("size_mm", "{:g} mm")
+    groups = []
+    for metric, (heading, decimals) in OF_LIMITS.items():
+        of_metric = [record for record in records if record["metric"] == metric]
+        lines = []
+        for at in unique(record[key] for record in of_metric):
+            cells = {
+                record["method"]: Cell(
+                    _mean_sd(record["value"], record["sd"], decimals),
+                    interval=_interval(record["low"], record["high"], decimals),
+                )
+                for record in of_metric
+                if record[key] == at
+            }
+            ordered = tuple(cells.get(method, Cell("")) for method in results.methods)
+            lines.append(Line((written.format(at),), ordered))
+        if lines:
+            groups.append((heading, tuple(lines)))
+    columns = ("", *(method_name(method) for method in results.methods))
+    subjects = _count(len(results.subjects), "subject")
+    return Table(f"{title}, {subjects}", columns, tuple(groups), (note,))
 
 
 def region_name(roi: str) -> str:

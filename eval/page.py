@@ -10,9 +10,11 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from eval import figures, paper, pictures, plots
+from eval import figures, layout, limits, paper, pictures, plots
 from eval.layout import Table, region_name
 from eval.methods import INPUT, NETWORK
+from eval.pictures import TRUTH
+from eval.resolution import EDGE, TRANSFER
 from eval.results import MADE_WITH, PICTURES, Results, unique
 from eval.viewer import Viewer, viewer
 
@@ -37,10 +39,10 @@ class Section:
     """What the report shows of one cohort.
 
     Attributes:
-        cohort: "image_quality" or "t2".
+        cohort: one of `results.COLUMNS`.
         tiles: the headline figures.
-        tables: the paper's table, of T2 one per region.
-        dots: file stem -> (caption, plot of a point per subject).
+        tables: the paper's table, of T2 one per region; of what is not in the paper, one.
+        dots: file stem -> (caption, plot).
         images: file stem -> (caption, figure).
         viewer: three planes of a subject; None where the evaluation kept none.
         command: the command line that made the rows.
@@ -66,8 +68,13 @@ class Section:
 
 def section(results: Results, tables: Sequence[Table], subject: str = "") -> Section:
     """Everything to show of one evaluation; in the viewer `subject`, the first if it has none."""
-    parts = _image_quality if results.cohort == "image_quality" else _t2
-    tiles, dots, images = parts(results)
+    parts = {
+        "image_quality": _image_quality,
+        "t2": _t2,
+        "lesions": _lesions,
+        "resolution": _resolution,
+    }
+    tiles, dots, images = parts[results.cohort](results)
     return Section(
         results.cohort,
         tiles,
@@ -202,6 +209,64 @@ def _t2_images(results: Results) -> Captioned:
     return {
         picture.view: (drawn[picture.view][0], drawn[picture.view][1](picture)) for picture in found
     }
+
+
+def _lesions(results: Results) -> Parts:
+    records = limits.lesions(results)
+    titles = {
+        metric: layout.OF_LIMITS[metric][0] for metric in unique(r["metric"] for r in records)
+    }
+    panels = {
+        title: {
+            method: tuple(
+                [r[key] for r in records if (r["metric"], r["method"]) == (metric, method)]
+                for key in ("size_mm", "value")
+            )
+            for method in results.methods
+        }
+        for metric, title in titles.items()
+    }
+    caption = (
+        "Lesions 2 mm wide within the slices, by their length across them: how many are found at "
+        "5 % false positives, how much of their contrast is left, and what is found that is not "
+        "there. “Truth” is the fine scan itself."
+    )
+    return [], {"lesions": (caption, plots.lines(panels, "length across the slices, mm"))}, {}
+
+
+NOISE = "Noise in the truth"
+
+
+def _resolution(results: Results) -> Parts:
+    means = limits.curves(results)
+    along, edge = means[TRANSFER], means[EDGE]
+    echoes = range(len(along[TRUTH]))
+    transfers = {
+        f"S{echo + 1}: {title}": {
+            NOISE if method == TRUTH else method: (of[echo][0], of[echo][row])
+            for method, of in along.items()
+            if method != TRUTH or row == 2
+        }
+        for row, title in ((1, "transfer"), (2, "false power / truth's"))
+        for echo in echoes
+    }
+    spreads = {
+        f"S{echo + 1}: part of the step": {name: tuple(of[echo]) for name, of in edge.items()}
+        for echo in echoes
+    }
+    dots = {
+        "transfer": (
+            "Along the slices, the mean over subjects: the amplitude that is transferred (1 is "
+            "all), and the power that is there but incoherent with the truth. What of the truth is "
+            "noise, no method can tell.",
+            plots.lines(transfers, "cycles per mm"),
+        ),
+        "edge": (
+            "Across surfaces that lie along the slices, the mean over all edges and subjects.",
+            plots.lines(spreads, "distance across the slices, mm"),
+        ),
+    }
+    return [], dots, {}
 
 
 def _values(results: Results, method: str, column: str, echo: float | None = None) -> list[float]:

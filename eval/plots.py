@@ -1,4 +1,4 @@
-"""The report's plots: dots per subject, and Bland and Altman's of T2."""
+"""The report's plots: dots per subject, Bland and Altman's of T2, lines per method."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,10 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from eval import statistics
 from eval.figures import COLOURS, INK, OTHER_COLOUR, STYLE
 from eval.results import method_name
+
+MARKS = {"mrsr": "o", "tci": "s", "fi": "^", "scsr": "D"}  # all else is dashed
 
 
 def dots(panels: Mapping[str, Mapping[str, Sequence[float]]], *, one_scale: bool = False) -> Figure:
@@ -79,6 +82,34 @@ def _bland_altman(
     ax.plot(np.mean([reference, values], axis=0), difference, "o", color=colour, markersize=5)
     ax.yaxis.set_major_locator(MaxNLocator(5))
     _plain(ax, "y")
+
+
+def lines(panels: Mapping[str, Mapping[str, Sequence[ArrayLike]]], along: str) -> Figure:
+    """A line per method in each panel, told apart by colour and by mark.
+
+    Args:
+        panels: title -> method, or what else it is of -> (positions, values).
+        along: what the positions are.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2.6 * len(panels) + 0.4, 3.0), layout="constrained")
+        axes = np.atleast_1d(figure.subplots(1, len(panels), sharex=True))
+        drawn = {}
+        for ax, (title, values) in zip(axes, panels.items(), strict=True):
+            for method, (positions, heights) in values.items():
+                colour, mark = COLOURS.get(method, OTHER_COLOUR), MARKS.get(method)
+                (drawn[method_name(method)],) = ax.plot(
+                    positions, heights, color=colour, marker=mark, markersize=4,
+                    linestyle="-" if mark else "--", linewidth=1.4,
+                )  # fmt: skip
+            ax.set_title(title, loc="left", fontsize=9)
+            ax.yaxis.set_major_locator(MaxNLocator(5))
+            _plain(ax, "y")
+        figure.supxlabel(along, fontsize=9)
+        figure.legend(
+            drawn.values(), drawn.keys(), loc="outside upper left", ncols=len(drawn), frameon=False
+        )
+    return figure
 
 
 def _plain(ax: Axes, across: str) -> None:

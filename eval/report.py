@@ -1,9 +1,10 @@
-"""Makes the report of one or two evaluations: tables, figures and a page that holds them.
+"""Makes the report of evaluations, one of each cohort: tables, figures and a page that holds them.
 
     python -m eval.report --results=RESULTS/image_quality,RESULTS/t2 --output=REPORT
 
 Gives REPORT/report.html (opens offline), table1.csv of an image-quality evaluation, table2.csv of
-a T2 evaluation, and figures/ as PNG and SVG; and prints the tables.
+a T2 evaluation, lesions.csv and resolution.csv of the others, and figures/ as PNG and SVG; and
+prints the tables.
 """
 
 import hashlib

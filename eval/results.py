@@ -28,6 +28,14 @@ COLUMNS = {
         *("pixel_cv_percent", "voxels", "excluded"),
         *("outliers", "thick_excluded", "pixel_cv_truth_percent"),
     ),
+    "lesions": (
+        *("subject", "method", "size_mm", "lesions", "detected", "kept"),
+        *("false_foci", "searched_cm3"),
+    ),
+    "resolution": (
+        *("subject", "method", "echo", "mtf50_per_mm", "mtf10_per_mm", "false_percent"),
+        *("edge_mm", "edges", "worse_percent", "better_percent"),
+    ),
 }
 TEXT = ("subject", "method", "roi")
 
@@ -49,7 +57,7 @@ class Results:
     """One finished evaluation.
 
     Attributes:
-        cohort: "image_quality" or "t2".
+        cohort: one of `COLUMNS`.
         rows: one dict per line of rows.csv; numbers as float, NaN where empty.
         configuration: what made them, as the evaluation wrote it.
         folder: where its pictures lie.
@@ -113,7 +121,7 @@ def read(folder: Path) -> Results:
 
 def _check_subjects(results: Results) -> None:
     """Raises unless each method was measured once on each subject, echo and region."""
-    keys = [key for key in ("subject", "echo", "roi") if key in results.rows[0]]
+    keys = [key for key in ("subject", "echo", "roi", "size_mm") if key in results.rows[0]]
     everywhere = unique(tuple(row[key] for key in keys) for row in results.rows)
     for method in results.methods:
         found = [tuple(row[key] for key in keys) for row in results.rows if row["method"] == method]
