@@ -87,10 +87,14 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
         return DONE
     try:
         stray = flags.FLAGS([_found(argument) for argument in argv])[1:]
+    except UnicodeDecodeError as error:
+        return _complain(f"expected a flagfile of text in UTF-8: {error}", WRONG_USAGE)
     except flags.Error as error:
         return _complain(f"{_plain(error)}; --help lists the flags", WRONG_USAGE)
     if stray:
         return _complain(f"expected flags only, got {stray[0]!r}; --help lists them", WRONG_USAGE)
+    if "\0" in flags.FLAGS.flags_into_string():
+        return _complain("expected a flagfile of text, found a zero byte in it", WRONG_USAGE)
     plain_warnings()
     try:
         main()

@@ -164,13 +164,22 @@ def load(path: str | Path, *, slice_factor: int | None = None) -> TrainedModel:
         InputError: there is no trained network, it cannot be read, or it was trained for another
             factor.
     """
-    folder = Path(path)
     if str(path) == shipped.PRETRAINED:
         return shipped.pretrained(slice_factor)
+    folder, read = Path(path), _load_run
     if (folder / shipped.WEIGHTS).exists():
-        return shipped.read(folder, slice_factor)
-    exported = (folder / "saved_model.pb").exists()
-    return (load_export if exported else _load_run)(folder, slice_factor)
+        read = shipped.read
+    elif (folder / "saved_model.pb").exists():
+        read = load_export
+    try:
+        return read(folder, slice_factor)
+    except InputError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # Weights and digests were compared; what remains is a fact that is missing or no such fact.
+        raise InputError(
+            f"expected what a trained network is made of, found it damaged ({error!r}): {folder}"
+        ) from error
 
 
 def _load_run(folder: Path, slice_factor: int | None) -> TrainedModel:

@@ -1,0 +1,92 @@
+"""One bit changed in a network, an image file or a flagfile: refused in words, or harmless."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dicom_studies import scan
+from small_runs import make_run
+from test_layouts import skm_tea_file
+
+from mrsr_tf import exported, runs, shipped, skm_tea
+from mrsr_tf.errors import InputError
+
+# Which files decide what a network computes, and how many bits of each are tried.
+FILES = {
+    "run": {runs.TRAINED: 10, runs.MANIFEST: 6},
+    "export": {
+        "saved_model.pb": 6,
+        "variables/variables.index": 4,
+        "variables/variables.data-00000-of-00001": 4,
+        exported.CARD: 10,
+    },
+    "weights": {shipped.WEIGHTS: 40, exported.CARD: 20},
+}
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory) -> dict[str, Path]:
+    """A network as a run and as a SavedModel, and one of those that ship."""
+    folder = tmp_path_factory.mktemp("networks")
+    places = {kind: folder / kind for kind in FILES}
+    model = runs.load(make_run(places["run"]))
+    exported.export(model, places["export"])
+    shutil.copytree(shipped.FOLDER / shipped.DUAL, places["weights"])
+    return places
+
+
+def flipped(whole: bytes, random: np.random.Generator) -> bytes:
+    changed = bytearray(whole)
+    changed[random.integers(len(whole))] ^= 1 << random.integers(8)
+    return bytes(changed)
+
+
+def facts(folder: Path) -> tuple:
+    model = runs.load(folder)
+    return model.weights_sha256, model.slice_factor, model.contrasts, model.resolver.fold
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_network_with_a_flipped_bit_is_refused_or_computes_the_same(networks, kind):
+    random, sound, refused = np.random.default_rng(3), facts(networks[kind]), 0
+    for name, times in FILES[kind].items():
+        path = networks[kind] / name
+        whole = path.read_bytes()
+        for _ in range(times):
+            path.write_bytes(flipped(whole, random))
+            try:
+                assert facts(networks[kind]) == sound, name
+            except InputError:
+                refused += 1
+        path.write_bytes(whole)
+    assert refused > sum(FILES[kind].values()) / 4
+
+
+def test_an_hdf5_file_with_a_flipped_bit_is_refused_or_of_the_same_shape(tmp_path):
+    path, random, refused = skm_tea_file(tmp_path, scan()), np.random.default_rng(3), 0
+    whole = path.read_bytes()
+    for _ in range(150):
+        path.write_bytes(flipped(whole, random))
+        try:
+            assert skm_tea.read_scan(path).array.shape == scan().shape
+        except InputError:
+            refused += 1
+    assert 0 < refused < 150
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"\0", b"-", b"\n"])
+def test_a_damaged_flagfile_is_said_in_one_line(tmp_path, damage):
+    flagfile = tmp_path / "flags"
+    whole = f"--output={tmp_path}/records\n--contrasts=dual\n--input={tmp_path}/none\n".encode()
+    flagfile.write_bytes(whole.replace(b"a", damage, 1))
+    ran = subprocess.run(
+        [sys.executable, "-m", "tf_records_tools.make_records", f"--flagfile={flagfile}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode in (1, 2)
+    assert ran.stderr.startswith("error: expected")
+    assert ran.stderr.count("\n") == 1
+    assert not (tmp_path / "records").exists()
