@@ -35,6 +35,7 @@ DONE, BAD_INPUT, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 # Installed, the flagfiles lie in the package; in a checkout, beside it.
 PLACES = (Path(__file__).parent, Path(__file__).parents[1])
 FLAGFILES = next((place / "flags" for place in PLACES if (place / "flags").is_dir()), PLACES[0])
+NO_ROOM = "failed to map segment"  # the loader's words where a library does not fit into memory
 NEEDS_A_VALUE = "must have a value other than None"  # absl's words, its only mark of such a flag
 
 
@@ -69,7 +70,9 @@ def quiet_imports() -> Iterator[None]:
             yield
             if "tensorflow" in sys.modules:
                 sys.modules["tensorflow"].config.list_physical_devices()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ImportError) and NO_ROOM in str(error):
+                raise MemoryError("expected memory to load TensorFlow, found too little") from error
             chatter.seek(0)
             os.write(stderr, chatter.read())
             raise
@@ -103,7 +106,7 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
     except (InputError, OSError, MemoryError) as error:
         if logging.level_debug():
             traceback.print_exc()
-        return _complain(str(error) or type(error).__name__, BAD_INPUT)
+        return _complain(str(error) or "expected more memory than there is", BAD_INPUT)
     except KeyboardInterrupt:
         return _complain("interrupted; the same call resumes", INTERRUPTED)
     return DONE

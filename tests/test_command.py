@@ -27,10 +27,14 @@ ENDS = {
     "done": AlreadyDone("out is finished"),
     "bad": InputError("expected one study,\\ngot two: IM0001"),
     "disk": OSError(28, "No space left on device"),
+    "memory": MemoryError(),
     "bug": KeyError("a bug"),
 }
 
 def main():
+    if END.value == "no room":
+        with command.quiet_imports():
+            raise ImportError("libtensorflow_cc.so.2: failed to map segment from shared object")
     if END.value in ENDS:
         raise ENDS[END.value]
 
@@ -116,6 +120,18 @@ def test_a_full_disk_is_said_in_one_line(probe):
     result = probe("--end=disk")
     assert result.returncode == 1
     assert result.stderr == "error: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("memory", "expected more memory than there is"),
+        ("no room", "expected memory to load TensorFlow, found too little"),
+    ],
+)
+def test_too_little_memory_for_the_work_or_for_tensorflow_is_said_in_one_line(probe, end, said):
+    result = probe(f"--end={end}")
+    assert (result.returncode, result.stderr) == (1, f"error: {said}\n")
 
 
 def test_verbose_shows_the_traceback(probe):
