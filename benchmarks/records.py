@@ -4,54 +4,38 @@ r"""Training records of one study: what they cost, and how fast they are read.
     python -m benchmarks.records --shape=128,128,96 --compression=zlib
     python -m benchmarks.records --scan=data/phantom/subject_000
 
-Times the very command on a scan (a made-up one by default), then reads its records as training
-does, and, in turns with it, the same shard by a bare TFRecordDataset, which decodes nothing.
+Times the very command on a scan (a made-up one by default), beside what one study may cost, then
+reads its records as training does, in random order, checked and decoded; in turns with it, the same
+shard is read by a bare TFRecordDataset, in order, which decodes nothing.
 """
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from absl import flags
 
+from benchmarks import table
+from benchmarks.measuring import in_turns, of_command, seconds
 from mrsr_tf import command
-from mrsr_tf.errors import InputError
 
-FLAGS = flags.FLAGS
-TURNS = 5
+SHAPE = flags.DEFINE_list("shape", ["416", "416", "160"], "Rows, columns and slices to make up.")
+SCAN = flags.DEFINE_string("scan", None, "A subject's scan to use instead.")
+COMPRESSION = flags.DEFINE_enum("compression", "none", ["none", "zlib"], "Of the records.")
+AIR_BELOW = flags.DEFINE_float("air_below", 0, "As of make_records.")
+ROUNDS = flags.DEFINE_integer("rounds", 9, "Turns of each reader.", lower_bound=1)
 BATCH_SIZE = 50
+# What a study of the full size may cost on two cores.
+MOST_SECONDS, MOST_GB, MOST_MEMORY_GB = 60, 1.5, 4
 
 
-def _define_flags() -> None:
-    flags.DEFINE_list("shape", ["416", "416", "160"], "Rows, columns and slices to make up.")
-    flags.DEFINE_string("scan", None, "A subject's scan to use instead.")
-    flags.DEFINE_enum("compression", "none", ["none", "zlib"], "Of the records.")
-    flags.DEFINE_float("air_below", 0, "As of make_records.")
-
-
-def main() -> None:
-    """Makes and reads records in a temporary folder, and prints the table."""
+def measure() -> list[table.Row]:
+    """Makes and reads records in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
-        scan = Path(FLAGS.scan) if FLAGS.scan else _made_up(Path(folder))
+        scan = Path(SCAN.value) if SCAN.value else _made_up(Path(folder))
         records = Path(folder) / "records"
-        seconds, memory = _make(scan, records)
-        megabytes = sum(path.stat().st_size for path in records.iterdir()) / 1e6
-        count, decoded, bare = _read(records)
-    for what, value in (
-        ("records", f"{count}"),
-        ("made in", f"{seconds:.1f} s, the start of the command included"),
-        ("on disk", f"{megabytes:.0f} MB"),
-        ("peak memory", f"{memory / 1e9:.2f} GB"),
-        ("bare TFRecordDataset", f"{bare:.0f} records/s"),
-        ("decoded for training", f"{decoded:.0f} patches/s"),
-        ("ratio", f"{decoded / bare:.2f}"),
-    ):
-        print(f"{what:22}{value}")
+        return [*_made(scan, records), _read(records)]
 
 
 def _made_up(folder: Path) -> Path:
@@ -61,7 +45,7 @@ def _made_up(folder: Path) -> Path:
     from mrsr_tf.nifti import write_nifti
     from mrsr_tf.volume import Volume
 
-    shape = tuple(int(length) for length in FLAGS.shape)
+    shape = tuple(int(length) for length in SHAPE.value)
     random = np.random.default_rng(0)
     coarse = random.random(tuple(-(-length // 8) for length in shape), np.float32)
     texture = ndimage.zoom(coarse, 8, order=1)[tuple(slice(length) for length in shape)]
@@ -74,25 +58,20 @@ def _made_up(folder: Path) -> Path:
     return folder / "scan.nii"
 
 
-def _make(scan: Path, records: Path) -> tuple[float, float]:
-    """Seconds, and bytes of memory at the most."""
+def _made(scan: Path, records: Path) -> Iterator[table.Row]:
     flags_ = (f"--input={scan}", f"--output={records}", "--contrasts=dual")
-    settings = (f"--compression={FLAGS.compression}", f"--air_below={FLAGS.air_below}")
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tf_records_tools.make_records", *flags_, *settings]
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise InputError(f"expected make_records to do its work, it ended with {status}: {scan}")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
+    settings = (f"--compression={COMPRESSION.value}", f"--air_below={AIR_BELOW.value}")
+    taken, memory = of_command("tf_records_tools.make_records", *flags_, *settings)
+    size = sum(path.stat().st_size for path in records.iterdir()) / 1e9
+    for what, unit, value, most in (
+        ("making records, the command's start included", "s", taken, MOST_SECONDS),
+        ("on disk", "GB", size, MOST_GB),
+        ("memory at the most", "GB", memory, MOST_MEMORY_GB),
+    ):
+        yield table.Row(what, unit, [value], "at most", [most])
 
 
-def _read(folder: Path) -> tuple[int, float, float]:
-    """How many records, and how many a second decoded and bare, each at its best.
-
-    The best of several turns, since whatever else the machine does only ever adds to a time.
-    """
+def _read(folder: Path) -> table.Row:
     with command.quiet_imports():
         import tensorflow as tf
 
@@ -108,17 +87,15 @@ def _read(folder: Path) -> tuple[int, float, float]:
     def bare() -> None:
         tf.data.TFRecordDataset(shards).reduce(0, lambda seen, _: seen + 1).numpy()
 
-    turns = [(_seconds(decoded), _seconds(bare)) for _ in range(TURNS)]
-    decoded_seconds, bare_seconds = (min(times) for times in zip(*turns, strict=True))
-    return count, count / decoded_seconds, count / bare_seconds
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    rates = in_turns(
+        {"decoded": lambda: count / seconds(decoded), "bare": lambda: count / seconds(bare)},
+        ROUNDS.value,
+    )
+    return table.Row(
+        f"{count:,} records decoded for training", "patches/s",
+        rates["decoded"], "bare TFRecordDataset", rates["bare"],
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    _define_flags()
-    command.run(main)
+    table.run(measure)
