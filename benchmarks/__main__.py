@@ -46,10 +46,10 @@ SIZES = {
         "records": "",
         "training": "--torch_python=TORCH",
         "replicas": "",
-        "inference": "--shape=96,96,64 --torch_python=TORCH",
+        "inference": "--shape=96,96,64 --rounds=2 --torch_python=TORCH",
         "growth": "",
         "t2map": "--dosma_python=DOSMA",
-        "metrics": "",
+        "metrics": "--shape=416,416,64",
         "scsr": "--train=TRAIN --test=TEST --patches=20000 --passes=3 --planes=4",
     },
     "full": {
