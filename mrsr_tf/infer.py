@@ -12,7 +12,7 @@ and is named at the end; the same call again skips what is finished:
     python -m mrsr_tf.infer --input=scans --output=super_resolved --model=runs/dual
 
 How far to trust a voxel (eight times the work): the mean over mirrored inputs, and beside it
-knee_uncertainty.nii.gz and knee_t2_uncertainty_ms.nii.gz, how far they part (T2: and by its noise):
+knee_uncertainty.nii.gz and knee_t2_uncertainty_ms.nii.gz, how far they part:
 
     python -m mrsr_tf.infer --input=scans/knee --output=super_resolved/knee --model=runs/dual --ensemble
 """  # noqa: E501 (commands as one pastes them)

@@ -13,7 +13,7 @@ from mrsr_tf.dess import t2_map
 from mrsr_tf.ensemble import MEMBERS, Spread, members
 from mrsr_tf.errors import InputError
 from mrsr_tf.noise import noise_deviation
-from mrsr_tf.sequence import sequence, t2_deviation
+from mrsr_tf.sequence import sequence
 from mrsr_tf.slices import interpolate
 from mrsr_tf.volume import Volume, intensity_scale
 
@@ -65,10 +65,8 @@ class Resolved:
             that cannot be told.
         uncertainty: the standard deviation of each voxel over the ensemble, on the grid and in the
             unit of `fine`; None without an ensemble.
-        t2_uncertainty_ms: (rows, cols, slices) that of T2 (analytic, T1 1200 ms), and what T2 owes
-            to the noise of `fine`, which all of the ensemble share: the root of the sum of their
-            squares. NaN where any of the ensemble has no T2, or a slightly brighter echo has none.
-            None without an ensemble, or where the scan has no T2.
+        t2_uncertainty_ms: (rows, cols, slices) that of T2 (analytic, T1 1200 ms); NaN where any of
+            the ensemble has none. None without an ensemble, or where the scan has no T2.
     """
 
     fine: Volume
@@ -126,7 +124,7 @@ def resolved(thick: Volume, way: Way, name: object = "a scan") -> Resolved:
         lacking / scale,
         lacking / float(noise) if noise else None,
         replace(fine, array=image.deviation) if way.ensemble else None,
-        np.hypot(t2.deviation, t2_deviation(fine, **times)) if times else None,
+        t2.deviation if times else None,
     )
 
 

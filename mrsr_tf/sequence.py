@@ -1,18 +1,13 @@
-"""How a DESS was acquired, as far as its T2 depends on it, and what its noise does to that T2."""
+"""How a DESS was acquired, as far as its T2 depends on it: from the header or from who knows."""
 
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from absl import logging
-from numpy.typing import NDArray
 
-from mrsr_tf.dess import t2_map
 from mrsr_tf.errors import InputError
-from mrsr_tf.noise import noise_deviation
 from mrsr_tf.volume import Volume
-
-RATIO_STEP = 0.01
 
 
 def with_sequence(
@@ -92,28 +87,3 @@ def sequence(scan: Volume, name: object = "a scan") -> dict[str, float]:
         return told
     told["spoiler_area"], told["spoiler_duration_us"] = scan.spoiler_area, scan.spoiler_duration_us
     return told
-
-
-def t2_deviation(scan: Volume, **known: Any) -> NDArray[np.float32]:
-    """The standard deviation that each voxel's T2 owes to the echoes' noise.
-
-    T2 hangs on the echoes by ln(S2/S1) alone, whose deviation is that of two independent relative
-    errors: sd(T2) = |dT2 / d ln(S2/S1)| sqrt((n1/S1)^2 + (n2/S2)^2), to first order. The slope is
-    taken from the map itself, so either method's own.
-
-    Args:
-        scan: two echoes.
-        known: what `t2_map` is given beside the echoes.
-
-    Returns:
-        (rows, cols, slices) in ms, of one voxel; NaN where it, or a voxel slightly brighter in S2
-        or in S1, has no T2. Too small where the scanner interpolated in plane.
-    """
-    s1, s2 = np.moveaxis(scan.array, 3, 0)
-    step = np.float32(np.exp(RATIO_STEP))
-    longer, shorter = (t2_map(s1, s2 * ratio, **known) for ratio in (step, 1 / step))
-    slope = (longer - shorter) / (2 * RATIO_STEP)
-    darkest = np.finfo(np.float32).tiny
-    with np.errstate(over="ignore"):  # where there is no signal there is no slope either
-        relative = [noise_deviation(echo) / np.maximum(echo, darkest) for echo in (s1, s2)]
-    return (slope * np.hypot(*relative)).astype(np.float32)

@@ -8,8 +8,7 @@ from small_runs import make_run
 
 from mrsr_tf import inference, runs
 from mrsr_tf.errors import InputError
-from mrsr_tf.resolving import interpolation, resolved
-from mrsr_tf.sequence import sequence, t2_deviation
+from mrsr_tf.resolving import resolved
 from mrsr_tf.slices import thicken
 from mrsr_tf.volume import Volume
 
@@ -31,14 +30,6 @@ def test_ensemble_and_consistency_of_a_network(model):
     assert made.uncertainty.array.shape == (10, 9, 10, 2)
     assert made.uncertainty.array.mean() > 1
     assert made.t2_uncertainty_ms.shape == (10, 9, 10)
-
-
-def test_t2_owes_to_noise_what_an_ensemble_that_agrees_does_not_show():
-    made = resolved(scan(), interpolation("tci", ensemble=True))
-    by_noise = t2_deviation(made.fine, **sequence(scan(), "a scan"))
-    known = np.isfinite(made.t2_uncertainty_ms)
-    assert known.any()
-    np.testing.assert_allclose(made.t2_uncertainty_ms[known], by_noise[known], rtol=1e-3)
 
 
 def test_alone_it_is_super_resolve(model):
