@@ -99,7 +99,8 @@ def test_low_precision_errs_by_its_rounding_of_the_residual_alone(monkeypatch, p
     )
     residual = np.abs(exact - slices.interpolate(thick.numpy(), 2)).max()
     error = np.abs(rounded - exact).max()
-    assert 0 < error < 8 * 2.0**-bits * residual
+    # 9 roundings of it on CPUs without AVX-512, where the sums of a convolution are rounded too.
+    assert 0 < error < 12 * 2.0**-bits * residual
     for variable in resolver.kernels + resolver.biases:
         variable.assign(tf.zeros_like(variable))
     untouched = resolver.super_resolve(thick, precision=precision)
