@@ -156,7 +156,7 @@ def load(path: str | Path, *, slice_factor: int | None = None) -> TrainedModel:
     """Loads the network of a finished training run or of an exported folder.
 
     Args:
-        path: RUN_DIR, EXPORT_DIR, or "pretrained" for the networks that come with the package.
+        path: RUN_DIR, EXPORT_DIR, or a name of `shipped.NETWORKS`, which come with the package.
         slice_factor: what the model is wanted for, one of those that it was trained for; None takes
             its only one, or 2 if that is among them, or the first of its records.
 
@@ -164,8 +164,8 @@ def load(path: str | Path, *, slice_factor: int | None = None) -> TrainedModel:
         InputError: there is no trained network, it cannot be read, or it was trained for another
             factor.
     """
-    if str(path) == shipped.PRETRAINED:
-        return shipped.pretrained(slice_factor)
+    if str(path) in shipped.NETWORKS:
+        return shipped.pretrained(str(path), slice_factor)
     folder, read = Path(path), _load_run
     if (folder / shipped.WEIGHTS).exists():
         read = shipped.read

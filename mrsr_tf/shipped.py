@@ -4,7 +4,7 @@ FOLDER/
   weights.npz   kernel and bias of each convolution, first to last, float16
   card.json     what it is: factor, training records, measured quality, licence, hash
 
-`pretrained/single` and `pretrained/dual` beside this module are such folders.
+The folders in `pretrained` beside this module are such; `NETWORKS` tells which belong together.
 """
 
 import json
@@ -23,9 +23,12 @@ from mrsr_tf.model import weights_sha256
 from mrsr_tf.outputs import write_json
 from mrsr_tf.streaming import SuperResolver
 
-PRETRAINED = "pretrained"
-FOLDER = Path(__file__).with_name(PRETRAINED)
-SINGLE, DUAL = "single", "dual"
+FOLDER = Path(__file__).with_name("pretrained")
+# What names a pair of networks that ship: the folder of that for two echoes, and of that for one.
+NETWORKS = {
+    "pretrained": ("dual", "single"),
+    "pretrained-paper": ("paper_dual", "paper_single"),
+}
 WEIGHTS = "weights.npz"
 KERNEL_DIMENSIONS = 5
 
@@ -65,15 +68,21 @@ def read(folder: Path, slice_factor: int | None = None) -> TrainedModel:
     return trained_model(folder, weights, card, slice_factor)
 
 
-def pretrained(slice_factor: int | None = None) -> TrainedModel:
-    """The networks that come with the package: that for two echoes, which knows that for one.
+def pretrained(name: str, slice_factor: int | None = None) -> TrainedModel:
+    """A pair of networks that comes with the package: that for two echoes, which knows the other.
+
+    Args:
+        name: of `NETWORKS`.
+        slice_factor: what they are wanted for.
 
     Raises:
         InputError: they are for other factors, or the installation is damaged.
     """
-    dual, single = (read(FOLDER / name, slice_factor) for name in (DUAL, SINGLE))
-    named = [replace(one, name=f"{PRETRAINED} {one.name}") for one in (dual, single)]
-    return replace(named[0], other=named[1])
+    dual, single = (
+        replace(read(FOLDER / one, slice_factor), name=f"{name} {echoes}")
+        for one, echoes in zip(NETWORKS[name], ("dual", "single"), strict=True)
+    )
+    return replace(dual, other=single)
 
 
 def _read_card(path: Path) -> Any:

@@ -34,7 +34,7 @@ def networks(tmp_path_factory) -> dict[str, Path]:
     places = {kind: folder / kind for kind in FILES}
     model = runs.load(make_run(places["run"]))
     exported.export(model, places["export"])
-    shutil.copytree(shipped.FOLDER / shipped.DUAL, places["weights"])
+    shutil.copytree(shipped.FOLDER / "dual", places["weights"])
     return places
 
 

@@ -1,5 +1,6 @@
 """Networks in two small files, and those that come with the package."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -90,8 +91,9 @@ def test_another_factor_is_refused(folder):
 
 
 @SHIPS
-def test_the_shipped_networks_take_one_echo_or_two_and_keep_their_scale():
-    model = runs.load("pretrained")
+@pytest.mark.parametrize("name", shipped.NETWORKS)
+def test_the_shipped_networks_take_one_echo_or_two_and_keep_their_scale(name):
+    model = runs.load(name)
     for echoes in (1, 2):
         flat = Volume(np.full((16, 16, 8, echoes), 500, np.float32), scan(2).affine)
         fine = super_resolve(flat, model).array
@@ -101,7 +103,7 @@ def test_the_shipped_networks_take_one_echo_or_two_and_keep_their_scale():
 
 @SHIPS
 def test_the_shipped_cards_say_whence_they_come():
-    for name in ("single", "dual"):
+    for name in itertools.chain(*shipped.NETWORKS.values()):
         card = json.loads((shipped.FOLDER / name / "card.json").read_text())
         assert card["licence"] != "not stated"
         assert {"configuration", "records", "versions", "measured"} <= card.keys()
