@@ -12,7 +12,6 @@ take turns, and each ratio is the median over the rounds.
 """
 
 import itertools
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +21,8 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from benchmarks import pytorch
+from benchmarks import pytorch, table
+from benchmarks.measuring import in_turns
 from mrsr_tf import command
 
 FACTOR, ECHOES, PATCH, STRIDE = 2, 2, 32, 16
@@ -63,29 +63,23 @@ for line in sys.stdin:
 """
 
 
-def main() -> None:
-    """Lets them take turns and prints what each reaches and the ratios."""
+def measure() -> list[table.Row]:
+    """Lets them take turns: effective GFLOP/s beside each, and how far apart the results are."""
     with tempfile.TemporaryDirectory() as folder, command.quiet_imports():
-        turns = _contenders(Path(folder))
-        for take_turn in turns.values():
-            take_turn()  # traced, compiled, warm
-        seconds: dict[str, list[float]] = {name: [] for name in turns}
-        for number in range(ROUNDS.value):
-            for name in list(turns) if number % 2 else list(turns)[::-1]:
-                seconds[name].append(turns[name]())
+        taken = in_turns(_contenders(Path(folder)), ROUNDS.value)
         far = _differences(Path(folder))
     voxels = np.prod([int(length) for length in SHAPE.value])
     maps = [ECHOES, *[FILTERS.value] * (CONVOLUTIONS.value - 1), ECHOES]
-    flop = 2 * 27 * voxels * sum(a * b for a, b in itertools.pairwise(maps))
-    for name, each in seconds.items():
-        median = statistics.median(each)
-        print(f"{name:34} {median:9.2f} s  {flop / median / 1e9:6.0f} effective GFLOP/s")
-    for name in seconds.keys() - {"ours"}:
-        ratios = [theirs / own for own, theirs in zip(seconds["ours"], seconds[name], strict=True)]
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        print(f"ours is {statistics.median(ratios):.2f} times as fast as {name} (rounds: {spread})")
-    for name, difference in far.items():
-        print(f"{name}: up to {difference:.1e} of the scale from the whole volume in one pass")
+    giga = 2 * 27 * voxels * sum(a * b for a, b in itertools.pairwise(maps)) / 1e9
+    rates = {name: [giga / seconds for seconds in each] for name, each in taken.items()}
+    ours = rates.pop("ours")
+    return [
+        *(table.Row("inference", "effective GFLOP/s", ours, *peer) for peer in rates.items()),
+        *(
+            table.Row(f"{name} apart from one pass over the whole", "of the scale", [difference])
+            for name, difference in far.items()
+        ),
+    ]
 
 
 def _contenders(folder: Path) -> dict[str, Callable[[], float]]:
@@ -174,4 +168,4 @@ def _differences(folder: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    table.run(measure)
