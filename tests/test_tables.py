@@ -199,7 +199,9 @@ def test_a_row_with_a_word_for_a_number_is_refused_with_its_line(tmp_path):
 def test_an_unknown_cohort_is_refused(tmp_path):
     folder = write_results(tmp_path / "q", "image_quality", image_quality_rows(QUALITY))
     (folder / "configuration.json").write_text('{"cohort": "x"}')
-    with pytest.raises(InputError, match="expected cohort image_quality or t2 or lesions or resolution, got 'x'"):
+    with pytest.raises(
+        InputError, match="expected cohort image_quality or t2 or lesions or resolution, got 'x'"
+    ):
         results.read(folder)
 
 
