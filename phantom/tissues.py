@@ -57,7 +57,7 @@ TISSUES = (
     Tissue("tendon", 700, 6, 0.6, 0.08),
     Tissue("ligament", 1000, 20, 0.7, 0.1),
     Tissue("cruciate_ligament", 1000, 20, 0.7, 0.2),
-    Tissue("meniscus", 1000, 15, 0.5, 0.08),
+    Tissue("meniscus", 1000, 15, 0.65, 0.08),
     Tissue("capsule", 1000, 20, 0.6, 0.1),
     Tissue("synovium", 1500, 70, 0.85, 0.1),
     Tissue("synovial_fluid", 3620, 767, 1.0, 0.02, liquid=True),
