@@ -42,13 +42,14 @@ COHORT = flags.DEFINE_enum(
 )
 DATA = flags.DEFINE_string("data", None, "Folder of subjects, or one scan.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
-MODEL = flags.DEFINE_string(
-    "model", "pretrained", "Of method mrsr: a run folder, an exported one, or pretrained."
-)
+MODEL = flags.DEFINE_string("model", "pretrained", "Of method mrsr, as --model of mrsr_tf.infer.")
 METHODS = flags.DEFINE_list(
     "methods", ["mrsr", "tci", "fi"], "What to compare: mrsr, tci, fi, scsr."
 )
 SCSR = flags.DEFINE_string("scsr", None, "Of method scsr: what eval.train_scsr made.")
+SCSR_STRIDE = flags.DEFINE_integer(
+    "scsr_stride", 1, "Of its patches, in voxels; 2 takes a quarter of the time.", lower_bound=1
+)
 SLICE_FACTOR = flags.DEFINE_integer(
     "slice_factor", None, "Fine slices per thick one; the model's, 2 without one.", lower_bound=2
 )
@@ -179,7 +180,7 @@ def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int, Mapping[
     return method, identity, model.slice_factor, model.card
 
 
-def _sparse(factor: int) -> "tuple[dict[str, Method], dict[str, str]]":
+def _sparse(factor: int) -> "tuple[dict[str, Method], dict[str, Any]]":
     """Method scsr and what identifies its dictionary; nothing if scsr is not asked for."""
     from eval.baselines import ScSR
     from eval.methods import SPARSE, sparse_method
@@ -194,7 +195,8 @@ def _sparse(factor: int) -> "tuple[dict[str, Method], dict[str, str]]":
             f"expected a dictionary of slice factor {factor}, got {dictionary.factor} in "
             f"{SCSR.value}"
         )
-    return {SPARSE: sparse_method(dictionary)}, {"scsr_sha256": dictionary.sha256}
+    identity = {"scsr_sha256": dictionary.sha256, "scsr_stride": SCSR_STRIDE.value}
+    return {SPARSE: sparse_method(dictionary, SCSR_STRIDE.value)}, identity
 
 
 def _versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +27,15 @@ def baseline_methods(factor: int) -> dict[str, Method]:
     }
 
 
-def sparse_method(dictionary: baselines.ScSR) -> Method:
+def sparse_method(dictionary: baselines.ScSR, stride: int) -> Method:
     """ScSR of a learned dictionary, on the scale of the interpolated scan, of both echoes."""
+    apply = partial(dictionary.apply, stride=stride)
 
     def method(thick: Volume) -> NDArray[np.floating]:
         factor = dictionary.factor
         scale = intensity_scale(slices.interpolate(thick.array, factor))
         scaled = replace(thick, array=thick.array / scale)
-        return scale * _echo_by_echo(dictionary.apply, scaled, factor)
+        return scale * _echo_by_echo(apply, scaled, factor)
 
     return method
 

@@ -294,10 +294,13 @@ def command_line(configuration: Mapping[str, object]) -> str:
     flags = {
         name: ",".join(map(str, value)) if isinstance(value, list) else value
         for name, value in configuration.items()
-        if name not in ("model", "subjects")
+        if name not in ("model", "subjects", "scsr_sha256")
     }
-    model = {"model": "MODEL"} if configuration.get("model") else {}
-    paths = {"data": "DATA", "output": "RESULTS", **model}
+    models = {"model": "MODEL", "scsr_sha256": "SCSR"}
+    given = {
+        name.removesuffix("_sha256"): models[name] for name in models if configuration.get(name)
+    }
+    paths = {"data": "DATA", "output": "RESULTS", **given}
     words = [f"--{name}={value}" for name, value in (flags | paths).items()]
     return " \\\n    ".join(["python -m eval.evaluate", *words])
 

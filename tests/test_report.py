@@ -149,11 +149,11 @@ def test_text_from_outside_cannot_become_markup(tmp_path):
 def test_the_command_line_shown_is_what_was_called_without_its_paths():
     shown = page.command_line(
         {"cohort": "t2", "slice_factor": 2, "roi": ["patella"], "methods": ["mrsr", "tci"]}
-        | {"model": {"name": "x"}, "subjects": ["a"]}
+        | {"model": {"name": "x"}, "subjects": ["a"], "scsr_sha256": "0f", "scsr_stride": 2}
     )
     assert " ".join(shown.replace("\\\n", "").split()) == (
         "python -m eval.evaluate --cohort=t2 --slice_factor=2 --roi=patella --methods=mrsr,tci "
-        "--data=DATA --output=RESULTS --model=MODEL"
+        "--scsr_stride=2 --data=DATA --output=RESULTS --model=MODEL --scsr=SCSR"
     )
 
 
