@@ -39,7 +39,9 @@ OUTPUT = flags.DEFINE_string(
     "output", None, "Folder or NIfTI file to write; of several scans, their folder.", required=True
 )
 MODEL = flags.DEFINE_string(
-    "model", "pretrained", "A finished run folder, or an exported one; for --method=mrsr."
+    "model",
+    "pretrained",
+    "A run or exported folder, pretrained, or pretrained-paper; for --method=mrsr.",
 )
 SLICE_FACTOR = flags.DEFINE_integer(
     "slice_factor", None, "Fine slices per thick one: the model's, and 2 for tci and fi.",

@@ -52,7 +52,9 @@ METHOD = flags.DEFINE_enum(
     "method", "mrsr", ["mrsr", "tci", "fi"], "The network, tricubic or Fourier interpolation."
 )
 MODEL = flags.DEFINE_string(
-    "model", "pretrained", "A finished run folder, or an exported one; for --method=mrsr."
+    "model",
+    "pretrained",
+    "A run or exported folder, pretrained, or pretrained-paper; for --method=mrsr.",
 )
 SLICE_FACTOR = flags.DEFINE_integer(
     "slice_factor", None, "Fine slices per thick one: the model's, and 2 for tci and fi.",
