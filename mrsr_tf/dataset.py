@@ -201,7 +201,8 @@ class _Reader:
         return (
             tf.data.Dataset.from_tensor_slices(share.of(order))
             .batch(share.filled(share.batch_size) // share.shards)
-            .map(self._load, num_parallel_calls=tf.data.AUTOTUNE)
+            # In sequence: batches made at once only wait for one another to run Python.
+            .map(self._load)
             .prefetch(BATCHES_AHEAD)
         )
 
