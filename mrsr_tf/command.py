@@ -96,7 +96,7 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
         return _complain(f"{_plain(error)}; --help lists the flags", WRONG_USAGE)
     if stray:
         return _complain(f"expected flags only, got {stray[0]!r}; --help lists them", WRONG_USAGE)
-    if "\0" in flags.FLAGS.flags_into_string():
+    if any("\0" in str(value) for value in flags.FLAGS.flag_values_dict().values()):
         return _complain("expected a flagfile of text, found a zero byte in it", WRONG_USAGE)
     plain_warnings()
     try:
