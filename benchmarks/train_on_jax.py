@@ -98,8 +98,10 @@ def main() -> None:
 
     if keras.backend.backend() != "jax":
         raise InputError(f"expected KERAS_BACKEND=jax, got {keras.backend.backend()}")
+    if RUN_DIR.value and Path(RUN_DIR.value).exists():
+        raise InputError(f"expected a run folder to make, found one there: {RUN_DIR.value}")
     manifest = read_sets(RECORDS.value)
-    train = read_patches(manifest, "train")
+    train, validation = (read_patches(manifest, split) for split in ("train", "validation"))
     model = _network(ECHOES[manifest["contrasts"]])
     print(f"{len(train)} patches on {jax.devices()[0].device_kind}", flush=True)
     trainer = Trainer(model, train)
@@ -110,13 +112,17 @@ def main() -> None:
     steps = STEPS.value or int(SECONDS.value * patches_per_second / BATCH_SIZE.value)
     trainer.train(steps)
     trained = trainer.trained()
-    quality = _quality(trained, read_patches(manifest, "validation"))
+    quality = _quality(trained, validation)
     print(json.dumps(quality))
     _write_run(Path(RUN_DIR.value), trained, manifest, steps, quality)
 
 
 def read_patches(manifest: dict[str, Any], split: str) -> Patches:
-    """All records of one split, put on the device; zlib shards are not read."""
+    """All records of one split, put on the device.
+
+    Raises:
+        InputError: there are none, or they are compressed.
+    """
     import jax.numpy as jnp
 
     from mrsr_tf.record_sets import each_set
@@ -126,12 +132,16 @@ def read_patches(manifest: dict[str, Any], split: str) -> Patches:
     frame = np.dtype(
         [("b", f"V{BEFORE_RECORD_BYTES}"), ("record", record), ("a", f"V{CHECKSUM_BYTES}")]
     )
+    if any(one["compression"] != "none" for one in each_set(manifest)):
+        raise InputError("expected records that are not compressed, got some that are")
     shards = [
         Path(folder) / subject["shard"]
         for folder, one in zip(RECORDS.value, each_set(manifest), strict=True)
         for subject in one["subjects"]
         if subject["split"] == split and subject["records"]
     ]
+    if not shards:
+        raise InputError(f"expected {split} records, found none in {RECORDS.value}")
     levels, offsets, steps = [], [], []
     for shard in shards:
         records = np.fromfile(shard, frame)["record"]
@@ -150,7 +160,7 @@ class Trainer:
         import jax
         import keras
 
-        self._model, self._patches = model, patches
+        self._model = model
         self._optimizer = keras.optimizers.Adam(LEARNING_RATE.value, global_clipnorm=CLIPPED_NORM)
         self._optimizer.build(model.trainable_variables)
         self._rate = next(
