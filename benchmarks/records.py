@@ -9,6 +9,7 @@ reads its records as training does, in random order, checked and decoded; in tur
 shard is read by a bare TFRecordDataset, in order, which decodes nothing.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,7 @@ def _read(folder: Path) -> table.Row:
     def bare() -> None:
         tf.data.TFRecordDataset(shards).reduce(0, lambda seen, _: seen + 1).numpy()
 
+    os.sync()  # what was just written is not to be on its way to the disk meanwhile
     rates = in_turns(
         {"decoded": lambda: count / seconds(decoded), "bare": lambda: count / seconds(bare)},
         ROUNDS.value,

@@ -9,6 +9,7 @@ Speed is that of patches that are not flat, in turns with scikit-learn's `sparse
 (lasso_cd), both on two cores.
 """
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,7 @@ def _dictionary(train: list[NDArray[Any]]) -> "tuple[ScSR, float]":
 
 def _compared(features: NDArray[Any], atoms: NDArray[Any]) -> list[table.Row]:
     """The objective of our codes and of scikit-learn's, and how far ours are from optimal."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import Lasso
 
     from eval.scsr import PENALTY
@@ -94,7 +96,9 @@ def _compared(features: NDArray[Any], atoms: NDArray[Any]) -> list[table.Row]:
     signals, columns = features.astype(float), atoms.T.astype(float)
     # Its objective is ours divided by the number of features.
     lasso = Lasso(PENALTY / len(columns), fit_intercept=False, max_iter=100_000, tol=1e-8)
-    theirs = np.stack([lasso.fit(columns, signal).coef_ for signal in signals])
+    with warnings.catch_warnings():  # rounding ends it short of its tolerance
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        theirs = np.stack([lasso.fit(columns, signal).coef_ for signal in signals])
     ours = encode(features, atoms, PENALTY).astype(float)
     objective = [
         0.5 * np.sum((signals - codes @ columns.T) ** 2, axis=1)
@@ -119,11 +123,11 @@ def _timed(features: NDArray[Any], atoms: NDArray[Any]) -> list[table.Row]:
     """Patches a second of each, in turns."""
     from sklearn.decomposition import sparse_encode
 
-    from eval.scsr import PENALTY
+    from eval.scsr import PENALTY, one_core_each
     from eval.sparse_coding import encode
 
     def ours() -> None:
-        with ThreadPoolExecutor(CORES) as pool:
+        with one_core_each(), ThreadPoolExecutor(CORES) as pool:
             list(pool.map(lambda some: encode(some, atoms, PENALTY), _parts(features)))
 
     few = features[:: max(1, len(features) // 512)]

@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 ECHOES = {"single": 1, "dual": 2}
-BATCHES_AHEAD = 4
+BATCHES_AHEAD = 2
 ALIGNMENT = 64  # bytes, TensorFlow's
 
 
@@ -224,8 +224,11 @@ class _Reader:
         within = number - self._starts[place]
         start, end = self._offsets[place][within : within + 2].tolist()
         frame = np.empty(end - start, np.uint8)
-        with self._shards[place].open("rb", buffering=0) as shard:
-            read = os.preadv(shard.fileno(), [frame.data], start)
+        shard = os.open(self._shards[place], os.O_RDONLY)  # half the price of a file object
+        try:
+            read = os.preadv(shard, [frame.data], start)
+        finally:
+            os.close(shard)
         try:
             return decode(unframed(frame[:read]), self._record_type)
         except InputError as error:

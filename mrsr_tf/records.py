@@ -35,7 +35,7 @@ LEVELS = 65535
 COMPRESSIONS = ("none", "zlib")
 Buffer = bytes | NDArray[np.uint8]
 
-HEADER = [
+FIELDS = [
     ("magic", "S4"),
     ("schema", "<u2"),
     ("echoes", "<u2"),
@@ -48,7 +48,8 @@ HEADER = [
     ("truth_offset", "<f4"),
     ("truth_step", "<f4"),
 ]
-HEADER_BYTES = np.dtype(HEADER).itemsize
+HEADER = np.dtype(FIELDS)
+HEADER_BYTES = HEADER.itemsize
 LENGTH_BYTES, CHECKSUM_BYTES = 8, 4
 BEFORE_RECORD_BYTES = LENGTH_BYTES + CHECKSUM_BYTES
 FRAMING_BYTES = BEFORE_RECORD_BYTES + CHECKSUM_BYTES
@@ -82,7 +83,7 @@ def quantise(image: NDArray[np.float32]) -> Levels:
 def record_dtype(patch_size: int | Sequence[int], echoes: int) -> np.dtype:
     """The bytes of a record of patches (*patch_size, echoes)."""
     shape = (*triple(patch_size, "patch size"), echoes)
-    return np.dtype([*HEADER, ("input", "<u2", shape), ("truth", "<u2", shape)])
+    return np.dtype([*FIELDS, ("input", "<u2", shape), ("truth", "<u2", shape)])
 
 
 def encode(
