@@ -17,7 +17,7 @@ class Header:
 
     Attributes:
         uid_seed: UIDs are made of it.
-        number: of the subject.
+        person: whose knee it is; other scans of the same knee say the same.
         affine: (4, 4), (row, col, slice, 1) -> patient mm, LPS.
         laterality: "L" or "R".
         echo_times_ms: of the images written, one or two.
@@ -27,7 +27,7 @@ class Header:
     """
 
     uid_seed: str
-    number: int
+    person: str
     protocol: str
     affine: NDArray[np.float64]
     laterality: str
@@ -69,8 +69,8 @@ def _common(header: Header, shape: tuple[int, ...]) -> Dataset:
     ds.ManufacturerModelName = "DIGITAL PHANTOM"
     ds.ReferringPhysicianName = ""
     ds.SeriesDescription = f"Sag DESS {header.protocol} phantom"
-    ds.PatientName = f"PHANTOM^SYNTHETIC {header.number:03d}"
-    ds.PatientID = f"PHANTOM-{header.number:03d}"
+    ds.PatientName = f"PHANTOM^SYNTHETIC {header.person}"
+    ds.PatientID = f"PHANTOM-{header.person}"
     ds.PatientBirthDate = ds.PatientSex = ""
     ds.BodyPartExamined = "KNEE"
     ds.ScanningSequence = "RM"

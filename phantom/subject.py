@@ -85,7 +85,8 @@ def make_subject(
         f"mrsr-tf phantom {seed} {number} {protocol} {shape} {snr} "
         f"{diffusivity_m2_per_s} {truncate}"
     )
-    header = _header(uid_seed, number, protocol, affine, laterality, sequence, rng)
+    person = f"{seed}-{number:03d}"
+    header = _header(uid_seed, person, protocol, affine, laterality, sequence, rng)
     facts = {
         "seed": seed,
         "subject": number,
@@ -152,7 +153,7 @@ def _images(
 
 def _header(
     uid_seed: str,
-    number: int,
+    person: str,
     protocol: Protocol,
     affine: NDArray[np.float64],
     laterality: str,
@@ -161,7 +162,7 @@ def _header(
 ) -> Header:
     return Header(
         uid_seed=uid_seed,
-        number=number,
+        person=person,
         protocol=protocol.name,
         affine=affine,
         laterality=laterality,

@@ -77,6 +77,9 @@ def test_the_same_call_gives_the_same_bytes_and_another_seed_another_knee(tmp_pa
         for name in ("a/subject_000", "a/subject_001", "c/subject_000")
     ]
     assert all((labels[i] != labels[j]).mean() > 0.2 for i, j in ((0, 1), (0, 2), (1, 2)))
+    knees = ("a/subject_000", "a/subject_001", "b/subject_000", "c/subject_000")
+    people = [headers(tmp_path / knee)[0].PatientID for knee in knees]
+    assert people == ["PHANTOM-5-000", "PHANTOM-5-001", "PHANTOM-5-000", "PHANTOM-6-000"]
 
 
 def test_a_finished_set_stays_and_an_unfinished_one_is_completed(tmp_path):
