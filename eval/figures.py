@@ -14,7 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -44,9 +46,10 @@ STYLE: dict[Any, Any] = {
 DPI = 160
 
 PANEL_IN, GAP_IN, MARGIN_IN = 2.6, 0.06, 0.3
+COLOUR_BAR_IN, SCALE_BAR_IN = 0.8, 0.3  # what these take up outside the panels
 SQUARENESS = 1.3  # a panel is at most this much longer than wide
 INSET, ZOOM = 0.42, 3.0  # the inset's part of the panel's width, its magnification
-SCALE_BAR_MM = 20
+SCALE_BARS_MM = (20, 10, 5, 2, 1)  # the longest of at most a third of the width is drawn
 T2_WINDOW_MS, T2_DIFFERENCE_MS, T2_MARGIN_MM = (0.0, 80.0), 10.0, 8.0
 FLAT_WINDOW_MS = (20.0, 60.0)  # a mean over the depth spans less than its voxels
 
@@ -85,7 +88,8 @@ def reformat(picture: Picture) -> Figure:
                     _show(below, (panel - truth)[..., echo], picture.spacing_mm, **difference)
             images[0].set_ylabel(f"S{echo + 1}")
             differences[0].set_ylabel(f"S{echo + 1}: difference from truth")
-        _scale_bar(axes[0][0], truth.shape, picture.spacing_mm, right=_inset_left(box, truth.shape))
+        corner = "lower right" if _inset_left(box, truth.shape) else "lower left"
+        _scale_bar(axes[0][0], truth.shape, picture.spacing_mm, corner, "white")
         _colour_bar(axes[echoes][-1], axes[echoes][0], "difference / truth's scale")
     return figure
 
@@ -121,7 +125,7 @@ def t2_maps(picture: Picture) -> Figure:
             )
         axes[0][0].set_ylabel("T2")
         axes[1][1].set_ylabel("difference from thick scan")
-        _scale_bar(axes[0][0], s1.shape, picture.spacing_mm, right=False)
+        _scale_bar(axes[0][0], s1.shape, picture.spacing_mm, "lower left", "white")
         _colour_bar(axes[1][0], axes[0][0], "T2, ms", at=0.12)
         _colour_bar(axes[1][0], axes[1][1], "difference, ms", at=0.56)
     return figure
@@ -138,14 +142,14 @@ def unrolled(picture: Picture) -> Figure:
     shape = panels["thick"].shape
     low, high = FLAT_WINDOW_MS
     with mpl.rc_context(STYLE):
-        figure, axes = _grid(1, len(panels) + 1, shape, picture.spacing_mm)
-        _headings(axes[0], [*map(method_name, panels), ""])
-        for ax, t2 in zip(axes[0], panels.values(), strict=False):
+        room = {"right_in": COLOUR_BAR_IN, "below_in": SCALE_BAR_IN}
+        figure, axes = _grid(1, len(panels), shape, picture.spacing_mm, **room)
+        _headings(axes[0], [*map(method_name, panels)])
+        for ax, t2 in zip(axes[0], panels.values(), strict=True):
             _show(ax, t2, picture.spacing_mm, cmap="viridis", vmin=low, vmax=high)
         axes[0][0].set_ylabel("back to front, upwards")
-        axes[0][-1].set_axis_off()
-        _scale_bar(axes[0][0], shape, picture.spacing_mm, right=False, colour=INK)
-        _colour_bar(axes[0][-1], axes[0][0], "T2, ms")
+        _scale_bar(axes[0][0], shape, picture.spacing_mm, "below", INK)
+        _colour_bar(axes[0][-1], axes[0][0], "T2, ms", at=1.06)
     return figure
 
 
@@ -180,14 +184,20 @@ def heading(method: str) -> str:
 
 
 def _grid(
-    rows: int, columns: int, shape: Sequence[int], spacing_mm: Sequence[float]
+    rows: int,
+    columns: int,
+    shape: Sequence[int],
+    spacing_mm: Sequence[float],
+    *,
+    right_in: float = 0.0,
+    below_in: float = 0.0,
 ) -> tuple[Figure, NDArray]:
     """Panels of one width and the picture's aspect ratio, with room for headings and labels."""
     width = PANEL_IN
     height = width * (shape[0] * spacing_mm[0]) / (shape[1] * spacing_mm[1])
     size = (
-        columns * (width + GAP_IN) + MARGIN_IN + GAP_IN,
-        rows * (height + GAP_IN) + MARGIN_IN + GAP_IN,
+        columns * (width + GAP_IN) + MARGIN_IN + GAP_IN + right_in,
+        rows * (height + GAP_IN) + MARGIN_IN + GAP_IN + below_in,
     )
     figure = Figure(figsize=size)
     axes = np.empty((rows, columns), object)
@@ -288,25 +298,29 @@ def _around(roi: NDArray, margin_mm: float, spacing_mm: Sequence[float]) -> tupl
 
 
 def _scale_bar(
-    ax: Axes,
-    shape: Sequence[int],
-    spacing_mm: Sequence[float],
-    *,
-    right: bool,
-    colour: str = "white",
+    ax: Axes, shape: Sequence[int], spacing_mm: Sequence[float], where: str, colour: str
 ) -> None:
-    length = SCALE_BAR_MM / spacing_mm[1]
-    start = shape[1] * 0.95 - length if right else shape[1] * 0.05
-    y = shape[0] * 0.95
-    ax.plot([start, start + length], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
-    ax.text(
-        start + length / 2,
-        y - shape[0] * 0.015,
-        f"{SCALE_BAR_MM} mm",
-        color=colour,
-        ha="center",
-        va="bottom",
-        fontsize=8,
+    """A bar of a whole length, in a corner or below; none where even 1 mm would be too long."""
+    width_mm = shape[1] * spacing_mm[1]
+    length_mm = next((mm for mm in SCALE_BARS_MM if mm <= width_mm / 3), None)
+    if length_mm is None:
+        return
+    place: dict[str, Any] = {"loc": where, "borderpad": 0.7}
+    if where == "below":
+        place = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": ax.transAxes}
+    ax.add_artist(
+        AnchoredSizeBar(
+            ax.transData,
+            length_mm / spacing_mm[1],
+            f"{length_mm} mm",
+            size_vertical=0.012 * width_mm / spacing_mm[0],
+            label_top=where != "below",
+            sep=2,
+            color=colour,
+            frameon=False,
+            fontproperties=FontProperties(size=8),
+            **place,
+        )
     )
 
 

@@ -2,6 +2,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from small_scans import knee, sagittal_affine
 
 from eval import figures, pictures, plots
@@ -108,7 +109,7 @@ def test_columns_run_from_the_input_to_the_truth_with_the_network_beside_it():
 )
 def test_a_panel_has_the_aspect_ratio_of_what_it_shows(shape, spacing):
     figure = reformat(shape, spacing)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     ax = figure.axes[0]
     rows, cols = ax.images[0].get_array().shape
     box = ax.get_window_extent()
@@ -117,10 +118,22 @@ def test_a_panel_has_the_aspect_ratio_of_what_it_shows(shape, spacing):
     )
 
 
-def test_the_scale_bar_is_20_mm_long():
-    (bar,) = reformat(shape=(60, 50, 2), spacing=(0.4, 0.8)).axes[0].lines
-    start, end = bar.get_xdata()
-    assert (end - start) * 0.8 == pytest.approx(20)
+def scale_bar(figure) -> AnchoredSizeBar:
+    (bar,) = figure.axes[0].findobj(AnchoredSizeBar)
+    return bar
+
+
+@pytest.mark.parametrize(("columns", "length_mm"), [(150, 20), (50, 10), (20, 5)])
+def test_the_scale_bar_has_the_length_it_names_and_at_most_a_third_of_the_width(columns, length_mm):
+    figure = reformat(shape=(200, columns, 2), spacing=(0.4, 0.8))
+    bar, panel = scale_bar(figure), figure.axes[0]
+    (line,) = bar.size_bar.get_children()
+    assert bar.txt_label.get_text() == f"{length_mm} mm"
+    assert line.get_width() * 0.8 == pytest.approx(length_mm)
+    figure.draw_without_rendering()
+    inside, whole = line.get_window_extent(), panel.get_window_extent()
+    assert inside.width <= whole.width / 3
+    assert whole.x0 <= inside.x0 < inside.x1 <= whole.x1
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 2), (11, 400, 1)])
@@ -207,6 +220,22 @@ def test_cartilage_laid_out_flat_is_in_one_window_at_its_real_aspect_ratio():
     maps = images(figure, "viridis")
     assert len(maps) == 3
     assert len({image.get_clim() for image in maps}) == 1
-    figure.canvas.draw()
-    box = figure.axes[0].get_window_extent()
-    assert box.height / box.width == pytest.approx(60 * 0.5 / (20 * 1.6), rel=0.02)
+    figure.draw_without_rendering()
+    boxes = [figure.axes[place].get_window_extent() for place in range(3)]
+    assert boxes[0].height / boxes[0].width == pytest.approx(60 * 0.5 / (20 * 1.6), rel=0.02)
+    assert len({(round(box.height), round(box.width), round(box.y0)) for box in boxes}) == 1
+
+
+def test_the_scale_of_cartilage_laid_out_flat_is_below_it_and_the_colours_beside_it():
+    flat = np.full((60, 12), 40.0)
+    panels = {"thick": flat, "truth": flat, "mrsr": flat + 1}
+    figure = figures.unrolled(Picture("unrolled", (0.5, 1.6), panels))
+    figure.draw_without_rendering()
+    (line,) = scale_bar(figure).size_bar.get_children()
+    for drawn in (line, scale_bar(figure).txt_label):
+        extent = drawn.get_window_extent()
+        assert 0 < extent.y0 < extent.y1 < figure.axes[0].get_window_extent().y0
+    (colours,) = figure.axes[2].child_axes
+    beside = colours.get_tightbbox()
+    assert figure.axes[2].get_window_extent().x1 < beside.x0
+    assert 0.95 * figure.bbox.x1 < beside.x1 < figure.bbox.x1
