@@ -25,7 +25,7 @@ run python -m mrsr_tf.train --flagfile=flags/demo/dual --records="$OUT/records/d
 
 say "4. Export, and a scan super-resolved: DICOM in, DICOM out"
 run python -m mrsr_tf.export --run_dir="$OUT/runs/dual" --output="$OUT/exported"
-run python -m mrsr_tf.infer --input="$OUT/scans/test/subject_000/dicom" --output="$OUT/super_resolved" --model="$OUT/exported"
+run python -m mrsr_tf.infer --input="$OUT/scans/thick/subject_000/dicom" --output="$OUT/super_resolved" --model="$OUT/exported"
 run python -m eval.t2map --input="$OUT/super_resolved" --output="$OUT/t2"
 
 say "5. Evaluation on knees never seen in training, and the report"

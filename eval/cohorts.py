@@ -88,7 +88,7 @@ def evaluate(
     """Evaluates the subjects that `folder` does not hold yet, and joins all rows in rows.csv.
 
     One scan per worker is in memory at a time, with one method's result. Warns of a subject that
-    the network was trained on.
+    the network was trained on, and notes it for the report.
 
     Args:
         subjects: name -> what `mrsr_tf.scans.find_subjects` found.
@@ -106,7 +106,9 @@ def evaluate(
     methods = {name: _one_at_a_time(of) if name == NETWORK else of for name, of in methods.items()}
 
     def one(name: str) -> None:
-        rows, kept = _evaluate(subjects[name], methods, settings, card or {})
+        rows, kept = _evaluate(
+            subjects[name], methods, settings, card or {}, folder / results.KNOWN / name
+        )
         pictures.save(folder / results.PICTURES / f"{name}.npz", kept)
         # The rows last: they say that the subject is done.
         labelled = [{"subject": name} | row for row in rows]
@@ -146,12 +148,16 @@ def _one_at_a_time(method: Method) -> Method:
 
 
 def _evaluate(
-    path: Path, methods: Mapping[str, Method], settings: Settings, card: Mapping[str, Any]
+    path: Path,
+    methods: Mapping[str, Method],
+    settings: Settings,
+    card: Mapping[str, Any],
+    known_note: Path,
 ) -> tuple[list[Row], list[pictures.Picture]]:
     axis, factor = settings.slice_axis, settings.slice_factor
     with READING:
         scan = read_scan(path, slice_axis=axis)
-    _warn_of_training(scan, path, card)
+    _warn_of_training(scan, path, card, known_note)
     try:
         if settings.cohort == "image_quality":
             return image_quality.evaluate(scan, methods, factor)
@@ -182,13 +188,15 @@ def _evaluate(
         raise InputError(f"{error}: {path}") from error
 
 
-def _warn_of_training(scan: Volume, path: Path, card: Mapping[str, Any]) -> None:
+def _warn_of_training(scan: Volume, path: Path, card: Mapping[str, Any], note: Path) -> None:
     split = split_of(scan, each_set(card["records"])) if "records" in card else None
     if split:
         how = {"train": "trained on", "validation": "chosen by"}[split]
         logging.warning(
             "%s: the network was %s this very scan; its results say nothing of new ones", path, how
         )
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(how, encoding="utf-8")
 
 
 def _regions(path: Path, scan: Volume, settings: Settings) -> list[t2_accuracy.Region]:

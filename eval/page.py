@@ -48,6 +48,7 @@ class Section:
         command: the command line that made the rows.
         versions: package -> version, as of then.
         configuration: what the evaluation wrote down.
+        known: subject -> how the network knows it; empty where all are new to it.
     """
 
     cohort: str
@@ -59,6 +60,7 @@ class Section:
     command: str
     versions: Mapping[str, str]
     configuration: Mapping[str, object]
+    known: Mapping[str, str]
 
     @property
     def figures(self) -> Captioned:
@@ -85,6 +87,7 @@ def section(results: Results, tables: Sequence[Table], subject: str = "") -> Sec
         command_line(results.configuration),
         json.loads((results.folder / MADE_WITH).read_text(encoding="utf-8")),
         results.configuration,
+        results.known,
     )
 
 

@@ -42,6 +42,9 @@ def main() -> None:
     for _, _, laid_out in tabulated:
         for table in laid_out:
             print(layout.text(table), end="\n\n")
+    for each in evaluations:
+        for subject, how in each.known.items():
+            print(f"not new to the network, which was {how} it: {subject}")
     with output_folder(
         OUTPUT.value, _configuration(evaluations), overwrite=OVERWRITE.value
     ) as folder:

@@ -12,6 +12,7 @@ from mrsr_tf.outputs import output_file, read_configuration
 
 ROWS, PICTURES = "rows.csv", "reformats"
 MADE_WITH = "made_with.json"
+KNOWN = "known"  # a file for each subject that is not new to the network
 
 QUALITIES = ("ssim", "psnr_db", "mse", "rmse")
 COLUMNS = {
@@ -72,6 +73,12 @@ class Results:
     def subjects(self) -> list[str]:
         """The subjects, in the order of the rows."""
         return unique(row["subject"] for row in self.rows)
+
+    @property
+    def known(self) -> dict[str, str]:
+        """The subjects that the network was "trained on" or "chosen by"."""
+        files = sorted((self.folder / KNOWN).glob("*"))
+        return {file.name: file.read_text(encoding="utf-8") for file in files}
 
     @property
     def methods(self) -> list[str]:

@@ -27,7 +27,9 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
 SLICE_FACTOR = flags.DEFINE_integer(
     "slice_factor", None, "Of a network trained on several factors, the one to export."
 )
-LICENCE = flags.DEFINE_string("licence", None, "Of the weights, for the card.")
+LICENCE = flags.DEFINE_string(
+    "licence", None, "Of the weights, for the card; by default what --run_dir's own card says."
+)
 RESULTS = flags.DEFINE_list("results", [], "Folders of eval.evaluate to sum up in the card.")
 FORMAT = flags.DEFINE_enum(
     "format", "saved_model", ["saved_model", "weights"], "For others, or small for this package."
@@ -46,7 +48,7 @@ def main() -> None:
     if small:
         model = shipped.rounded(model)
     results = [Path(folder) for folder in RESULTS.value]
-    licence = LICENCE.value or exported.UNSTATED
+    licence = LICENCE.value or model.card.get("licence", exported.UNSTATED)
     identity = {
         "weights_sha256": model.weights_sha256,
         "slice_factor": model.slice_factor,

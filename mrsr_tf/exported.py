@@ -12,7 +12,7 @@ import shutil
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,8 @@ class TrainedModel:
 
     name: str
     resolver: SuperResolver
-    card: Mapping[str, Any]
-    other: "TrainedModel | None" = None
+    card: Mapping[str, Any] = field(repr=False)
+    other: "TrainedModel | None" = field(default=None, repr=False)
 
     @property
     def slice_factor(self) -> int:

@@ -1,5 +1,8 @@
 """Super-resolution of a scan: a `Volume` of thick slices in, one of fine slices out."""
 
+import sys
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -9,6 +12,14 @@ from mrsr_tf.exported import TrainedModel
 from mrsr_tf.likeness import trained_sets
 from mrsr_tf.resolving import Way
 from mrsr_tf.volume import Volume
+
+# A bar for whoever looks; in a log a line every half minute.
+LINE = "{desc}: {n_fmt} of {total_fmt} planes, {remaining} to go\n"
+PROGRESS: dict[str, Any] = (
+    {"delay": 2}
+    if sys.stderr.isatty()
+    else {"delay": 30, "mininterval": 30, "maxinterval": 60, "bar_format": LINE}
+)
 
 
 def super_resolve(volume: Volume, model: TrainedModel) -> Volume:
@@ -70,9 +81,7 @@ def _resolve(
 ) -> NDArray[np.floating]:
     model = model.for_echoes(thick.shape[3])
     planes = model.resolver.planes(thick.shape[:3])
-    with tqdm(
-        None, "super-resolving", planes, leave=None, unit="plane", disable=None, delay=2
-    ) as bar:
+    with tqdm(None, "super-resolving", planes, leave=None, unit="plane", **PROGRESS) as bar:
         try:
             fine = model.resolver.super_resolve(
                 tf.constant(thick), bar.update, precision=precision

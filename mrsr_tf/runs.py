@@ -139,7 +139,8 @@ def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Mode
         unfinished = (Path(run_dir) / CONFIGURATION).exists()
         found = "one whose training is unfinished" if unfinished else "none there"
         raise InputError(
-            f"expected the folder of a finished training run, found {found}: {run_dir}"
+            f"expected the folder of a finished training run (or {' or '.join(shipped.NETWORKS)}, "
+            f"which ship), found {found}: {run_dir}"
         )
     try:
         model = keras.models.load_model(path, compile=checkpoint)

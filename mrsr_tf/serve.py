@@ -100,7 +100,7 @@ def _runner() -> Callable[[Settings], None]:
     except ImportError as error:
         if error.name != "pynetdicom":
             raise
-        raise InputError("expected pynetdicom: pip install mrsr-tf[node]") from None
+        raise InputError("expected pynetdicom: pip install 'mrsr-tf[node]'") from None
     return running.run
 
 

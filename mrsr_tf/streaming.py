@@ -226,7 +226,8 @@ def _intensity_scale(interpolated: tf.Tensor) -> tf.Tensor:
     above = tf.cast(rank - tf.floor(rank), tf.float32)
     highest = tf.math.top_k(intensities, tf.size(intensities) - below).values
     next_higher = highest[tf.maximum(tf.size(highest) - 2, 0)]
-    return (1 - above) * highest[-1] + above * next_higher
+    scale = (1 - above) * highest[-1] + above * next_higher
+    return tf.where(scale > 0, scale, 1.0)  # of zeros come zeros
 
 
 def save_graph(resolver: SuperResolver, folder: Path) -> None:

@@ -97,9 +97,12 @@ class Watch(keras.callbacks.Callback):
             self._resolver = SuperResolver(
                 self.model.get_weights(), self._known.slice_factor, fold_of(self.model)
             )
+        before = steps_taken(self.model)
+        if before and self._logs:
+            print(f"goes on after step {before} of {self._steps}", flush=True)
         self._bar = tqdm(
             total=self._steps,
-            initial=steps_taken(self.model),
+            initial=before,
             unit="step",
             desc="training",
             disable=None if self._logs else True,

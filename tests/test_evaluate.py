@@ -516,6 +516,8 @@ def test_a_subject_that_the_network_knows_is_warned_of(tmp_path, caplog, split, 
         for message, name in zip(told, warned, strict=True):
             assert name in message
             assert said in message
+        noted = {note.name: note.read_text() for note in (out / "known").glob("*")}
+        assert noted == dict.fromkeys(warned, said)
 
 
 def test_a_single_contrast_scan_has_no_t2_and_the_message_says_why(tmp_path):

@@ -99,6 +99,19 @@ def test_one_cohort_of_one_subject_without_the_network_is_a_report_too(tmp_path,
     html = page.html([section], {"mrsr_tf": "0"})
     assert "One subject only" in html
     assert "nan" not in Page(html).text
+    assert "new to the network" not in html
+
+
+def test_subjects_that_the_network_was_trained_on_are_told_of_above_the_table(tmp_path):
+    folder = evaluated(tmp_path, "image_quality")
+    (folder / results.KNOWN).mkdir()
+    (folder / results.KNOWN / "subject_1").write_text("trained on")
+    read = results.read(folder)
+    html = page.html([page.section(read, layout.tabulate(read)[2])], {"mrsr_tf": "0"})
+    told = "Not all of these scans are new to the network"
+    assert told in Page(html).text
+    assert "it was trained on subject_1" in " ".join(Page(html).text.split())
+    assert html.index(told) < html.index("<table")
 
 
 def test_several_regions_have_a_table_each_and_the_papers_numbers_stand_by_the_first(tmp_path):

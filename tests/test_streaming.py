@@ -148,6 +148,11 @@ def test_scale_of_the_scan_is_the_scale_of_the_result():
     np.testing.assert_allclose(1000 * once, thousandfold, rtol=1e-4, atol=1)
 
 
+def test_a_scan_of_zeros_gives_numbers():
+    _, resolver = network_and_resolver(1)
+    assert np.isfinite(resolver.super_resolve(tf.zeros((8, 8, 4, 1)))).all()
+
+
 @pytest.mark.parametrize("fold", [UNFOLDED, (2, 2, 2)])
 def test_saved_model_needs_only_tensorflow_and_gives_the_same_voxels(tmp_path, fold):
     _, resolver = network_and_resolver(2, fold=fold)
