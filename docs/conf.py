@@ -3,6 +3,7 @@
 from mrsr_tf import __version__
 
 project = "MRSR-TF"
+author = project_copyright = "The MRSR-TF authors"
 release = version = __version__
 extensions = [
     "myst_parser",

@@ -112,6 +112,12 @@ def test_dual_training_starts_from_the_transferred_single_network(small_records,
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_finished_run_is_trained_further_from_its_weights(single_run):
+    started = starting.first_weights(CONFIG, {"contrasts": "single"}, single_run)
+    for one, other in zip(started, weights(single_run), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("changes", [{"filters": 5}, {"convolutions": 4}, {"fold": (2, 2, 2)}])
 def test_a_run_of_another_network_is_refused_and_nothing_made(
     small_records, single_run, tmp_path, changes
