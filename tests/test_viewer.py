@@ -132,6 +132,7 @@ def test_names_cannot_end_the_script_that_holds_the_data(tmp_path):
         {},
         {"model": None, "combination": ""}
         | {"t1_ms": [], "roi": [], "t2_method": "", "outliers": ""},
+        {},
     )
     html = page.html([section], {"mrsr_tf": "0"})
     assert "alert(1)</script>" not in html
