@@ -46,7 +46,7 @@ SIZES = {
         "records": "",
         "training": "--torch_python=TORCH",
         "replicas": "",
-        "inference": "--rounds=2 --torch_python=TORCH",
+        "inference": "--rounds=1 --torch_python=TORCH",
         "growth": "",
         "t2map": "--dosma_python=DOSMA",
         "metrics": "--shape=416,416,64",

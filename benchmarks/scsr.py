@@ -10,7 +10,9 @@ Speed is that of patches that are not flat, in turns with scikit-learn's `sparse
 """
 
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +89,6 @@ def _dictionary(train: list[NDArray[Any]]) -> "tuple[ScSR, float]":
 
 def _compared(features: NDArray[Any], atoms: NDArray[Any]) -> list[table.Row]:
     """The objective of our codes and of scikit-learn's, and how far ours are from optimal."""
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import Lasso
 
     from eval.scsr import PENALTY
@@ -96,8 +97,7 @@ def _compared(features: NDArray[Any], atoms: NDArray[Any]) -> list[table.Row]:
     signals, columns = features.astype(float), atoms.T.astype(float)
     # Its objective is ours divided by the number of features.
     lasso = Lasso(PENALTY / len(columns), fit_intercept=False, max_iter=100_000, tol=1e-8)
-    with warnings.catch_warnings():  # rounding ends it short of its tolerance
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with _rounding_expected():
         theirs = np.stack([lasso.fit(columns, signal).coef_ for signal in signals])
     ours = encode(features, atoms, PENALTY).astype(float)
     objective = [
@@ -135,10 +135,22 @@ def _timed(features: NDArray[Any], atoms: NDArray[Any]) -> list[table.Row]:
     def theirs() -> None:
         sparse_encode(few, atoms, algorithm="lasso_cd", alpha=PENALTY, n_jobs=CORES, max_iter=1000)
 
-    taken = in_turns({"ours": lambda: seconds(ours), "theirs": lambda: seconds(theirs)}, TURNS)
+    with _rounding_expected():
+        taken = in_turns({"ours": lambda: seconds(ours), "theirs": lambda: seconds(theirs)}, TURNS)
+
     rates = [len(features) / taken_ for taken_ in taken["ours"]]
     peer = [len(few) / taken_ for taken_ in taken["theirs"]]
     return [table.Row("sparse codes", "patches/s", rates, "scikit-learn's lasso_cd", peer)]
+
+
+@contextmanager
+def _rounding_expected() -> Iterator[None]:
+    """Without scikit-learn's warnings that rounding ends it short of its tolerance of 1e-8."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def _parts(features: NDArray[Any]) -> list[NDArray[Any]]:

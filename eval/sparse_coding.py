@@ -194,6 +194,8 @@ class _Paths:
         return paths
 
     def keep(self, kept: NDArray[np.bool_]) -> None:
+        if kept.all():
+            return
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name)[kept])
 
