@@ -137,7 +137,6 @@ def _timed(features: NDArray[Any], atoms: NDArray[Any]) -> list[table.Row]:
 
     with _rounding_expected():
         taken = in_turns({"ours": lambda: seconds(ours), "theirs": lambda: seconds(theirs)}, TURNS)
-
     rates = [len(features) / taken_ for taken_ in taken["ours"]]
     peer = [len(few) / taken_ for taken_ in taken["theirs"]]
     return [table.Row("sparse codes", "patches/s", rates, "scikit-learn's lasso_cd", peer)]

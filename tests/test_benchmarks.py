@@ -64,9 +64,8 @@ def test_a_command_that_fails_is_no_measurement(capfd):
         measuring.of_command("mrsr_tf.infer")
     taken, memory = measuring.of_command("mrsr_tf.infer", "--version")
     assert 0.01 < taken < 60
-    assert (
-        0.005 < memory < 8
-    )  # a test process that holds TensorFlow counts before the command starts
+    # A test process that holds TensorFlow counts before the command starts.
+    assert 0.005 < memory < 8
 
 
 def test_the_page_says_from_where_on_growth_is_not_linear(tmp_path):
