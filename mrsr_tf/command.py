@@ -5,7 +5,8 @@ A command is a module with a usage docstring, its flags, a `main()` without argu
     if __name__ == "__main__":
         command.run(main)
 
-Exit codes: 0 done (or `--help`, `--version`), 1 bad input, 2 wrong usage.
+Exit codes: 0 done (or `--help`, `--version`), 1 bad input, 2 wrong usage, 130 interrupted, 141 nobody
+read on.
 """
 
 import os
@@ -32,6 +33,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 DONE, BAD_INPUT, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+UNREAD = 141  # as a shell counts what a closed pipe ended
 # Installed, the flagfiles lie in the package; in a checkout, beside it.
 PLACES = (Path(__file__).parent, Path(__file__).parents[1])
 FLAGFILES = next((place / "flags" for place in PLACES if (place / "flags").is_dir()), PLACES[0])
@@ -41,7 +43,13 @@ NEEDS_A_VALUE = "must have a value other than None"  # absl's words, its only ma
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Parses the flags in `sys.argv`, runs `main` and exits with its code."""
-    sys.exit(_exit_code(main, sys.argv))
+    try:
+        code = _exit_code(main, sys.argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = UNREAD
+    sys.exit(code)
 
 
 def plain_warnings() -> None:

@@ -16,7 +16,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage, signal
 
 from mrsr_tf.errors import InputError
 
@@ -100,6 +99,8 @@ def interpolate(
 def thicken_matrix(slices: int, factor: int, profile: str = "fir") -> NDArray[np.float64]:
     """(ceil(slices / factor), slices): one row for each thick slice."""
     if profile == "fir":
+        from scipy import ndimage, signal  # takes longer to load than the networks that ship
+
         taps = signal.firwin(FIR_ORDER + 1, 1 / factor)
         return ndimage.correlate1d(np.eye(slices), taps, axis=0, mode="reflect")[::factor]
     places = np.arange(0, slices, factor)

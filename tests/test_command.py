@@ -58,6 +58,14 @@ def test_good_ends_exit_0_without_a_word_on_stderr(probe, arguments):
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_help_that_nobody_reads_to_its_end_ends_without_a_word(tmp_path):
+    (tmp_path / "probe.py").write_text(PROBE)
+    call = [sys.executable, str(tmp_path / "probe.py"), "--help"]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as probing:
+        probing.stdout.close()
+        assert (probing.stderr.read(), probing.wait()) == (b"", 141)
+
+
 def test_help_shows_the_usage_and_the_flags(probe):
     assert "python probe.py --end=well" in probe("--help").stdout
     assert "--end" in probe("--help").stdout
