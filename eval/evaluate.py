@@ -146,7 +146,8 @@ def main() -> None:
         methods = {name: available[name] for name in METHODS.value}
         cohorts.evaluate(subjects, methods, settings, folder, workers=WORKERS.value, card=card)
         write_json(folder / results.MADE_WITH, _versions())
-    print(f"{len(subjects)} evaluated: {Path(OUTPUT.value) / results.ROWS}")
+    evaluated = command.counted(len(subjects), "subject")
+    print(f"{evaluated} evaluated: {Path(OUTPUT.value) / results.ROWS}")
 
 
 def _positive(what: str, values: list[str]) -> list[float]:

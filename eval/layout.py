@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from eval import limits, tables
 from eval.results import Results, method_name, unique
 from eval.tables import SIGNIFICANT, Record
+from mrsr_tf.command import counted
 
 # metric -> (name, factor to print it by, decimals, which way is better)
 METRICS: dict[str, tuple[str, float, int, Callable[[Sequence[float]], float]]] = {
@@ -90,7 +91,7 @@ def image_quality(records: list[Record]) -> Table:
         else _why_untested(subjects),
     ]
     return Table(
-        f"Table 1. Image quality, {_count(subjects, 'subject')}",
+        f"Table 1. Image quality, {counted(subjects, 'subject')}",
         ("Metric", "Image", *(method_name(method) for method in methods)),
         tuple(groups),
         tuple(notes),
@@ -101,10 +102,6 @@ def _why_untested(subjects: int) -> str:
     if subjects < 2:
         return "One subject only: no SD and no test possible."
     return "No test: MRSR was not evaluated."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _quality_line(records: list[Record]) -> Line:
@@ -174,7 +171,7 @@ def t2(records: list[Record]) -> Table:
         tested if len(subjects) > 1 else _why_untested(len(subjects)),
     ]
     return Table(
-        f"Table 2. T2, {region_name(records[0]['roi'])}, {_count(len(subjects), 'subject')}",
+        f"Table 2. T2, {region_name(records[0]['roi'])}, {counted(len(subjects), 'subject')}",
         ("", *(method_name(method) for method in methods)),
         (("T2 of each subject, ms", of_subjects), *_t2_summaries(records, methods)),
         tuple(notes),
@@ -235,7 +232,7 @@ def what_is_not(results: Results, records: list[Record]) -> Table:
         if lines:
             groups.append((heading, tuple(lines)))
     columns = ("", *(method_name(method) for method in results.methods))
-    subjects = _count(len(results.subjects), "subject")
+    subjects = counted(len(results.subjects), "subject")
     return Table(f"{title}, {subjects}", columns, tuple(groups), (note,))
 
 

@@ -65,7 +65,8 @@ def main() -> None:
         dictionary = ScSR(**settings).fit(_echoes(list(subjects.values())))
         dictionary.save(folder / FILE)
         save_figure(dictionary, folder / PICTURE)
-    print(f"{ATOMS.value} atoms from {len(subjects)} subjects: {Path(OUTPUT.value) / FILE}")
+    learned_from = command.counted(len(subjects), "subject")
+    print(f"{ATOMS.value} atoms from {learned_from}: {Path(OUTPUT.value) / FILE}")
 
 
 def _echoes(paths: list[Path]) -> "Iterator[NDArray[np.floating]]":

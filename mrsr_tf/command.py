@@ -5,8 +5,8 @@ A command is a module with a usage docstring, its flags, a `main()` without argu
     if __name__ == "__main__":
         command.run(main)
 
-Exit codes: 0 done (or `--help`, `--version`), 1 bad input, 2 wrong usage, 130 interrupted, 141 nobody
-read on.
+Exit codes: 0 done (or `--help`, `--version`), 1 bad input, 2 wrong usage, 130 interrupted,
+141 nobody reads what it prints.
 """
 
 import os
@@ -50,6 +50,11 @@ def run(main: Callable[[], None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = UNREAD
     sys.exit(code)
+
+
+def counted(number: int, noun: str) -> str:
+    """Such as "1 subject" and "2 subjects"."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def plain_warnings() -> None:

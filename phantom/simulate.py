@@ -79,7 +79,7 @@ def main() -> None:
         with ProcessPoolExecutor(workers) as pool:
             done = pool.map(make, missing)
             list(tqdm(done, "knees", len(missing), unit="knee", disable=None, delay=2))
-    print(f"{options.subjects} simulated: {FLAGS.output}")
+    print(f"{command.counted(options.subjects, 'knee')} simulated: {FLAGS.output}")
 
 
 def _options() -> Options:

@@ -85,7 +85,7 @@ def test_the_same_call_gives_the_same_bytes_and_another_seed_another_knee(tmp_pa
 def test_a_finished_set_stays_and_an_unfinished_one_is_completed(tmp_path):
     call = ("--shape=16,16,6", "--subjects=2", f"--output={tmp_path / 'knees'}")
     once = simulate(*call)
-    assert (once.returncode, once.stdout) == (0, f"2 simulated: {tmp_path / 'knees'}\n")
+    assert (once.returncode, once.stdout) == (0, f"2 knees simulated: {tmp_path / 'knees'}\n")
     again = simulate(*call)
     assert (again.returncode, "nothing to do" in again.stdout) == (0, True)
     other = simulate(*call, "--seed=1")

@@ -25,7 +25,8 @@ def main() -> None:
     from tf_records_tools.checking import check_records
 
     for split, count in check_records(FLAGS.records, FLAGS.input)["counts"].items():
-        print(f"{split}: {count['records']} records of {count['subjects']} subjects are right")
+        subjects = command.counted(count["subjects"], "subject")
+        print(f"{split}: {count['records']} records of {subjects} are right")
 
 
 if __name__ == "__main__":

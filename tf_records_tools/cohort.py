@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mrsr_tf import __version__, scans
+from mrsr_tf.command import counted
 from mrsr_tf.errors import InputError
 from mrsr_tf.manifest import MANIFEST, salted, sealed
 from mrsr_tf.outputs import output_folder, write_json
@@ -237,7 +238,7 @@ def _check_room(
     free = shutil.disk_usage(folder).free
     left_out = " at most" if subjects[0].settings.compression != "none" else ""
     tell(
-        f"{len(left)} of {len(subjects)} subjects to make: {records} patches, "
+        f"{len(left)} of {counted(len(subjects), 'subject')} to make: {records} patches, "
         f"{needed / 1e9:.2f} GB{left_out}, {free / 1e9:.2f} GB free"
     )
     if needed > free:

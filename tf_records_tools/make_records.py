@@ -101,7 +101,8 @@ def main() -> None:
     )
     for split, count in manifest["counts"].items():
         air = f", {count['air']} patches of air left out" if count["air"] else ""
-        print(f"{split}: {count['records']} records of {count['subjects']} subjects{air}")
+        subjects = command.counted(count["subjects"], "subject")
+        print(f"{split}: {count['records']} records of {subjects}{air}")
 
 
 if __name__ == "__main__":
