@@ -122,7 +122,8 @@ def parse(record: np.void, given: NDArray[np.float32], truth: NDArray[np.float32
     The intensities are in units of the subject's scale, ready for the network.
     """
     for name, patch in (("input", given), ("truth", truth)):
-        np.multiply(record[name], record[f"{name}_step"], out=patch, dtype=np.float32)
+        patch[...] = record[name]  # half the time of a multiplication that converts on the way
+        patch *= record[f"{name}_step"]
         patch += record[f"{name}_offset"]
 
 
