@@ -105,11 +105,10 @@ def _told(t2_ms: "NDArray[np.floating]", tissue: "NDArray[np.bool_]") -> str:
 
     invalid = np.isnan(t2_ms)
     believed = t2_ms[tissue & ~invalid]
-    median = f"T2 {np.median(believed):.1f} ms" if believed.size else "no T2"
+    median = f"median T2 {np.median(believed):.1f} ms" if believed.size else "no T2"
     return (
-        f"{median} in the median of the {believed.size:,} voxels that stand out of the noise and "
-        f"have one up to 100 ms; {(tissue & invalid).sum():,} that stand out have none, and of "
-        f"all {invalid.size:,} voxels {invalid.sum():,}"
+        f"{median}; of {tissue.sum():,} voxels above the noise {(tissue & invalid).sum():,} have "
+        f"no T2 up to 100 ms, of all {invalid.size:,} voxels {invalid.sum():,}"
     )
 
 
