@@ -31,9 +31,9 @@ METHOD = flags.DEFINE_enum(
     "The paper's formula (5 % too long at 50 ms, 13 % at 80), or the steady state inverted.",
 )
 T1_MS = flags.DEFINE_float("t1_ms", 1200.0, "T1: 1200 for cartilage, 1000 for meniscus.")
-TR_MS = flags.DEFINE_float("tr_ms", None, "Repetition time, where the header has none.")
-TE_MS = flags.DEFINE_float("te_ms", None, "Echo time of S1, where the header has none.")
-FLIP_DEG = flags.DEFINE_float("flip_deg", None, "Flip angle, where the header has none.")
+TR_MS = flags.DEFINE_float("tr_ms", None, "Repetition time; wins over the header's.")
+TE_MS = flags.DEFINE_float("te_ms", None, "Echo time of S1; wins over the header's.")
+FLIP_DEG = flags.DEFINE_float("flip_deg", None, "Flip angle; wins over the header's.")
 SPOILER_AREA = flags.DEFINE_float(
     "spoiler_area", None, "Of the gradient between the echoes, as GE stores it (such as 3132)."
 )

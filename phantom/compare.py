@@ -1,6 +1,6 @@
 """Puts a phantom beside the real knee that it was never fitted to, by figures and by eye.
 
-    python -m phantom.compare --real=../shared/data/qdess_knee --output=comparison
+    python -m phantom.compare --real=pyKNEEr/code/demo/original/01/DESS --output=comparison
 
 Simulates a knee with the real scan's voxels, timing and spoiler, draws matching slices of both in
 three planes at the same window (planes.png) and writes a table of figures (figures.md). The
