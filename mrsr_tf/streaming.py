@@ -191,7 +191,9 @@ def _convolve(
         count = tf.shape(planes)[0]
         # Gathered, not sliced: a slice would be a view that keeps the whole slab in memory.
         new_tails.append(tf.gather(planes, tf.range(tf.maximum(count - 2, 0), count)))
-        x = tf.nn.conv3d(tf.pad(planes[None], padding), kernel, [1] * 5, "VALID")
+        with tf.control_dependencies(new_tails[-1:]):  # or a busy machine gathers when it likes
+            batch = planes[None]
+        x = tf.nn.conv3d(tf.pad(batch, padding), kernel, [1] * 5, "VALID")
         x = tf.nn.bias_add(x, bias)
         planes = (tf.nn.relu(x) if layer < len(kernels) else x)[0]
     return tf.cast(planes, tf.float32), new_tails

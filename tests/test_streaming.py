@@ -179,6 +179,23 @@ def test_progress_counts_planes():
     assert 20 < sum(seen) <= 30
 
 
+def test_no_layer_begins_before_the_one_ahead_has_kept_its_planes():
+    """Else whole slabs wait in memory for their last two planes to be taken."""
+    layers = 4
+    convolve = streaming.convolution_stack((1, *[3] * layers), tf.float32, last=False)
+    for convolution in convolve.get_concrete_function().graph.get_operations():
+        if convolution.type != "Conv3D":
+            continue
+        before, waiting = set(), [convolution]
+        while waiting:
+            operation = waiting.pop()
+            before.add(operation)
+            ahead = {*operation.control_inputs, *(tensor.op for tensor in operation.inputs)}
+            waiting += ahead - before
+        ran = [operation.type for operation in before]
+        assert ran.count("GatherV2") == ran.count("Conv3D")
+
+
 MEMORY = """
 import resource
 import numpy as np
