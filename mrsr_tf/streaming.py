@@ -163,7 +163,7 @@ def convolution_stack(
     Returns:
         A function of float32 planes (n, rows, cols, maps), the planes that each layer kept of the
         slab before, and the layers' kernels and biases; it gives the float32 planes of the last
-        layer and the planes for each layer to keep.
+        layer and the planes for each layer to keep, none where no slab follows.
     """
     signature = (
         tf.TensorSpec([None, None, None, maps[0]]),
@@ -188,9 +188,10 @@ def _convolve(
     planes, new_tails = tf.cast(planes, kernels[0].dtype), []
     for layer, (tail, kernel, bias) in enumerate(zip(tails, kernels, biases, strict=True), 1):
         planes = tf.concat([tail, planes], 0)
-        count = tf.shape(planes)[0]
-        # Gathered, not sliced: a slice would be a view that keeps the whole slab in memory.
-        new_tails.append(tf.gather(planes, tf.range(tf.maximum(count - 2, 0), count)))
+        if not last:
+            count = tf.shape(planes)[0]
+            # Gathered, not sliced: a slice would be a view that keeps the whole slab in memory.
+            new_tails.append(tf.gather(planes, tf.range(tf.maximum(count - 2, 0), count)))
         with tf.control_dependencies(new_tails[-1:]):  # or a busy machine gathers when it likes
             batch = planes[None]
         x = tf.nn.conv3d(tf.pad(batch, padding), kernel, [1] * 5, "VALID")
