@@ -70,7 +70,7 @@ def make_records(
     first_slice(settings.profile, settings.slice_factor)
     of_person = grouped(persons(found, group_by), settings.seed)
     shards = split([len(places) for places in of_person], validation_subjects)
-    tell(f"{len(found)} scans of {len(of_person)} persons")
+    tell(f"{counted(len(found), 'scan')} of {counted(len(of_person), 'person')}")
     bytes_of = {path: _bytes(scans.scan_path(path)) for _, path in found}
     configuration = {
         "schema": SCHEMA,

@@ -60,7 +60,9 @@ def main() -> None:
             name = f"sub-{FLAGS.first_number + place}_run-{run:03d}.nii"
             if not (folder / name).exists():
                 _make(paths[place], folder / name, (FLAGS.seed, FLAGS.first_number + place, run))
-    print(f"{len(wanted)} scans of {len(paths)} volumes: {FLAGS.output}")
+    print(
+        f"{command.counted(len(wanted), 'scan')} of {command.counted(len(paths), 'volume')}: {FLAGS.output}"
+    )
 
 
 def _bytes(path: Any) -> bytes:
