@@ -60,8 +60,8 @@ def main() -> None:
             name = f"sub-{FLAGS.first_number + place}_run-{run:03d}.nii"
             if not (folder / name).exists():
                 _make(paths[place], folder / name, (FLAGS.seed, FLAGS.first_number + place, run))
-    varied, volumes = command.counted(len(wanted), "scan"), command.counted(len(paths), "volume")
-    print(f"{varied} of {volumes}: {FLAGS.output}")
+    made = f"{command.counted(len(wanted), 'scan')} of {command.counted(len(paths), 'volume')}"
+    print(f"{made}: {FLAGS.output}")
 
 
 def _bytes(path: Any) -> bytes:
