@@ -42,7 +42,8 @@ def residual_rms(
     fine: NDArray[np.floating], thick: NDArray[np.floating], *, profile: str = "fir"
 ) -> float:
     """The root mean square of `residual` over all voxels and echoes."""
-    return float(np.sqrt(np.mean(np.square(residual(fine, thick, profile=profile)))))
+    left = residual(fine, thick, profile=profile)
+    return float(np.sqrt(np.mean(np.square(left, out=left))))
 
 
 def made_consistent(

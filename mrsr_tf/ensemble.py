@@ -59,7 +59,7 @@ class Spread:
         """Takes one more, of any shape, the same each time; NaN stays NaN."""
         self._count += 1
         if self._count == 1:
-            self._mean, self._squares = image, np.zeros_like(image)
+            self._mean, self._squares = image, np.zeros(image.shape, image.dtype)
             return
         difference = image - self._mean
         self._mean = self._mean + difference / self._count

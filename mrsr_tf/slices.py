@@ -175,4 +175,9 @@ def _along(array, axis, matrix_for):  # type: ignore[no-untyped-def]
     dtype = np.result_type(array.dtype, np.float32)
     matrix = matrix_for(array.shape[axis]).astype(dtype)
     moved = np.moveaxis(array, axis, -1)
-    return np.moveaxis(moved.astype(dtype) @ matrix.T, -1, axis)
+    made = np.empty((*moved.shape[:-1], len(matrix)), dtype)
+    # Row by row, so that what is copied for the product is small.
+    for given, row in zip(np.atleast_2d(moved), np.atleast_2d(made), strict=True):
+        given = given.reshape(-1, given.shape[-1]).astype(dtype, copy=False)
+        np.matmul(given, matrix.T, out=row.reshape(-1, len(matrix)))
+    return np.moveaxis(made, -1, axis)

@@ -9,15 +9,14 @@ planes it was given, which is all a 3x3x3 kernel needs of the slab before:
 
     given to layer 1    |0 1 2 3 4|5 6 7|8 9|
     given to layer 2    |0 1 2 3|4 5 6|7 8 9|     one plane behind
-    given to layer 3    |0 1 2|3 4 5|6 7 8 9|     two planes behind; the last slab catches up
+    given to layer 3    |0 1 2|3 4 5|6 7 8 9|     two planes behind; all catch up in the end
 
 so every voxel of every layer is computed once and the result is that of the whole volume at once.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,8 @@ from mrsr_tf.volume import SCALE_PERCENTILE
 PRECISIONS = ("float32", "bfloat16", "float16")
 # One layer's activations in one slab.
 SLAB_BYTES = 192 * 2**20
+# So many layers catch up with the end of a scan in one go, each by one plane more than the last.
+LAYERS_AT_ONCE = 5
 
 
 class SuperResolver(tf.Module):
@@ -102,21 +103,27 @@ class SuperResolver(tf.Module):
             float32 (rows, cols, slice_factor * thick slices, echoes), on the same scale; slice i
             lies i - first_slice fine slices beyond thick slice 0.
         """
-        interpolated = _interpolate(volume, self.slice_factor, self.first_slice)
-        scale = _intensity_scale(interpolated)
-        scaled = interpolated / scale
+        # Each step takes the name, and so the memory, of the one before.
+        scaled = _interpolate(volume, self.slice_factor, self.first_slice)
+        scale = _intensity_scale(scaled)
+        scaled = scaled / scale
         cells = self._fold(scaled[None])[0]
         longest_first = tf.argsort(tf.shape(cells)[:3], direction="DESCENDING", stable=True)
-        as_given = tf.math.invert_permutation(longest_first)
+        cells = tf.transpose(cells, tf.concat([longest_first, [3]], 0))
         turned = [tf.transpose(k, tf.concat([longest_first, [3, 4]], 0)) for k in self.kernels]
-        residual = self._residual(
-            tf.transpose(cells, tf.concat([longest_first, [3]], 0)),
+        cells = self._residual(
+            cells,
             [tf.cast(kernel, precision) for kernel in turned],
             [tf.cast(bias, precision) for bias in self.biases],
             advance,
         )
-        residual = tf.transpose(residual, tf.concat([as_given, [3]], 0))
-        return (scaled + self._unfold([residual[None], scaled[None]])[0]) * scale
+        as_given = tf.concat([tf.math.invert_permutation(longest_first), [3]], 0)
+        return self._added(scaled, tf.transpose(cells, as_given), scale)
+
+    @tf.function(reduce_retracing=True)
+    def _added(self, scaled: tf.Tensor, residual: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        # As a graph, which writes the sum over one of its terms, and the product over the sum.
+        return (self._unfold([residual[None], scaled[None]])[0] + scaled) * scale
 
     def _residual(
         self,
@@ -126,52 +133,28 @@ class SuperResolver(tf.Module):
         advance: Callable[[int], object] | None,
     ) -> tf.Tensor:
         precision = kernels[0].dtype
-        maps = self.maps
         shape = tf.shape(cells)
-        plane_bytes = precision.size * max(maps) * tf.reduce_prod(tf.cast(shape[1:3], tf.int64))
+        voxels = tf.reduce_prod(tf.cast(shape[1:3], tf.int64))
+        plane_bytes = precision.size * max(self.maps) * voxels
         planes = tf.cast(tf.maximum(SLAB_BYTES // plane_bytes, 1), tf.int32)
-        tails = [tf.zeros([1, *tf.unstack(shape[1:3]), given], precision) for given in maps[:-1]]
+        tails = [tf.zeros([1, shape[1], shape[2], given], precision) for given in self.maps[:-1]]
         slabs = tf.TensorArray(tf.float32, 0, dynamic_size=True, infer_shape=False)
-        # The first slab is longer by what the layers fall behind.
-        start, stop = tf.constant(0), planes + len(kernels)
-        while stop < shape[0]:
+        start = tf.constant(0)
+        while start < shape[0]:
             tf.autograph.experimental.set_loop_options(
                 shape_invariants=[(tails, [tf.TensorShape([None, *t.shape[1:]]) for t in tails])]
             )
-            convolve = convolution_stack(maps, precision, last=False)
-            slab, tails = convolve(cells[start:stop], tails, kernels, biases)
+            slab, tails = _convolve(cells[start : start + planes], tails, kernels, biases)
             slabs = slabs.write(slabs.size(), slab)
-            start, stop = stop, stop + planes
+            start += planes
             if advance is not None:
-                advance(int(planes))
-        convolve = convolution_stack(maps, precision, last=True)
-        slab, _ = convolve(cells[start:], tails, kernels, biases)
-        return slabs.write(slabs.size(), slab).concat()
-
-
-@lru_cache(maxsize=16)
-def convolution_stack(
-    maps: tuple[int, ...], precision: tf.DType, *, last: bool
-) -> Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]:
-    """All layers over one slab, as one graph for slabs of any size.
-
-    Args:
-        maps: those given to each layer, and those that the last one makes.
-        precision: of the convolutions.
-        last: no slab follows.
-
-    Returns:
-        A function of float32 planes (n, rows, cols, maps), the planes that each layer kept of the
-        slab before, and the layers' kernels and biases; it gives the float32 planes of the last
-        layer and the planes for each layer to keep, none where no slab follows.
-    """
-    signature = (
-        tf.TensorSpec([None, None, None, maps[0]]),
-        [tf.TensorSpec([None, None, None, given], precision) for given in maps[:-1]],
-        [tf.TensorSpec([3, 3, 3, *pair], precision) for pair in itertools.pairwise(maps)],
-        [tf.TensorSpec([made], precision) for made in maps[1:]],
-    )
-    return tf.function(partial(_convolve, last=last), input_signature=signature)
+                advance(len(slab))
+        # All layers at once would make a slab that grows by all that they have fallen behind.
+        for first in range(0, len(kernels), LAYERS_AT_ONCE):
+            none = tails[first][:0]
+            slab, tails = _convolve(none, tails, kernels, biases, first, first + LAYERS_AT_ONCE)
+            slabs = slabs.write(slabs.size(), slab)
+        return slabs.concat()
 
 
 def _convolve(
@@ -179,25 +162,63 @@ def _convolve(
     tails: list[tf.Tensor],
     kernels: list[tf.Tensor],
     biases: list[tf.Tensor],
-    *,
-    last: bool,
+    first: int = 0,
+    ended: int = 0,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    # Constant padding and bias and ReLU as ops of their own: on a CPU, TensorFlow makes one of
-    # them and the convolution, which neither copies the padded slab nor goes over it again.
-    padding = [[0, 0], [0, int(last)], [1, 1], [1, 1], [0, 0]]
-    planes, new_tails = tf.cast(planes, kernels[0].dtype), []
-    for layer, (tail, kernel, bias) in enumerate(zip(tails, kernels, biases, strict=True), 1):
+    """One slab through the layers from `first` on, of which those before `ended` see their last.
+
+    Each new tail takes the place of the one before in the list itself: two lists of them would need
+    twice the memory.
+    """
+    planes = tf.cast(planes, kernels[0].dtype)
+    for layer in range(first, len(kernels)):
+        tail, maps = tails[layer], (tails[layer].shape[3], biases[layer].shape[0])
+        is_last = layer < ended
+        if is_last or tf.shape(tail)[0] + tf.shape(planes)[0] > 2:
+            activated = layer < len(kernels) - 1
+            convolve = convolution(maps, planes.dtype, activated=activated, is_last=is_last)
+            planes, tails[layer] = convolve(planes, tail, kernels[layer], biases[layer])
+        else:
+            tails[layer] = tf.concat([tail, planes], 0)
+            planes = tf.zeros([0, *tf.unstack(tf.shape(planes)[1:3]), maps[1]], planes.dtype)
+    return tf.cast(planes, tf.float32), tails
+
+
+@lru_cache(maxsize=32)
+def convolution(
+    maps: tuple[int, int], precision: tf.DType, *, activated: bool, is_last: bool
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """One layer over one slab, as a graph for slabs of any size.
+
+    Args:
+        maps: those given to it, and those that it makes.
+        precision: of the convolution.
+        activated: it ends in a ReLU.
+        is_last: no slab follows.
+
+    Returns:
+        A function of planes (n, rows, cols, maps), the planes that were kept of the slab before,
+        kernel and bias; it gives the layer's planes and those to keep, none where no slab follows.
+    """
+
+    def convolve(
+        planes: tf.Tensor, tail: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         planes = tf.concat([tail, planes], 0)
-        if not last:
-            count = tf.shape(planes)[0]
-            # Gathered, not sliced: a slice would be a view that keeps the whole slab in memory.
-            new_tails.append(tf.gather(planes, tf.range(tf.maximum(count - 2, 0), count)))
-        with tf.control_dependencies(new_tails[-1:]):  # or a busy machine gathers when it likes
+        count = tf.shape(planes)[0]
+        # Gathered, not sliced: a slice would be a view that keeps the whole slab in memory.
+        kept = tf.gather(planes, tf.range(count if is_last else tf.maximum(count - 2, 0), count))
+        with tf.control_dependencies([kept]):  # or a busy machine gathers when it likes
             batch = planes[None]
-        x = tf.nn.conv3d(tf.pad(batch, padding), kernel, [1] * 5, "VALID")
-        x = tf.nn.bias_add(x, bias)
-        planes = (tf.nn.relu(x) if layer < len(kernels) else x)[0]
-    return tf.cast(planes, tf.float32), new_tails
+        # Constant padding and bias and ReLU as ops of their own: on a CPU, TensorFlow makes one of
+        # them and the convolution, which neither copies the padded slab nor goes over it again.
+        padding = [[0, 0], [0, int(is_last)], [1, 1], [1, 1], [0, 0]]
+        made = tf.nn.bias_add(tf.nn.conv3d(tf.pad(batch, padding), kernel, [1] * 5, "VALID"), bias)
+        return (tf.nn.relu(made) if activated else made)[0], kept
+
+    given = tf.TensorSpec([None, None, None, maps[0]], precision)
+    weights = [tf.TensorSpec([3, 3, 3, *maps], precision), tf.TensorSpec(maps[1:], precision)]
+    return tf.function(convolve, input_signature=[given, given, *weights])
 
 
 def _interpolate(volume: tf.Tensor, factor: int, first: float) -> tf.Tensor:

@@ -37,7 +37,7 @@ def whole_volume_pass(network, thick: np.ndarray, factor: int) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(23, 9, 5, 2), (9, 31, 4, 1), (6, 5, 20, 2), (17, 16, 1, 2)])
 def test_slabs_equal_one_pass_over_the_whole_volume(monkeypatch, slab_bytes, shape):
     monkeypatch.setattr(streaming, "SLAB_BYTES", slab_bytes)
-    network, resolver = network_and_resolver(shape[3])
+    network, resolver = network_and_resolver(shape[3], convolutions=12)
     thick = scan(shape)
     expected = whole_volume_pass(network, thick, 2)
     result = resolver.super_resolve(tf.constant(thick))
@@ -50,14 +50,14 @@ def test_slabs_equal_one_pass_over_the_whole_volume(monkeypatch, slab_bytes, sha
     factor=st.integers(2, 4),
     planes=st.integers(1, 5),
     fold=st.sampled_from([UNFOLDED, (2, 2, 2), (2, 1, 2)]),
+    at_once=st.integers(1, 4),
 )
-def test_any_size_and_factor_streams_rightly(shape, factor, planes, fold):
+def test_any_size_and_factor_streams_rightly(shape, factor, planes, fold, at_once):
     network, resolver = network_and_resolver(shape[3], factor, convolutions=3, fold=fold)
-    streaming.SLAB_BYTES, default = 4 * 4 * 14 * 56 * planes, streaming.SLAB_BYTES
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(streaming, "SLAB_BYTES", 4 * 4 * 14 * 56 * planes)
+        patched.setattr(streaming, "LAYERS_AT_ONCE", at_once)
         result = resolver.super_resolve(tf.constant(scan(shape)))
-    finally:
-        streaming.SLAB_BYTES = default
     expected = whole_volume_pass(network, scan(shape), factor)
     np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
 
@@ -82,6 +82,7 @@ def counted(monkeypatch):
 @pytest.mark.parametrize("shape", [(25, 4, 3, 1), (4, 6, 30, 2), (9, 5, 1, 2)])
 def test_no_voxel_of_any_layer_is_computed_twice(monkeypatch, counted, shape):
     monkeypatch.setattr(streaming, "SLAB_BYTES", 1)
+    monkeypatch.setattr(streaming, "LAYERS_AT_ONCE", 2)
     network, resolver = network_and_resolver(shape[3])
     resolver.super_resolve(tf.constant(scan(shape)))
     assert len(counted) > 5 * (max(shape[0], 2 * shape[2]) - 10)  # slabs of one plane, five layers
@@ -170,30 +171,24 @@ def test_saved_model_needs_only_tensorflow_and_gives_the_same_voxels(tmp_path, f
 def test_progress_counts_planes():
     _, resolver = network_and_resolver(1)
     seen = []
-    streaming_planes = 4 * 4 * 6 * 6
-    default, streaming.SLAB_BYTES = streaming.SLAB_BYTES, streaming_planes
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(streaming, "SLAB_BYTES", 4 * 4 * 6 * 6)
         resolver.super_resolve(tf.constant(scan((30, 6, 3, 1))), seen.append)
-    finally:
-        streaming.SLAB_BYTES = default
     assert 20 < sum(seen) <= 30
 
 
-def test_no_layer_begins_before_the_one_ahead_has_kept_its_planes():
-    """Else whole slabs wait in memory for their last two planes to be taken."""
-    layers = 4
-    convolve = streaming.convolution_stack((1, *[3] * layers), tf.float32, last=False)
-    for convolution in convolve.get_concrete_function().graph.get_operations():
-        if convolution.type != "Conv3D":
-            continue
-        before, waiting = set(), [convolution]
-        while waiting:
-            operation = waiting.pop()
-            before.add(operation)
-            ahead = {*operation.control_inputs, *(tensor.op for tensor in operation.inputs)}
-            waiting += ahead - before
-        ran = [operation.type for operation in before]
-        assert ran.count("GatherV2") == ran.count("Conv3D")
+def test_a_layer_keeps_its_planes_before_it_convolves():
+    """Else, on a busy machine, whole slabs wait in memory for their last two planes to be taken."""
+    convolve = streaming.convolution((3, 3), tf.float32, activated=True, is_last=False)
+    operations = convolve.get_concrete_function().graph.get_operations()
+    (convolved,) = (operation for operation in operations if operation.type == "Conv3D")
+    before, waiting = set(), [convolved]
+    while waiting:
+        operation = waiting.pop()
+        before.add(operation)
+        ahead = {*operation.control_inputs, *(tensor.op for tensor in operation.inputs)}
+        waiting += ahead - before
+    assert "GatherV2" in {operation.type for operation in before}
 
 
 MEMORY = """
