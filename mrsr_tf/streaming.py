@@ -60,7 +60,7 @@ class SuperResolver(tf.Module):
         self.biases = [tf.Variable(bias, trainable=False) for bias in weights[1::2]]
         self.slice_factor = slice_factor
         self.fold = fold
-        self._fold, self._unfold = FoldVoxels(fold), UnfoldVoxels(fold)
+        self._fold = FoldVoxels(fold)
         self.first_slice = first_slice
 
     @property
@@ -118,12 +118,7 @@ class SuperResolver(tf.Module):
             advance,
         )
         as_given = tf.concat([tf.math.invert_permutation(longest_first), [3]], 0)
-        return self._added(scaled, tf.transpose(cells, as_given), scale)
-
-    @tf.function(reduce_retracing=True)
-    def _added(self, scaled: tf.Tensor, residual: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        # As a graph, which writes the sum over one of its terms, and the product over the sum.
-        return (self._unfold([residual[None], scaled[None]])[0] + scaled) * scale
+        return addition(self.fold)(scaled, tf.transpose(cells, as_given), scale)
 
     def _residual(
         self,
@@ -219,6 +214,27 @@ def convolution(
     given = tf.TensorSpec([None, None, None, maps[0]], precision)
     weights = [tf.TensorSpec([3, 3, 3, *maps], precision), tf.TensorSpec(maps[1:], precision)]
     return tf.function(convolve, input_signature=[given, given, *weights])
+
+
+@lru_cache(maxsize=16)
+def addition(fold: Fold) -> Callable[..., tf.Tensor]:
+    """The sum of a scan and what the network found, back on the scan's scale.
+
+    As a graph, which writes the sum over one of its terms and the product over the sum.
+
+    Args:
+        fold: as for `SuperResolver`.
+
+    Returns:
+        A function of the scaled scan (rows, cols, slices, echoes), the residual in cells and the
+        intensity scale; it gives the super-resolved scan.
+    """
+    unfold = UnfoldVoxels(fold)
+
+    def add(scaled: tf.Tensor, residual: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        return (unfold([residual[None], scaled[None]])[0] + scaled) * scale
+
+    return tf.function(add, reduce_retracing=True)
 
 
 def _interpolate(volume: tf.Tensor, factor: int, first: float) -> tf.Tensor:

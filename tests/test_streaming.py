@@ -90,6 +90,17 @@ def test_no_voxel_of_any_layer_is_computed_twice(monkeypatch, counted, shape):
     assert sum(counted) == kernel_values * shape[0] * shape[1] * 2 * shape[2]
 
 
+def test_no_slab_grows_by_all_that_the_layers_have_fallen_behind(monkeypatch, counted):
+    """Neither the first nor the last, or they would decide how much memory a scan needs."""
+    monkeypatch.setattr(streaming, "SLAB_BYTES", 1)
+    monkeypatch.setattr(streaming, "LAYERS_AT_ONCE", 3)
+    network, resolver = network_and_resolver(1, convolutions=12)
+    resolver.super_resolve(tf.constant(scan((40, 4, 3, 1))))
+    kernel_values = max(kernel.size for kernel in network.get_weights()[0::2])
+    longest = max(counted) // (kernel_values * 4 * 6)
+    assert longest == 3  # planes of one layer: slabs are of one plane, the ends of three
+
+
 @pytest.mark.parametrize(("precision", "bits"), [("bfloat16", 8), ("float16", 11)])
 def test_low_precision_errs_by_its_rounding_of_the_residual_alone(monkeypatch, precision, bits):
     monkeypatch.setattr(streaming, "SLAB_BYTES", 20_000)
