@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -213,7 +214,7 @@ def convolution(
 
     given = tf.TensorSpec([None, None, None, maps[0]], precision)
     weights = [tf.TensorSpec([3, 3, 3, *maps], precision), tf.TensorSpec(maps[1:], precision)]
-    return tf.function(convolve, input_signature=[given, given, *weights])
+    return _graph(convolve, given, given, *weights)
 
 
 @lru_cache(maxsize=16)
@@ -234,7 +235,14 @@ def addition(fold: Fold) -> Callable[..., tf.Tensor]:
     def add(scaled: tf.Tensor, residual: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
         return (unfold([residual[None], scaled[None]])[0] + scaled) * scale
 
-    return tf.function(add, reduce_retracing=True)
+    image = tf.TensorSpec([None] * 4)
+    return _graph(add, image, image, tf.TensorSpec([]))
+
+
+def _graph(function: Callable[..., Any], *given: tf.TensorSpec) -> Callable[..., Any]:
+    """A function as one graph; made outside of any other, since it is kept for all."""
+    with tf.init_scope():
+        return tf.function(function).get_concrete_function(*given)
 
 
 def _interpolate(volume: tf.Tensor, factor: int, first: float) -> tf.Tensor:

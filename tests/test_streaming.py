@@ -66,17 +66,20 @@ def test_any_size_and_factor_streams_rightly(shape, factor, planes, fold, at_onc
 def counted(monkeypatch):
     """The multiply-adds of every convolution: kernel values times voxels that it makes."""
     counts = []
-    convolve = tf.nn.conv3d
+    convolution = streaming.convolution
 
-    def counting(given, kernel, strides, padding):
-        made = convolve(given, kernel, strides, padding)
-        counts.append(tf.size(kernel).numpy() * tf.size(made[..., 0]).numpy())
-        return made
+    def counting(*maps_and_precision, **settings):
+        convolve = convolution(*maps_and_precision, **settings)
 
-    monkeypatch.setattr(tf.nn, "conv3d", counting)
-    tf.config.run_functions_eagerly(True)
-    yield counts
-    tf.config.run_functions_eagerly(False)
+        def counted_one(planes, tail, kernel, bias):
+            made, kept = convolve(planes, tail, kernel, bias)
+            counts.append(tf.size(kernel).numpy() * tf.size(made[..., 0]).numpy())
+            return made, kept
+
+        return counted_one
+
+    monkeypatch.setattr(streaming, "convolution", counting)
+    return counts
 
 
 @pytest.mark.parametrize("shape", [(25, 4, 3, 1), (4, 6, 30, 2), (9, 5, 1, 2)])
@@ -179,6 +182,14 @@ def test_saved_model_needs_only_tensorflow_and_gives_the_same_voxels(tmp_path, f
             np.testing.assert_allclose(result, expected, atol=1e-4 * 3000)
 
 
+def test_a_scan_of_another_size_needs_no_new_graph():
+    _, resolver = network_and_resolver(1)
+    resolver.super_resolve(tf.constant(scan((30, 6, 3, 1))))
+    made = streaming.convolution.cache_info().misses
+    resolver.super_resolve(tf.constant(scan((8, 20, 9, 1))))
+    assert streaming.convolution.cache_info().misses == made
+
+
 def test_progress_counts_planes():
     _, resolver = network_and_resolver(1)
     seen = []
@@ -191,7 +202,7 @@ def test_progress_counts_planes():
 def test_a_layer_keeps_its_planes_before_it_convolves():
     """Else, on a busy machine, whole slabs wait in memory for their last two planes to be taken."""
     convolve = streaming.convolution((3, 3), tf.float32, activated=True, is_last=False)
-    operations = convolve.get_concrete_function().graph.get_operations()
+    operations = convolve.graph.get_operations()
     (convolved,) = (operation for operation in operations if operation.type == "Conv3D")
     before, waiting = set(), [convolved]
     while waiting:
