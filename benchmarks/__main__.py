@@ -55,7 +55,7 @@ SIZES = {
     "full": {
         "startup": "--rounds=10",
         "records": "",
-        "training": "--rounds=20 --steps=5 --torch_python=TORCH",
+        "training": "--rounds=20 --steps=2 --torch_python=TORCH",
         "replicas": "--convolutions=20 --filters=64 --workers=1,2,4,8",
         "inference": "--shape=416,416,160 --rounds=3 --torch_python=TORCH",
         "growth": "--sides=104,208,320,416,512 --subjects=1,2,4,8,16,32 --side=256",
