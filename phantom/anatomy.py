@@ -23,6 +23,8 @@ from phantom.tissues import LABELS
 
 SKIN_MM = 1.3
 FASCIA_MM = 0.35
+FLUID_BELOW_FASCIA_MM = 1.0
+FOLD_STEP_MM = 0.15  # the synovium folds in waves of up to 48 times that
 MUSCLE_GAP_MM = 0.2  # of fat around each
 LEAST_CARTILAGE_MM = 0.35
 
@@ -109,9 +111,16 @@ def _fluid(
     effusion = pathology.worst(findings, "effusion")
     fill_mm = effusion or float(rng.uniform(0.6, 1.2))
     film_mm = float(rng.uniform(0.3, 0.55)) + 0.15 * effusion
+    folds = Texture(rng.spawn(1)[0], (FOLD_STEP_MM,) * 3, 6.0).at
+    within = grown(flesh.fascia(), -FLUID_BELOW_FASCIA_MM)
     wet = [
-        *(soft_tissue.film(bone, film_mm) for bone in joint.values()),
-        *soft_tissue.recesses(fill_mm, patella_z),
+        *(soft_tissue.film(bone, film_mm, folds) for bone in joint.values()),
+        *(
+            intersection(pocket, within)
+            for pocket in soft_tissue.recesses(
+                joint["femoral"], joint["tibial"], fill_mm, patella_z, folds
+            )
+        ),
         *(surface for surface, _ in pathology.lesions(findings, "popliteal_cyst")),
     ]
     return [

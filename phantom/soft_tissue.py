@@ -11,11 +11,16 @@ from phantom.surfaces import (
     Points,
     Surface,
     cord,
+    ellipsoid,
     grown,
     intersection,
     rippled,
     smooth_max,
+    union,
 )
+
+# Thickness of the fluid beside a bone, relative to half that of a thin pocket.
+FEMORAL_GUTTER, TIBIAL_GUTTER = 1.7, 1.1
 
 
 def meniscus(side: int, femur: Bone, plateau: Surface) -> Surface:
@@ -98,67 +103,99 @@ def capsule() -> list[Surface]:
     ]  # fmt: skip
 
 
-def recesses(fill_mm: float, patella_z: float) -> list[Surface]:
-    """Fluid of the pouch, the gutters beside the condyles, the notch and the nearby bursae.
-
-    Those about the collateral ligaments are empty.
+def recesses(
+    femur: Bone, tibia: Bone, fill_mm: float, patella_z: float, folds: Surface
+) -> list[Surface]:
+    """Fluid of the pouch, the gutters beside the bones, the notch and the nearby bursae.
 
     Args:
+        femur: what the gutters and the pouch's wings lie on.
+        tibia: what the recesses below the menisci lie on.
         fill_mm: half the thickness of the pouch; below 2 in a dry knee, 4 in an effusion.
         patella_z: height of the patella's middle.
+        folds: of the synovium, of unit standard deviation.
     """
     z, thin = patella_z + 26, 0.95 + 0.22 * fill_mm
     pouch = cord(
         [(1, -20.5, z - 18), (1, -19, z), (1, -17.5, z + 16)],
         [fill_mm * 0.6, fill_mm, fill_mm * 0.5], (1, 0, 0), max(1.0, 15 / fill_mm),
     )  # fmt: skip
-    return [rippled(piece, 0.3 * fill_mm) for piece in pouch] + [
-        rippled(piece, 0.7 * half_mm)
-        for path, half_mm, across, flatness in _slits(thin)
-        for piece in cord(path, half_mm, across, flatness)
+    gutters = [
+        (intersection(grown(bone.outer, mm), region, radius=mm), mm)
+        for bone, mm, regions in (
+            (femur, FEMORAL_GUTTER * thin, _beside_femur()),
+            (tibia, TIBIAL_GUTTER * thin, _beside_tibia()),
+        )
+        for region in regions
+    ]
+    return [
+        *(rippled(piece, 0.15 * fill_mm, folds) for piece in pouch),
+        *(rippled(gutter, 0.6 * mm, folds) for gutter, mm in gutters),
+        *(
+            rippled(piece, 0.45 * half_mm, folds)
+            for path, half_mm, across, half_width_mm in _slits(thin)
+            for piece in cord(path, half_mm, across, half_width_mm / half_mm)
+        ),
     ]
 
 
+def _beside_femur() -> list[Surface]:
+    """Where fluid lies on the sides of the femur.
+
+    These are the gutters beside the condyles, in front of and behind the medial collateral ligament
+    (which lies on the bone) and beneath the lateral one, and the pouch's wings on the shaft.
+    """
+    front = [ellipsoid((-40, -17, 27), (16, 15, 19)), ellipsoid((40, -6, 25), (16, 18, 20))]
+    behind = [ellipsoid((-36, 23, 22), (12, 11, 17)), ellipsoid((37, 20, 22), (12, 14, 17))]
+    above = [
+        [ellipsoid((s * 32, 0, 48), (14, 18, 13)), ellipsoid((s * 18, 0, 64), (12, 19, 21))]
+        for s in (-1, 1)
+    ]
+    return [
+        union(*regions, radius=4)
+        for regions in zip(front, behind, *zip(*above, strict=True), strict=True)
+    ]
+
+
+def _beside_tibia() -> list[Surface]:
+    """Where fluid lies below the rims of the menisci, behind the medial collateral ligament."""
+    return [ellipsoid((-35, 19, -6), (10, 15, 9)), ellipsoid((36, 8, -5), (10, 17, 9))]
+
+
 def _slits(thin: float) -> list[tuple]:
-    """Flat pockets: path, half their thickness, the direction they are wide in, how wide."""
+    """Flat pockets: path, half their thickness, direction they are wide in, half their width."""
     both = [
         slit
         for s in (-1, 1)
         for slit in (
             # recess behind the condyle
-            ([(s * 21, 34, 20), (s * 21, 33.5, 4)], 0.8 * thin, (1, 0, 0), 10),
+            ([(s * 21, 34, 20), (s * 21, 33.5, 4)], 0.8 * thin, (1, 0, 0), 9),
             # along the inner wall of the condyle, beside the cruciates
-            ([(s * 8, 0, 10), (s * 9, 12, 14), (s * 9, 24, 16)], 0.7 * thin, (0, -0.5, 0.9), 11),
+            ([(s * 8, 0, 10), (s * 9, 12, 14), (s * 9, 24, 16)], 0.7 * thin, (0, -0.5, 0.9), 14),
         )
     ]
-    # Beside the condyles, below the muscles: on the inner side in front of and above the
-    # collateral ligament, which lies on the bone.
     medial = [
-        ([(-33, -20, 42), (-38.5, -14, 34), (-40, -11, 22)], thin, (0, 0.7, -0.7), 12),
-        ([(-37, -4, 50), (-40, 6, 42)], 0.8 * thin, (0, 1, 0.4), 16),
-        ([(-34, 12, -22), (-31, 8, -40)], 0.8, (0, 1, 0), 9),  # under the pes anserinus
+        ([(-34, 12, -22), (-31, 8, -40)], 0.8, (0, 1, 0), 13),  # under the pes anserinus
         ([(-43, 23, 26), (-41, 22, 2)], 0.85, (0, 1, 0), 10),  # under the sartorius
-        ([(-36, 20, 14), (-34.5, 25, 0)], 0.8, (0, 0.8, -0.4), 9),  # behind the collateral ligament
+        # between semimembranosus and gastrocnemius
+        ([(-28, 37, 22), (-32.5, 40, 10), (-37.5, 43, -8)], 0.8 * thin, (0, 1, 0.2), 12),
     ]
     lateral = [
-        ([(33, -18, 40), (39.5, -8, 32), (41, 0, 16)], thin, (0, 0.7, -0.7), 24),
-        ([(38, -2, 46), (41.5, 8, 36), (41, 16, 24)], 0.8 * thin, (0, 1, 0.6), 22),
-        ([(37.5, -8, 2.5), (39.2, 4, 2.5)], 0.8, (0, 0, 1), 5),  # meniscus and capsule
-        ([(43, -3, 28), (43.5, -4, 16)], 0.85, (0, 1, 0), 12),  # under the iliotibial tract
-        ([(41, 10, 12), (37.5, 25, 2), (27, 33, -9)], 0.85, (0, 0, 1), 4),  # popliteus
+        ([(37.5, -8, 2.5), (39.2, 4, 2.5)], 0.8, (0, 0, 1), 5.5),  # meniscus and capsule
+        ([(43.5, -3, 28), (43.5, -4, 12)], 0.85, (0, 1, 0), 16),  # under the iliotibial tract
+        ([(41, 10, 12), (37.5, 25, 2), (27, 33, -9)], 0.85, (0, 0, 1), 3.4),  # popliteus
     ]
     return [
         *both,
         *medial,
         *lateral,
-        ([(0, -4, 6), (1, 8, 12), (1, 22, 12)], 0.7 * thin, (0, -0.5, 0.9), 7),  # cruciates
-        ([(-12, 36, 22), (-14, 42, 12), (-14, 44, 2)], thin, (1, 0.5, 0), 5),  # gastrocnemius
-        ([(3, -26, -14), (3, -24, -28)], 0.85, (1, 0, 0), 13),  # under the patellar tendon
-        ([(-6, -24, 16), (0, -14, 6), (6, -10, 5)], 0.5, (0, 0.6, 0.8), 9),  # in Hoffa's pad
+        ([(0, -4, 6), (1, 8, 12), (1, 22, 12)], 0.7 * thin, (0, -0.5, 0.9), 6),  # cruciates
+        ([(3, -26, -14), (3, -24, -28)], 0.85, (1, 0, 0), 11),  # under the patellar tendon
+        ([(-6, -24, 16), (0, -14, 6), (6, -10, 5)], 0.5, (0, 0.6, 0.8), 4.5),  # in Hoffa's pad
     ]
 
 
-def film(bone: Bone, thickness_mm: float) -> Surface:
+def film(bone: Bone, thickness_mm: float, folds: Surface) -> Surface:
     """Fluid that wets a bone's cartilage, thicker in places."""
-    wet = rippled(grown(bone.outer, thickness_mm), 0.8 * thickness_mm)
+    wet = rippled(grown(bone.outer, thickness_mm), 0.4 * thickness_mm, folds)
     return intersection(wet, lambda p: 0.5 - p.of(bone.thickness))

@@ -87,14 +87,9 @@ def grown(surface: Surface, by: float) -> Surface:
     return lambda points: points.of(surface) - by
 
 
-def rippled(surface: Surface, by: float) -> Surface:
-    """The body with its surface moved in and out by up to `by` mm, in folds of about a cm."""
-    return lambda points: points.of(surface) - by * points.of(_folds)
-
-
-def _folds(p: Points) -> Array:
-    waves = np.sin(0.61 * p.x + 0.4 * p.z + 1) + np.sin(0.55 * p.y - 0.37 * p.x)
-    return 0.4 * (waves + np.sin(0.83 * p.z + 0.3 * p.y + 2))
+def rippled(surface: Surface, by: float, folds: Surface) -> Surface:
+    """The body with its surface moved out by `by` mm times `folds`."""
+    return lambda points: points.of(surface) - by * points.of(folds)
 
 
 def ellipsoid(centre: Sequence[float], radii: Sequence[float]) -> Surface:

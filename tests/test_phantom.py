@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from phantom import acquisition, bones, pathology, soft_tissue
+from phantom import acquisition, bones, flesh, pathology, soft_tissue
 from phantom.acquisition import PROTOCOLS, Sequence, acquire, receive_field, scan
 from phantom.dess import dess_signals
 from phantom.knee import Knee
@@ -201,6 +201,18 @@ def test_every_knee_has_all_its_parts_and_bones_do_not_touch(seed):
     shape = bones.Shape.drawn(np.random.default_rng(seed))
     femur, tibia = bones.femur(shape), bones.tibia(shape)
     assert not np.any((femur.osseous(joint) < 0.5) & (tibia.osseous(joint) < 0.5))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fluid_stays_below_the_fascia_and_off_the_medial_collateral_ligament(seed):
+    knee = Knee(np.random.default_rng([1000, seed, 0]))
+    everywhere = grid(2.5, y=(-75, 70))
+    wet = knee.material(everywhere, knee.structures, 0).label == LABELS["synovial_fluid"]
+    assert wet.sum() > 300  # 5 ml
+    assert flesh.fascia()(everywhere.at(np.flatnonzero(wet))).max() < 0
+    x, y, z = np.arange(-46.0, -41.5, 0.5), np.arange(0.0, 4.5, 0.5), np.arange(6.0, 24.0)
+    about = points(x[:, None, None], y[:, None], z)
+    assert LABELS["synovial_fluid"] not in knee.material(about, knee.structures, 0).label
 
 
 def test_no_two_knees_are_alike(knee):
