@@ -89,7 +89,7 @@ def _records(there: list[Path], count: int, repeat: int) -> Path:
     drawn = Path(OUTPUT.value) / "drawn" / name
     drawn.mkdir(parents=True, exist_ok=True)
     for number in np.random.default_rng(repeat).permutation(len(there))[: count + 1]:
-        link = drawn / f"subject_{number:03d}"
+        link = drawn / f"{number:03d}_{there[number].name}"
         if not link.is_symlink():
             link.symlink_to(there[number].resolve())
     records = Path(OUTPUT.value) / "records" / name

@@ -111,7 +111,7 @@ def recesses(
     Args:
         femur: what the gutters and the pouch's wings lie on.
         tibia: what the recesses below the menisci lie on.
-        fill_mm: half the thickness of the pouch; below 2 in a dry knee, 4 in an effusion.
+        fill_mm: half the thickness of the pouch; below 2 where no effusion was drawn, 4 in one.
         patella_z: height of the patella's middle.
         folds: of the synovium, of unit standard deviation.
     """
