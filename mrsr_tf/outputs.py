@@ -113,9 +113,9 @@ def read_configuration(folder: Path) -> Any:
     try:
         return json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        found = "a file" if folder.is_file() else f"one without a readable {CONFIGURATION}"
         raise InputError(
-            f"expected a new folder or one made by this command, found one without a readable "
-            f"{CONFIGURATION}: {folder}"
+            f"expected a new folder or one made by this command, found {found}: {folder}"
         ) from None
 
 

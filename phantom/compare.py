@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from phantom.comparison import Pair
 
 FLAGS = flags.FLAGS
+CONDYLES_ABOVE_MM = 22.0
 
 
 def _define_flags() -> None:
@@ -49,14 +50,16 @@ def _draw(pair: "Pair", path: str) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(4, 3, figsize=(15, 20))
-    for row, (scan, echo) in enumerate(
-        (scan, echo) for echo in (0, 1) for scan in (pair.real, pair.phantom)
+    scans = ((pair.real, pair.real_plateau), (pair.phantom, pair.phantom_plateau))
+    for row, (scan, plateau, echo) in enumerate(
+        (scan, plateau, echo) for echo in (0, 1) for scan, plateau in scans
     ):
         image = scan.array[..., echo] / np.percentile(scan.array[..., echo], 99.7)
         for column, axis in enumerate((2, 1, 0)):
             down, across = (d for i, d in enumerate(scan.spacing_mm) if i != axis)
-            place = int((0.5, 0.48, 0.5)[column] * image.shape[axis])
-            plane = np.take(image, place, axis=axis)
+            # Sagittal and coronal through the plateau, axial through the condyles above it.
+            above = round(CONDYLES_ABOVE_MM / scan.spacing_mm[0]) if axis == 0 else 0
+            plane = np.take(image, plateau[axis] - above, axis=axis)
             axes[row, column].imshow(plane, "gray", vmin=0, vmax=1, aspect=down / across)
             axes[row, column].set_title(f"{('real', 'phantom')[row % 2]}, echo {echo + 1}")
             axes[row, column].axis("off")

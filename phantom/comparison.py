@@ -12,7 +12,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.volume import Volume, intensity_scale
 from phantom.acquisition import Protocol
 from phantom.subject import make_subject
-from phantom.tissues import FIRST_CARTILAGE, LABELS
+from phantom.tissues import FIRST_CARTILAGE, LABELS, LAYERS
 
 SNR = 30.0  # of the real scan, near enough
 SLAB_SLICES = 76  # a whole knee at the real scan's 1.5 mm, of which it holds the lateral part
@@ -37,17 +37,22 @@ TISSUES = {
 }
 BAND = (0.1, 0.45)  # cycles per voxel
 
+PLATEAU = (325, 270, 18)  # the middle of the lateral one's cartilage in the real scan, likewise
+
 Regions = dict[str, NDArray[np.bool_]]
+Voxel = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two scans alike, each with the voxels of each tissue."""
+    """Two scans alike, each with its tissues' voxels and the middle of its lateral plateau."""
 
     real: Volume
     phantom: Volume
     real_regions: Regions
     phantom_regions: Regions
+    real_plateau: Voxel
+    phantom_plateau: Voxel
 
 
 def paired(real: Volume, seed: int) -> Pair:
@@ -75,7 +80,9 @@ def paired(real: Volume, seed: int) -> Pair:
     lateral = slice(SLAB_SLICES - 48, None)
     label = subject.truth.label[:, :, order][:, :, lateral]
     phantom = Volume(subject.images[:, :, order][:, :, lateral].astype(np.float32), real.affine)
-    return Pair(real, phantom, _drawn(real), _known(label))
+    cartilage = [LABELS[f"lateral_tibial_cartilage_{layer}"] for layer in LAYERS]
+    plateau = tuple(int(place.mean()) for place in np.nonzero(np.isin(label, cartilage)))
+    return Pair(real, phantom, _drawn(real), _known(label), PLATEAU, plateau)
 
 
 def _drawn(scan: Volume) -> Regions:

@@ -8,8 +8,9 @@ Each subject is a folder: dicom/ (one file per slice and echo), truth/{t1_ms,t2_
 on the same grid, and truth/acquisition.json. The same seed gives the same files.
 """
 
+import math
 import os
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from absl import flags
 from mrsr_tf import command
 
 FLAGS = flags.FLAGS
+BYTES, BYTES_PER_VOXEL = 400_000_000, 60  # of memory: measured at 416x416x160
+FASTEST = 1e-8  # m^2/s; free water at 37 degrees has 3e-9
 
 
 def _define_flags() -> None:
@@ -35,6 +38,7 @@ def _define_flags() -> None:
     flags.DEFINE_float(
         "diffusivity", 1.25e-9, "m^2/s of cartilage and all else but liquids, which diffuse twice "
         "as fast. 0: spins do not diffuse and the spoiler is not written.", lower_bound=0,
+        upper_bound=FASTEST,
     )  # fmt: skip
     flags.DEFINE_list(
         "snr", None, "Range of the S1 signal-to-noise ratio of cartilage; 0 is no noise. The "
@@ -45,7 +49,9 @@ def _define_flags() -> None:
         True,
         "Sample k-space as a scanner does, with its ringing; otherwise voxels are plain averages.",
     )
-    flags.DEFINE_integer("workers", 0, "Processes; 0: one per core.", lower_bound=0)
+    flags.DEFINE_integer(
+        "workers", 0, "Processes; 0: one per core, as far as memory goes.", lower_bound=0
+    )
     flags.DEFINE_bool("overwrite", False, "Remove what stands at --output and start anew.")
 
 
@@ -64,21 +70,19 @@ class Options:
 
 def main() -> None:
     """The command."""
-    from tqdm import tqdm
-
     from mrsr_tf.outputs import output_folder
+    from mrsr_tf.workers import default_workers, in_processes
 
     options = _options()
-    cores = os.cpu_count() or 1
-    workers = min(FLAGS.workers or cores, options.subjects)
+    memory = BYTES + BYTES_PER_VOXEL * math.prod(options.shape)
+    workers = min(FLAGS.workers or default_workers(memory), options.subjects)
+    threads = max(1, (os.cpu_count() or 1) // workers)
     with output_folder(
         FLAGS.output, asdict(options), overwrite=FLAGS.overwrite, resume=True
     ) as folder:
-        make = partial(_make, folder=folder, options=options, threads=max(1, cores // workers))
+        make = partial(_make, folder=folder, options=options, threads=threads)
         missing = [n for n in range(options.subjects) if not (folder / _name(n)).exists()]
-        with ProcessPoolExecutor(workers) as pool:
-            done = pool.map(make, missing)
-            list(tqdm(done, "knees", len(missing), unit="knee", disable=None, delay=2))
+        in_processes(make, missing, "knees", memory, workers=workers)
     print(f"{command.counted(options.subjects, 'knee')} simulated: {FLAGS.output}")
 
 
@@ -87,20 +91,26 @@ def _options() -> Options:
     from phantom.acquisition import PROTOCOLS
 
     protocol = PROTOCOLS[FLAGS.protocol]
-    try:
-        shape = tuple(int(n) for n in FLAGS.shape or protocol.shape)
-        snr = tuple(float(n) for n in FLAGS.snr or protocol.snr)
-    except ValueError:
-        raise InputError(
-            f"expected numbers in --shape and --snr, got {FLAGS.shape} and {FLAGS.snr}"
-        ) from None
+    shape = protocol.shape if FLAGS.shape is None else _numbers("shape", FLAGS.shape, int)
+    snr = protocol.snr if FLAGS.snr is None else _numbers("snr", FLAGS.snr, float)
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(f"expected --shape=ROWS,COLUMNS,SLICES of 1 or more, got {FLAGS.shape}")
-    if len(snr) not in (1, 2) or min(snr) < 0 or snr[0] > snr[-1]:
-        raise InputError(f"expected --snr=LOWEST,HIGHEST of 0 or more, got {FLAGS.snr}")
+    if len(snr) not in (1, 2) or not (0 < snr[0] <= snr[-1] < math.inf or set(snr) == {0}):
+        raise InputError(
+            f"expected --snr=LOWEST,HIGHEST above 0, or 0 for no noise, got {FLAGS.snr}"
+        )
     return Options(
         FLAGS.seed, FLAGS.subjects, protocol.name, shape, snr, FLAGS.diffusivity, FLAGS.truncate
     )
+
+
+def _numbers(flag: str, given: list[str], kind: Callable[[str], Any]) -> tuple[Any, ...]:
+    from mrsr_tf.errors import InputError
+
+    try:
+        return tuple(kind(number) for number in given)
+    except ValueError:
+        raise InputError(f"expected numbers in --{flag}, got {given}") from None
 
 
 def _name(number: int) -> str:

@@ -25,11 +25,11 @@ from mrsr_tf.records import (
     serialise,
 )
 from mrsr_tf.slices import PROFILES, interpolate, thicken
+from mrsr_tf.workers import default_workers, in_processes, one_by_one
 from tf_records_tools import cohort, subject
 from tf_records_tools.checking import check_records
 from tf_records_tools.cohort import make_records, split
 from tf_records_tools.subject import Settings, contrast, training_pair
-from tf_records_tools.workers import default_workers, in_processes, one_by_one
 
 DUAL = Settings("dual", patch_size=8, stride=4)
 SHAPE = (12, 11, 13)  # an odd number of slices, and sizes the stride does not reach

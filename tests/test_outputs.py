@@ -72,6 +72,14 @@ def test_a_folder_that_is_not_ours_is_refused_and_kept(tmp_path, overwrite):
     assert (tmp_path / "out" / "thesis.tex").exists()
 
 
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_file_is_refused_as_one_and_kept(tmp_path, overwrite):
+    (tmp_path / "out").write_text("years of work")
+    with pytest.raises(InputError, match="found a file"):
+        make(tmp_path / "out", overwrite=overwrite)
+    assert (tmp_path / "out").read_text() == "years of work"
+
+
 @pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}])
 def test_a_second_process_is_refused_and_the_first_ends_whole(tmp_path, options):
     with output_folder(tmp_path / "out", {"stride": 16}, overwrite=False) as folder:

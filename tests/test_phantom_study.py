@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nibabel
@@ -103,11 +104,37 @@ def test_a_finished_set_stays_and_an_unfinished_one_is_completed(tmp_path):
     assert (tmp_path / "knees" / "subject_001" / "truth" / "acquisition.json").exists()
 
 
-@pytest.mark.parametrize("flag", ["--shape=1,2", "--shape=0,8,8", "--shape=a,b,c", "--snr=9,1"])
+def test_the_same_call_goes_on_at_once_where_only_its_parent_process_was_killed(tmp_path):
+    call = [f"--output={tmp_path / 'knees'}", "--subjects=5", "--shape=40,40,24", "--workers=2"]
+    killed = subprocess.Popen([sys.executable, "-m", "phantom.simulate", *call])
+    try:
+        first = tmp_path / "knees.partial" / "subject_000"
+        while not first.exists():
+            assert killed.poll() is None
+            time.sleep(0.05)
+    finally:
+        killed.kill()
+        killed.wait()
+    made_at = (first / "truth" / "acquisition.json").stat().st_mtime_ns
+    result = simulate(*call)
+    assert result.returncode == 0, result.stderr
+    done = tmp_path / "knees"
+    assert sorted(path.name for path in done.glob("subject_*")) == [
+        f"subject_{number:03d}" for number in range(5)
+    ]
+    assert (done / "subject_000/truth/acquisition.json").stat().st_mtime_ns == made_at
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [f"--shape={wrong}" for wrong in ("1,2", "0,8,8", "a,b,c", "")]
+    + [f"--snr={wrong}" for wrong in ("9,1", "0,30", "nan", "inf", "x", "")],
+)
 def test_a_wrong_shape_or_snr_is_one_line(tmp_path, flag):
     result = simulate(f"--output={tmp_path / 'x'}", "--subjects=1", flag)
     assert result.returncode == 1
     assert result.stderr.startswith("error: expected --") or "expected numbers" in result.stderr
+    assert flag.split("=")[0] in result.stderr
     assert result.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 

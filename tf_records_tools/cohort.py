@@ -18,9 +18,13 @@ from mrsr_tf.persons import BY_PERSON, BY_SCAN, persons
 from mrsr_tf.records import SCHEMA
 from mrsr_tf.slices import FIR_ORDER, first_slice
 from mrsr_tf.volume import SCALE_PERCENTILE
+from mrsr_tf.workers import one_by_one
 from tf_records_tools.subject import Settings, Subject, make_shard, survey_scan
-from tf_records_tools.workers import Run, one_by_one
 
+Work = Callable[[Subject], None]
+# Does the work on every subject, in any order; given are also what the progress bar calls them and
+# how many bytes of memory a worker needs. Raises the work's own InputError.
+Run = Callable[[Work, Sequence[Subject], str, int], None]
 # Peak memory of a worker, by the bytes of what it reads: measured on scans of 416x416x160x2.
 SURVEY_MEMORY, SHARD_MEMORY = 12, 8
 DUMMY = (

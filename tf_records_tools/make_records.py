@@ -78,10 +78,10 @@ def _define_flags() -> None:
 
 def main() -> None:
     """The command."""
-    from tf_records_tools.cohort import make_records
+    from mrsr_tf.workers import in_processes
+    from tf_records_tools.cohort import Run, make_records
     from tf_records_tools.on_beam import on_beam
     from tf_records_tools.subject import Settings
-    from tf_records_tools.workers import Run, in_processes
 
     run: Run = partial(in_processes, workers=FLAGS.workers)
     if FLAGS.runner:

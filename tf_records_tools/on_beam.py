@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.workers import default_workers
+from tf_records_tools.cohort import Work
 from tf_records_tools.subject import Subject
-from tf_records_tools.workers import Work, default_workers
 
 INSTALL = "pip install 'mrsr-tf[beam]'"
 

@@ -1,4 +1,4 @@
-"""The work on many subjects, spread over processes of this machine."""
+"""The same work on many subjects, spread over processes of this machine."""
 
 import multiprocessing
 import os
@@ -13,24 +13,21 @@ from tqdm import tqdm
 
 from mrsr_tf import command
 from mrsr_tf.errors import InputError
-from tf_records_tools.subject import Subject
 
 Item = TypeVar("Item")
-Work = Callable[[Subject], None]
-# Does the work on every subject, in any order; given are also what the progress bar calls them and
-# how many bytes of memory a worker needs. Raises the work's own InputError.
-Run = Callable[[Work, Sequence[Subject], str, int], None]
 
 
-def one_by_one(work: Work, subjects: Sequence[Subject], what: str, memory_each: int, /) -> None:
+def one_by_one(
+    work: Callable[[Item], None], subjects: Sequence[Item], what: str, memory_each: int, /
+) -> None:
     """Works on one subject after the other, in this process."""
     for subject in _bar(what, subjects):
         work(subject)
 
 
 def in_processes(
-    work: Work,
-    subjects: Sequence[Subject],
+    work: Callable[[Item], None],
+    subjects: Sequence[Item],
     what: str,
     memory_each: int,
     /,
