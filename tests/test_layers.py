@@ -17,6 +17,7 @@ CORE = (
     "starting fitting training consistency ensemble likeness resolving studies inference node"
 ).split()
 COMMANDS = {"mrsr_tf": ["train", "export", "infer", "serve"]}
+OF_COMMANDS = ("command", "workers")  # what they share: their words, their processes
 WITHOUT_TENSORFLOW = (
     "mrsr_tf mrsr_tf.volume mrsr_tf.dicom mrsr_tf.nifti mrsr_tf.scans mrsr_tf.slices "
     "mrsr_tf.patches mrsr_tf.record_sets mrsr_tf.settings mrsr_tf.dess mrsr_tf.studies "
@@ -48,14 +49,14 @@ def module(path: Path) -> str:
 @pytest.mark.parametrize("path", files("mrsr_tf"), ids=str)
 def test_the_core_imports_only_what_stands_before(path):
     name = module(path)
-    if name in ("__init__", "command") or name in COMMANDS["mrsr_tf"]:
-        allowed = {*CORE, "command"}
+    if name in ("__init__", *OF_COMMANDS) or name in COMMANDS["mrsr_tf"]:
+        allowed = {*CORE, *OF_COMMANDS}
     else:
         allowed = set(CORE[: CORE.index(name) + 1])
     parts = {
         n.split(".")[1] for n in imported(path) if n.startswith("mrsr_tf.") and n.count(".") >= 1
     }
-    assert parts & {*CORE, "command", *COMMANDS["mrsr_tf"]} <= allowed
+    assert parts & {*CORE, *OF_COMMANDS, *COMMANDS["mrsr_tf"]} <= allowed
 
 
 @pytest.mark.parametrize("package", ["mrsr_tf", "tf_records_tools", "phantom", "eval"])
