@@ -14,7 +14,7 @@ from absl import flags
 from mrsr_tf import command
 
 if TYPE_CHECKING:
-    from phantom.comparison import Pair
+    from phantom.comparison import Compared
 
 FLAGS = flags.FLAGS
 CONDYLES_ABOVE_MM = 22.0
@@ -42,7 +42,7 @@ def main() -> None:
     print(table)
 
 
-def _draw(pair: "Pair", path: str) -> None:
+def _draw(pair: "tuple[Compared, Compared]", path: str) -> None:
     import matplotlib
     import numpy as np
 
@@ -50,16 +50,18 @@ def _draw(pair: "Pair", path: str) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(4, 3, figsize=(15, 20))
-    scans = ((pair.real, pair.real_plateau), (pair.phantom, pair.phantom_plateau))
-    for row, (scan, plateau, echo) in enumerate(
-        (scan, plateau, echo) for echo in (0, 1) for scan, plateau in scans
-    ):
+    for row, (knee, echo) in enumerate((knee, echo) for echo in (0, 1) for knee in pair):
+        scan, (plateau_row, plateau_column, plateau_slice) = knee.scan, knee.plateau
         image = scan.array[..., echo] / np.percentile(scan.array[..., echo], 99.7)
+        # Sagittal and coronal through the plateau, axial through the condyles above it.
+        places = (
+            plateau_row - round(CONDYLES_ABOVE_MM / scan.spacing_mm[0]),
+            plateau_column,
+            plateau_slice,
+        )
         for column, axis in enumerate((2, 1, 0)):
             down, across = (d for i, d in enumerate(scan.spacing_mm) if i != axis)
-            # Sagittal and coronal through the plateau, axial through the condyles above it.
-            above = round(CONDYLES_ABOVE_MM / scan.spacing_mm[0]) if axis == 0 else 0
-            plane = np.take(image, plateau[axis] - above, axis=axis)
+            plane = np.take(image, places[axis], axis=axis)
             axes[row, column].imshow(plane, "gray", vmin=0, vmax=1, aspect=down / across)
             axes[row, column].set_title(f"{('real', 'phantom')[row % 2]}, echo {echo + 1}")
             axes[row, column].axis("off")

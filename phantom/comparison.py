@@ -35,28 +35,23 @@ TISSUES = {
     "meniscus": ("meniscus",),
     "air": ("air",),
 }
+PLATEAU = (325, 270, 18)  # the middle of the lateral plateau's cartilage, likewise
 BAND = (0.1, 0.45)  # cycles per voxel
 
-PLATEAU = (325, 270, 18)  # the middle of the lateral one's cartilage in the real scan, likewise
-
 Regions = dict[str, NDArray[np.bool_]]
-Voxel = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
-    """Two scans alike, each with its tissues' voxels and the middle of its lateral plateau."""
+class Compared:
+    """A scan, the voxels of its tissues and the middle of its lateral plateau."""
 
-    real: Volume
-    phantom: Volume
-    real_regions: Regions
-    phantom_regions: Regions
-    real_plateau: Voxel
-    phantom_plateau: Voxel
+    scan: Volume
+    regions: Regions
+    plateau: tuple[int, ...]
 
 
-def paired(real: Volume, seed: int) -> Pair:
-    """Simulates a right knee as the real scan was acquired.
+def paired(real: Volume, seed: int) -> tuple[Compared, Compared]:
+    """The real scan, and a right knee simulated as it was acquired.
 
     Raises:
         InputError: the real scan is not the one whose regions are known.
@@ -82,7 +77,7 @@ def paired(real: Volume, seed: int) -> Pair:
     phantom = Volume(subject.images[:, :, order][:, :, lateral].astype(np.float32), real.affine)
     cartilage = [LABELS[f"lateral_tibial_cartilage_{layer}"] for layer in LAYERS]
     plateau = tuple(int(place.mean()) for place in np.nonzero(np.isin(label, cartilage)))
-    return Pair(real, phantom, _drawn(real), _known(label), PLATEAU, plateau)
+    return Compared(real, _drawn(real), PLATEAU), Compared(phantom, _known(label), plateau)
 
 
 def _drawn(scan: Volume) -> Regions:
@@ -104,15 +99,14 @@ def _known(label: NDArray[np.int16]) -> Regions:
     return {name: ndimage.binary_erosion(mask, around) for name, mask in masks.items()}
 
 
-def table(pair: Pair) -> str:
+def table(pair: tuple[Compared, Compared]) -> str:
     """All figures of both as a Markdown table, with the phantom's over the real's."""
-    real = _figures(pair.real, pair.real_regions)
-    phantom = _figures(pair.phantom, pair.phantom_regions)
+    real, phantom = (_figures(knee.scan, knee.regions) for knee in pair)
     lines = ["| figure | real | phantom | ratio |", "|---|---|---|---|"]
     for name, value in real.items():
         other = phantom[name]
         lines.append(f"| {name} | {value:.3g} | {other:.3g} | {other / value:.2f} |")
-    gradients = [_gradients(scan) for scan in (pair.real, pair.phantom)]
+    gradients = [_gradients(knee.scan) for knee in pair]
     distance = stats.wasserstein_distance(*gradients)
     mean = float(np.mean(gradients[0]))
     lines.append(

@@ -145,15 +145,16 @@ def _beside_femur() -> list[Surface]:
     These are the gutters beside the condyles, in front of and behind the medial collateral ligament
     (which lies on the bone) and beneath the lateral one, and the pouch's wings on the shaft.
     """
-    front = [ellipsoid((-40, -17, 27), (16, 15, 19)), ellipsoid((40, -6, 25), (16, 18, 20))]
-    behind = [ellipsoid((-36, 23, 22), (12, 11, 17)), ellipsoid((37, 20, 22), (12, 14, 17))]
-    above = [
-        [ellipsoid((s * 32, 0, 48), (14, 18, 13)), ellipsoid((s * 18, 0, 64), (12, 19, 21))]
-        for s in (-1, 1)
-    ]
+    medial = [ellipsoid((-40, -17, 27), (16, 15, 19)), ellipsoid((-36, 23, 22), (12, 11, 17))]
+    lateral = [ellipsoid((40, -6, 25), (16, 18, 20)), ellipsoid((37, 20, 22), (12, 14, 17))]
     return [
-        union(*regions, radius=4)
-        for regions in zip(front, behind, *zip(*above, strict=True), strict=True)
+        union(
+            *beside_condyle,
+            ellipsoid((s * 32, 0, 48), (14, 18, 13)),
+            ellipsoid((s * 18, 0, 64), (12, 19, 21)),
+            radius=4,
+        )
+        for s, beside_condyle in ((-1, medial), (1, lateral))
     ]
 
 

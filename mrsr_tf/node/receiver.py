@@ -155,7 +155,8 @@ def _store(event: Event, incoming: Incoming) -> int:
 def _bound(event: Event, image_bytes: int) -> None:
     """Bounds what one association's peer can make the node hold."""
     connection = event.assoc.dul.socket
-    assert connection is not None
+    if connection is None:
+        raise ConnectionAbortedError("expected an open connection, got one that is closed")
     bounded = _bounded(event.assoc, connection.recv, image_bytes)
     setattr(connection, "recv", bounded)  # noqa: B010 (a method, to the type checker)
 
@@ -194,7 +195,8 @@ class _Server(ThreadedAssociationServer):
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Leaves the TLS handshake to the connection's own thread: it may hang there alone."""
-        assert self.socket is not None
+        if self.socket is None:  # the server's loop takes an OSError for a caller that left
+            raise OSError("expected a listening socket, got a closed one")
         connection, address = self.socket.accept()
         connection.settimeout(self.ae.network_timeout)
         if self.ssl_context:
