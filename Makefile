@@ -25,7 +25,7 @@ test: lint tools
 # environment of its own.
 BEAM := $(VENV)/beam
 beam-test: $(BEAM)/.installed
-	$(BEAM)/bin/python -m pytest tests/test_on_beam.py
+	$(BEAM)/bin/python -m pytest tests/tf_records_tools/test_beam_runner.py
 
 $(BEAM)/.installed: $(VENV)/.installed
 	$(PYTHON) -m venv --without-pip $(BEAM)

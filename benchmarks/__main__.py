@@ -24,7 +24,7 @@ from typing import Any
 from absl import flags
 
 from benchmarks import page
-from mrsr_tf import __version__, command
+from mrsr_tf import __version__, cli
 from mrsr_tf.errors import InputError
 
 # What each size asks of each benchmark; TRAIN, TEST, TORCH and DOSMA are filled in.
@@ -171,4 +171,4 @@ def _write(measured: page.Measured, kept: Path) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

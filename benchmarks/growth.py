@@ -87,7 +87,7 @@ def _curve(what: str, points: Sequence[tuple[float, float]]) -> Iterator[table.R
 
 def _scan(shape: tuple[int, int, int], path: Path) -> Path:
     """A scan of noise, of two echoes; another one for each name. What is there stays."""
-    from mrsr_tf.nifti import write_nifti
+    from mrsr_tf.io.nifti import write_nifti
     from mrsr_tf.volume import Volume
 
     if not path.exists():

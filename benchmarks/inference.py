@@ -23,7 +23,7 @@ from absl import flags
 
 from benchmarks import pytorch, table
 from benchmarks.measuring import in_turns
-from mrsr_tf import command
+from mrsr_tf import cli
 
 FACTOR, ECHOES, PATCH, STRIDE = 2, 2, 32, 16
 PATCHES_TIMED = 8
@@ -66,7 +66,7 @@ for line in sys.stdin:
 
 def measure() -> list[table.Row]:
     """Lets them take turns: effective GFLOP/s beside each, and how far apart the results are."""
-    with tempfile.TemporaryDirectory() as folder, command.quiet_imports():
+    with tempfile.TemporaryDirectory() as folder, cli.quiet_imports():
         taken = in_turns(_contenders(Path(folder)), ROUNDS.value, warm=False)
         far = _differences(Path(folder))
     voxels = np.prod([int(length) for length in SHAPE.value])
@@ -86,9 +86,9 @@ def measure() -> list[table.Row]:
 def _contenders(folder: Path) -> dict[str, Callable[[], float]]:
     import tensorflow as tf
 
-    from mrsr_tf import streaming
-    from mrsr_tf.patches import positions
-    from mrsr_tf.slices import interpolate
+    from mrsr_tf.mri.slices import interpolate
+    from mrsr_tf.network import streaming
+    from mrsr_tf.records.patches import positions
     from mrsr_tf.volume import intensity_scale
 
     rows, columns, slices = (int(length) for length in SHAPE.value)

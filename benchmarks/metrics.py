@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks import table
 from benchmarks.measuring import in_turns, seconds
-from mrsr_tf import command
+from mrsr_tf import cli
 
 SHAPE = flags.DEFINE_list("shape", ["416", "416", "160"], "Rows, columns, slices.")
 BATCH = 16  # slices that TensorFlow gets at once
@@ -27,7 +27,7 @@ def measure() -> list[table.Row]:
 
     from eval import metrics
 
-    with command.quiet_imports():
+    with cli.quiet_imports():
         import tensorflow as tf
 
     truth, image = _images()

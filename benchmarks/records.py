@@ -19,7 +19,7 @@ from absl import flags
 
 from benchmarks import table
 from benchmarks.measuring import in_turns, of_command, seconds
-from mrsr_tf import command
+from mrsr_tf import cli
 
 SHAPE = flags.DEFINE_list("shape", ["416", "416", "160"], "Rows, columns and slices to make up.")
 SCAN = flags.DEFINE_string("scan", None, "A subject's scan to use instead.")
@@ -43,7 +43,7 @@ def _made_up(folder: Path) -> Path:
     """A scan of two echoes: a bright ellipsoid of texture and noise, in air."""
     from scipy import ndimage
 
-    from mrsr_tf.nifti import write_nifti
+    from mrsr_tf.io.nifti import write_nifti
     from mrsr_tf.volume import Volume
 
     shape = tuple(int(length) for length in SHAPE.value)
@@ -73,10 +73,10 @@ def _made(scan: Path, records: Path) -> Iterator[table.Row]:
 
 
 def _read(folder: Path) -> table.Row:
-    with command.quiet_imports():
+    with cli.quiet_imports():
         import tensorflow as tf
 
-        from mrsr_tf.dataset import read_manifest, training_batches
+        from mrsr_tf.records.reader import read_manifest, training_batches
 
     count = read_manifest(folder)["counts"]["train"]["records"]
     shards = [str(path) for path in sorted(folder.glob("train-*.tfrecord"))]

@@ -35,8 +35,8 @@ import sys, time
 import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(1)
 from mrsr_tf import losses, strategies
-from mrsr_tf.model import build_model
-from mrsr_tf.optimization import Step, make_optimizer
+from mrsr_tf.network.architecture import build_model
+from mrsr_tf.training.step import Step, make_optimizer
 convolutions, filters, batch, steps, rounds, patch, echoes = map(int, sys.argv[1:])
 devices = strategies.make_strategy()
 def batches(replicas, workers, index):

@@ -24,7 +24,7 @@ from benchmarks import table
 from benchmarks.measuring import in_turns, seconds
 
 if TYPE_CHECKING:
-    from eval.scsr import ScSR
+    from eval.sparse.scsr import ScSR
 
 TURNS = 3
 CORES = 2
@@ -64,7 +64,7 @@ def measure() -> list[table.Row]:
 
 def _echoes() -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     """The echoes to learn from and those to test on, each of intensity scale 1."""
-    from mrsr_tf.scans import find_subjects, read_scan
+    from mrsr_tf.io.scans import find_subjects, read_scan
     from mrsr_tf.volume import intensity_scale
 
     def echoes(path: Path) -> list[NDArray[Any]]:
@@ -91,8 +91,8 @@ def _compared(features: NDArray[Any], atoms: NDArray[Any]) -> list[table.Row]:
     """The objective of our codes and of scikit-learn's, and how far ours are from optimal."""
     from sklearn.linear_model import Lasso
 
-    from eval.scsr import PENALTY
-    from eval.sparse_coding import encode
+    from eval.sparse.lasso_homotopy import encode
+    from eval.sparse.scsr import PENALTY
 
     signals, columns = features.astype(float), atoms.T.astype(float)
     # Its objective is ours divided by the number of features.
@@ -123,8 +123,8 @@ def _timed(features: NDArray[Any], atoms: NDArray[Any]) -> list[table.Row]:
     """Patches a second of each, in turns."""
     from sklearn.decomposition import sparse_encode
 
-    from eval.scsr import PENALTY, one_core_each
-    from eval.sparse_coding import encode
+    from eval.sparse.lasso_homotopy import encode
+    from eval.sparse.scsr import PENALTY, one_core_each
 
     def ours() -> None:
         with one_core_each(), ThreadPoolExecutor(CORES) as pool:
@@ -159,8 +159,8 @@ def _parts(features: NDArray[Any]) -> list[NDArray[Any]]:
 def _scored(name: str, truth: NDArray[Any], dictionary: "ScSR") -> list[table.Row]:
     """PSNR of the middle planes by TCI, TCI back-projected and ScSR."""
     from eval.metrics import psnr
-    from eval.scsr import back_project
-    from mrsr_tf import slices
+    from eval.sparse.scsr import back_project
+    from mrsr_tf.mri import slices
 
     first = (truth.shape[1] - PLANES.value) // 2
     truth = truth[:, first : first + PLANES.value]

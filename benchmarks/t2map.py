@@ -57,7 +57,7 @@ ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of each.", lower_bound=1)
 
 def measure() -> list[table.Row]:
     """Lets both take turns and compares their maps."""
-    from mrsr_tf.dess import t2_map
+    from mrsr_tf.mri.dess import t2_map
 
     s1, s2 = _signals(tuple(map(int, SHAPE.value)))
     maps = {}
@@ -89,7 +89,7 @@ def measure() -> list[table.Row]:
 
 def _signals(shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Noisy echoes, float32, of T2 up to beyond the limit, and of air."""
-    from mrsr_tf.dess import dess_signals
+    from mrsr_tf.mri.dess import dess_signals
 
     random = np.random.default_rng(0)
     t2_ms = random.uniform(5, LONGEST_T2_MS, shape).astype(np.float32)

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 
 RATE = "/s"  # how a unit ends of which more is better
 
@@ -93,4 +93,4 @@ def run(measure: Callable[[], list[Row]]) -> NoReturn:
         if path.value:
             Path(path.value).write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
 
-    command.run(main)
+    cli.run(main)

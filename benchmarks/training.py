@@ -23,7 +23,7 @@ from absl import flags
 
 from benchmarks import pytorch, table
 from benchmarks.measuring import in_turns
-from mrsr_tf import command
+from mrsr_tf import cli
 
 PATCH, ECHOES = 32, 2
 CONVOLUTIONS = flags.DEFINE_integer("convolutions", 20, "Of the network.")
@@ -57,7 +57,7 @@ for line in sys.stdin:
 
 def measure() -> list[table.Row]:
     """Lets them take turns; patches per second of ours, beside each and beside a matrix product."""
-    with tempfile.TemporaryDirectory() as folder, command.quiet_imports():
+    with tempfile.TemporaryDirectory() as folder, cli.quiet_imports():
         beside: list[float] = []
         contenders = {"ours": _ours(Path(folder), beside), "a bare Keras loop": _bare_keras()}
         if TORCH_PYTHON.value:
@@ -88,22 +88,25 @@ def _ours(folder: Path, beside: list[float]) -> Callable[[], float]:
     import keras
     import tensorflow as tf
 
-    from mrsr_tf import dataset, losses, strategies
-    from mrsr_tf.model import build_model
-    from mrsr_tf.optimization import PRECISIONS, Step, make_optimizer
-    from mrsr_tf.quality import Quality
-    from mrsr_tf.watching import Watch
+    from mrsr_tf.network.architecture import build_model
+    from mrsr_tf.records import reader
+    from mrsr_tf.training import distribution, losses
+    from mrsr_tf.training.monitor import Watch
+    from mrsr_tf.training.step import PRECISIONS, Step, make_optimizer
+    from mrsr_tf.training.validation import Quality
 
     records, size = _records(folder), BATCH_SIZE.value
-    devices = strategies.make_strategy("one")
+    devices = distribution.make_strategy("one")
     keras.config.set_dtype_policy(PRECISIONS[PRECISION.value])
     with devices.scope():
         model = build_model(ECHOES, convolutions=CONVOLUTIONS.value, filters=FILTERS.value)
         optimizer = make_optimizer(1e-4, 10**6)
         optimizer.build(model.trainable_variables)
         model.compile(optimizer)
-    whole = dataset.validation_batches(records, size)
-    quality = Quality(devices, strategies.distribute(devices, lambda *_: whole), ECHOES, losses.l2)
+    whole = reader.validation_batches(records, size)
+    quality = Quality(
+        devices, distribution.distribute(devices, lambda *_: whole), ECHOES, losses.l2
+    )
     one = np.zeros((1, PATCH, PATCH, PATCH, ECHOES), np.float32)
     steps: dict[str, Any] = {"batch_size": size, "steps_per_epoch": 10**6, "steps": 10**6}
     watch = Watch(folder / "logs", quality, (one, one), **steps)
@@ -113,9 +116,9 @@ def _ours(folder: Path, beside: list[float]) -> Callable[[], float]:
     step = Step(devices, model, losses.l2)
 
     def forever(*_: int) -> tf.data.Dataset:
-        return dataset.training_batches(records, size, seed=0, epoch=0).repeat()
+        return reader.training_batches(records, size, seed=0, epoch=0).repeat()
 
-    batches = iter(strategies.distribute(devices, forever))
+    batches = iter(distribution.distribute(devices, forever))
 
     def take_turn() -> float:
         start, stepping = time.perf_counter(), 0.0
@@ -135,7 +138,7 @@ def _bare_keras() -> Callable[[], float]:
     import keras
     import tensorflow as tf
 
-    from mrsr_tf.model import build_model
+    from mrsr_tf.network.architecture import build_model
 
     model = build_model(ECHOES, convolutions=CONVOLUTIONS.value, filters=FILTERS.value)
     model.compile(keras.optimizers.Adam(1e-4), "mse", jit_compile=False)
@@ -157,10 +160,10 @@ def _pytorch(python: str) -> Callable[[], float]:
 
 
 def _records(folder: Path) -> Path:
-    from mrsr_tf.nifti import write_nifti
+    from mrsr_tf.io.nifti import write_nifti
     from mrsr_tf.volume import Volume
     from tf_records_tools.cohort import make_records
-    from tf_records_tools.subject import Settings
+    from tf_records_tools.shard import Settings
 
     for subject in range(2):
         array = np.random.default_rng(subject).random((64, 64, 64, ECHOES), np.float32)

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eval.scsr import ScSR
-from mrsr_tf import slices
+from eval.sparse.scsr import ScSR
 from mrsr_tf.errors import InputError
+from mrsr_tf.mri import slices
 
 __all__ = ["ScSR", "fi", "tci"]
 

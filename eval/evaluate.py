@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 from mrsr_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -109,17 +109,18 @@ DEFAULT_FACTOR = 2
 
 def main() -> None:
     """Evaluates the cohort."""
-    from eval import cohorts, results
+    from eval.experiments import runner
     from eval.methods import baseline_methods, check_names
+    from eval.results import rows
+    from mrsr_tf.io.scans import find_subjects
     from mrsr_tf.outputs import output_folder, write_json
-    from mrsr_tf.scans import find_subjects
 
     check_names(METHODS.value)
     subjects = find_subjects(DATA.value)
     network, model, factor, card = _network()
     sparse, dictionary = _sparse(factor)
     available = baseline_methods(factor) | network | sparse
-    settings = cohorts.Settings(
+    settings = runner.Settings(
         COHORT.value,
         factor,
         SLICE_AXIS.value,
@@ -144,10 +145,10 @@ def main() -> None:
         OUTPUT.value, configuration, overwrite=OVERWRITE.value, resume=True
     ) as folder:
         methods = {name: available[name] for name in METHODS.value}
-        cohorts.evaluate(subjects, methods, settings, folder, workers=WORKERS.value, card=card)
-        write_json(folder / results.MADE_WITH, _versions())
-    evaluated = command.counted(len(subjects), "subject")
-    print(f"{evaluated} evaluated: {Path(OUTPUT.value) / results.ROWS}")
+        runner.evaluate(subjects, methods, settings, folder, workers=WORKERS.value, card=card)
+        write_json(folder / rows.MADE_WITH, _versions())
+    evaluated = cli.counted(len(subjects), "subject")
+    print(f"{evaluated} evaluated: {Path(OUTPUT.value) / rows.ROWS}")
 
 
 def _positive(what: str, values: list[str]) -> list[float]:
@@ -166,11 +167,11 @@ def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int, Mapping[
 
     if NETWORK not in METHODS.value:
         return {}, None, SLICE_FACTOR.value or DEFAULT_FACTOR, {}
-    with command.quiet_imports():
-        from mrsr_tf import runs
-        from mrsr_tf.inference import super_resolve
+    with cli.quiet_imports():
+        from mrsr_tf.inference.super_resolution import super_resolve
+        from mrsr_tf.network import run_folder
 
-    model = runs.load(MODEL.value, slice_factor=SLICE_FACTOR.value)
+    model = run_folder.load(MODEL.value, slice_factor=SLICE_FACTOR.value)
     if model.first_slice:
         raise InputError(
             "expected a network of thick slices that sit on fine ones (fir, kspace), as scans are "
@@ -215,4 +216,4 @@ def _versions() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

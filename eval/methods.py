@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval import baselines
-from mrsr_tf import slices
 from mrsr_tf.errors import InputError
+from mrsr_tf.mri import slices
 from mrsr_tf.volume import Volume, intensity_scale
 
 # A thick scan to the (rows, cols, factor x slices, echoes) of a fine one, on its intensity scale.

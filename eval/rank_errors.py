@@ -11,7 +11,7 @@ from the least uncertain to the most.
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 
 DATA = flags.DEFINE_string("data", None, "Folder of subjects, or one scan.", required=True)
 MODEL = flags.DEFINE_string("model", "pretrained", "A finished run folder, or an exported one.")
@@ -23,20 +23,24 @@ SLICE_AXIS = flags.DEFINE_integer(
 
 def main() -> None:
     """Ranks the errors on each scan and prints a line for each echo and T2."""
-    from eval import regions, trust
-    from mrsr_tf.scans import find_subjects, read_scan
+    from eval.experiments import uncertainty_ranking
+    from eval.regions import rois
+    from mrsr_tf.io.scans import find_subjects, read_scan
     from mrsr_tf.volume import intensity_scale
 
     subjects = find_subjects(DATA.value)
-    with command.quiet_imports():
-        from mrsr_tf import inference, runs
+    with cli.quiet_imports():
+        from mrsr_tf.inference import super_resolution
+        from mrsr_tf.network import run_folder
 
-    way = inference.network(runs.load(MODEL.value), ensemble=True, consistent=CONSISTENT.value)
+    way = super_resolution.network(
+        run_folder.load(MODEL.value), ensemble=True, consistent=CONSISTENT.value
+    )
     print("subject  image   correlation  of brightness  mean error, least to most uncertain fifth")
     for name, path in subjects.items():
         scan = read_scan(path, slice_axis=SLICE_AXIS.value)
-        true_t2 = regions.true_t2(path, scan, slice_axis=SLICE_AXIS.value)
-        for of in trust.rank_errors(
+        true_t2 = rois.true_t2(path, scan, slice_axis=SLICE_AXIS.value)
+        for of in uncertainty_ranking.rank_errors(
             scan, way, scale=intensity_scale(scan.array), true_t2_ms=true_t2
         ):
             unit, times = ("ms", 1) if of.name == "T2" else ("% of the scale", 100)
@@ -48,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from mrsr_tf import __version__, command
+from mrsr_tf import __version__, cli
 from mrsr_tf.errors import InputError
 
 if TYPE_CHECKING:
-    from eval.page import Section
-    from eval.results import Results
+    from eval.reporting.html import Section
+    from eval.results.rows import Results
 
 RESULTS = flags.DEFINE_list(
     "results", None, "Folders that eval.evaluate wrote, one per cohort.", required=True
@@ -33,15 +33,16 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what the output folde
 
 def main() -> None:
     """Prints the tables and writes the report."""
-    from eval import layout, page, results, tables
+    from eval.reporting import html, summaries, table_layout
+    from eval.results import rows
     from mrsr_tf.outputs import output_folder
 
-    evaluations = _one_per_cohort([results.read(Path(folder)) for folder in RESULTS.value])
+    evaluations = _one_per_cohort([rows.read(Path(folder)) for folder in RESULTS.value])
     _check_subject(evaluations)
-    tabulated = [layout.tabulate(each) for each in evaluations]
+    tabulated = [table_layout.tabulate(each) for each in evaluations]
     for _, _, laid_out in tabulated:
         for table in laid_out:
-            print(layout.text(table), end="\n\n")
+            print(table_layout.text(table), end="\n\n")
     for each in evaluations:
         for subject, how in each.known.items():
             print(f"not new to the network, which was {how} it: {subject}")
@@ -49,13 +50,13 @@ def main() -> None:
         OUTPUT.value, _configuration(evaluations), overwrite=OVERWRITE.value
     ) as folder:
         for name, records, _ in tabulated:
-            tables.write_csv(folder / name, records)
+            summaries.write_csv(folder / name, records)
         sections = [
-            page.section(each, laid_out, VIEWER_SUBJECT.value or "")
+            html.section(each, laid_out, VIEWER_SUBJECT.value or "")
             for each, (_, _, laid_out) in zip(evaluations, tabulated, strict=True)
         ]
         _save_figures(sections, folder / "figures")
-        (folder / "report.html").write_text(page.html(sections, _versions()), encoding="utf-8")
+        (folder / "report.html").write_text(html.html(sections, _versions()), encoding="utf-8")
     print(f"report: {Path(OUTPUT.value) / 'report.html'}")
 
 
@@ -79,7 +80,7 @@ def _check_subject(evaluations: "list[Results]") -> None:
 
 
 def _configuration(evaluations: "list[Results]") -> dict[str, str]:
-    from eval.results import ROWS
+    from eval.results.rows import ROWS
 
     digests = {
         each.cohort: hashlib.sha256((each.folder / ROWS).read_bytes()).hexdigest()
@@ -90,7 +91,7 @@ def _configuration(evaluations: "list[Results]") -> dict[str, str]:
 
 
 def _save_figures(sections: "list[Section]", folder: Path) -> None:
-    from eval import figures
+    from eval.reporting import figures
 
     for section in sections:
         for stem, (_, figure) in section.figures.items():
@@ -111,4 +112,4 @@ def _versions() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

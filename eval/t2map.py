@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 from mrsr_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an output of another 
 
 def main() -> None:
     """Reads the scan, computes T2 and writes map, derived series and picture."""
-    from mrsr_tf import __version__, derived, outputs
+    from mrsr_tf import __version__, outputs
+    from mrsr_tf.io import derived_scans
 
     source = Path(INPUT.value)
     told = {
@@ -57,7 +58,7 @@ def main() -> None:
     configuration = {
         **how,
         **told,
-        "source": derived.source_digest(source),
+        "source": derived_scans.source_digest(source),
         "slice_axis": SLICE_AXIS.value,
     }
     output = outputs.output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value)
@@ -69,21 +70,21 @@ def _make(source: Path, told: dict[str, float | None], how: dict[str, Any], fold
     """Fills the folder; returns what to tell about the map."""
     from tqdm import tqdm
 
-    from eval import t2
-    from eval.t2_figure import t2_figure
-    from mrsr_tf import dicom, nifti, scans
+    from eval import t2_noise
+    from eval.reporting.t2_figure import t2_figure
+    from mrsr_tf.io import dicom, nifti, scans
 
     with tqdm(total=4, desc="T2 map", unit="step", disable=None, delay=2) as progress:
-        scan = t2.with_sequence(scans.read_scan(source, slice_axis=SLICE_AXIS.value), **told)
+        scan = t2_noise.with_sequence(scans.read_scan(source, slice_axis=SLICE_AXIS.value), **told)
         try:
-            sequence = t2.sequence(scan, source)
+            sequence = t2_noise.sequence(scan, source)
         except InputError as error:
             raise InputError(f"{error}: {source}") from None
         progress.update()
         known: dict[str, Any] = {"t1_ms": T1_MS.value, "method": METHOD.value, **sequence}
-        t2_ms = t2.t2_map(scan.array[..., 0], scan.array[..., 1], **known)
-        deviation_ms = t2.t2_deviation(scan, **known)
-        tissue = t2.above_noise(scan)
+        t2_ms = t2_noise.t2_map(scan.array[..., 0], scan.array[..., 1], **known)
+        deviation_ms = t2_noise.t2_deviation(scan, **known)
+        tissue = t2_noise.above_noise(scan)
         progress.update()
         derivation = how | sequence
         beside = {"Units": "ms", "Derivation": derivation}
@@ -113,4 +114,4 @@ def _told(t2_ms: "NDArray[np.floating]", tissue: "NDArray[np.bool_]") -> str:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

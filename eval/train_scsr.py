@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 from mrsr_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove what stands at --outpu
 
 def main() -> None:
     """Learns, saves and draws the dictionary."""
-    from eval.dictionary_figure import save_figure
-    from eval.scsr import FILE, PICTURE, ScSR
+    from eval.sparse.dictionary_figure import save_figure
+    from eval.sparse.scsr import FILE, PICTURE, ScSR
+    from mrsr_tf.io.scans import find_subjects
     from mrsr_tf.outputs import output_folder
-    from mrsr_tf.scans import find_subjects
 
     subjects = find_subjects(DATA.value)
     settings: dict[str, Any] = {
@@ -65,7 +65,7 @@ def main() -> None:
         dictionary = ScSR(**settings).fit(_echoes(list(subjects.values())))
         dictionary.save(folder / FILE)
         save_figure(dictionary, folder / PICTURE)
-    learned_from = command.counted(len(subjects), "subject")
+    learned_from = cli.counted(len(subjects), "subject")
     print(f"{ATOMS.value} atoms from {learned_from}: {Path(OUTPUT.value) / FILE}")
 
 
@@ -73,9 +73,9 @@ def _echoes(paths: list[Path]) -> "Iterator[NDArray[np.floating]]":
     """Each echo of each scan, on the scale of its thick slices interpolated; a scan at a time."""
     from tqdm import tqdm
 
-    from mrsr_tf import slices
-    from mrsr_tf.interpolated import interpolated_slices
-    from mrsr_tf.scans import read_scan
+    from mrsr_tf.io.scans import read_scan
+    from mrsr_tf.mri import slices
+    from mrsr_tf.mri.zero_filling import interpolated_slices
     from mrsr_tf.volume import intensity_scale
 
     factor, profile = SLICE_FACTOR.value, SLICE_PROFILE.value
@@ -94,4 +94,4 @@ def _echoes(paths: list[Path]) -> "Iterator[NDArray[np.floating]]":
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 
 RUN_DIR = flags.DEFINE_string(
     "run_dir", None, "Folder of a finished run, or pretrained.", required=True
@@ -39,16 +39,16 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what the output folde
 
 def main() -> None:
     """Loads the run and writes the SavedModel."""
-    with command.quiet_imports():
-        from mrsr_tf import exported, runs, shipped
+    with cli.quiet_imports():
+        from mrsr_tf.network import run_folder, saved_model, weights_file
     from mrsr_tf.outputs import output_folder
 
-    model = runs.load(RUN_DIR.value, slice_factor=SLICE_FACTOR.value)
+    model = run_folder.load(RUN_DIR.value, slice_factor=SLICE_FACTOR.value)
     small = FORMAT.value == "weights"
     if small:
-        model = shipped.rounded(model)
+        model = weights_file.rounded(model)
     results = [Path(folder) for folder in RESULTS.value]
-    licence = LICENCE.value or model.card.get("licence", exported.UNSTATED)
+    licence = LICENCE.value or model.card.get("licence", saved_model.UNSTATED)
     identity = {
         "weights_sha256": model.weights_sha256,
         "slice_factor": model.slice_factor,
@@ -59,11 +59,11 @@ def main() -> None:
     with output_folder(OUTPUT.value, identity, overwrite=OVERWRITE.value) as folder:
         told: dict[str, Any] = {"licence": licence, "results": results}
         if small:
-            shipped.write(model, folder, exported.card_of(model, **told))
+            weights_file.write(model, folder, saved_model.card_of(model, **told))
         else:
-            exported.export(model, folder, **told)
+            saved_model.export(model, folder, **told)
     print(f"exported: {OUTPUT.value}")
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

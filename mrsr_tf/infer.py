@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 from mrsr_tf.errors import InputError
 
 if TYPE_CHECKING:
-    from mrsr_tf.resolving import Way
-    from mrsr_tf.studies import Study
+    from mrsr_tf.inference.batch import Study
+    from mrsr_tf.inference.upsampling import Way
 
 DEFAULT_FACTOR = 2
 
@@ -68,39 +68,40 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an output of another 
 
 def main() -> None:
     """Finds the studies, chooses the way, and goes it with each."""
-    from mrsr_tf import studies
+    from mrsr_tf.inference import batch
 
-    found = studies.find_studies(Path(INPUT.value), Path(OUTPUT.value))
+    found = batch.find_studies(Path(INPUT.value), Path(OUTPUT.value))
     trust = {"ensemble": ENSEMBLE.value, "consistent": CONSISTENT.value}
     way = _network(trust) if METHOD.value == "mrsr" else _interpolation(trust)
     settings: dict[str, Any] = {"slice_axis": SLICE_AXIS.value, "overwrite": OVERWRITE.value}
     if len(found) == 1:
-        print(studies.derive(found[0], way, **settings))
+        print(batch.derive(found[0], way, **settings))
     else:
         _derive_all(found, way, settings)
 
 
 def _network(trust: dict[str, bool]) -> "Way":
-    with command.quiet_imports():
-        from mrsr_tf import inference, runs
+    with cli.quiet_imports():
+        from mrsr_tf.inference import super_resolution
+        from mrsr_tf.network import run_folder
 
-    model = runs.load(MODEL.value, slice_factor=SLICE_FACTOR.value)
-    return inference.network(model, precision=PRECISION.value, **trust)
+    model = run_folder.load(MODEL.value, slice_factor=SLICE_FACTOR.value)
+    return super_resolution.network(model, precision=PRECISION.value, **trust)
 
 
 def _interpolation(trust: dict[str, bool]) -> "Way":
-    from mrsr_tf import resolving
+    from mrsr_tf.inference import upsampling
 
-    return resolving.interpolation(METHOD.value, SLICE_FACTOR.value or DEFAULT_FACTOR, **trust)
+    return upsampling.interpolation(METHOD.value, SLICE_FACTOR.value or DEFAULT_FACTOR, **trust)
 
 
 def _derive_all(found: "Sequence[Study]", way: "Way", settings: dict[str, Any]) -> None:
     from tqdm import tqdm
 
-    from mrsr_tf import studies
+    from mrsr_tf.inference import batch
 
     with tqdm(total=len(found), desc="studies", unit="study", disable=None) as bar:
-        failed = studies.derive_all(found, way, tell=tqdm.write, advance=bar.update, **settings)
+        failed = batch.derive_all(found, way, tell=tqdm.write, advance=bar.update, **settings)
     if failed:
         names = ", ".join(str(study.source) for study in failed)
         raise InputError(
@@ -110,4 +111,4 @@ def _derive_all(found: "Sequence[Study]", way: "Way", settings: dict[str, Any]) 
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

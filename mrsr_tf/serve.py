@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 from mrsr_tf.errors import InputError
 from mrsr_tf.node.settings import Settings, Tls, parse_address, parse_caller, parse_destination
 
@@ -114,4 +114,4 @@ def _tls() -> Tls | None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -24,9 +24,9 @@ from typing import Any
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 from mrsr_tf.errors import InputError
-from mrsr_tf.settings import TrainingConfig, check_settings
+from mrsr_tf.training.config import TrainingConfig, check_settings
 
 RECORDS = flags.DEFINE_list(
     "records", None, "Folder of the training records, or several.", required=True
@@ -90,7 +90,7 @@ CHECKPOINT_STEPS = flags.DEFINE_integer(
 
 def main() -> None:
     """Reads the flags, refuses what cannot work, and trains."""
-    from mrsr_tf.record_sets import read_sets
+    from mrsr_tf.records.record_sets import read_sets
 
     settings: dict[str, Any] = {flag.name: flag.value for flag in SETTINGS}
     config = TrainingConfig(fold=_fold(FOLD.value), **settings)
@@ -100,10 +100,10 @@ def main() -> None:
         Path(flag.value) if flag.value else None for flag in (INIT_FROM, WATCH_SUBJECT)
     )
     check_settings(config, read_sets(records), init_from, watch_subject)
-    with command.quiet_imports():
-        from mrsr_tf import training
+    with cli.quiet_imports():
+        from mrsr_tf.training import trainer
 
-    training.train(
+    trainer.train(
         config,
         records,
         Path(RUN_DIR.value),
@@ -144,4 +144,4 @@ def _replayable() -> str:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 
 if TYPE_CHECKING:
     from phantom.comparison import Compared
@@ -29,7 +29,7 @@ def _define_flags() -> None:
 
 def main() -> None:
     """The command."""
-    from mrsr_tf.dicom import read_series
+    from mrsr_tf.io.dicom import read_series
     from mrsr_tf.outputs import output_folder
     from phantom import comparison
 
@@ -71,4 +71,4 @@ def _draw(pair: "tuple[Compared, Compared]", path: str) -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    command.run(main)
+    cli.run(main)

@@ -10,9 +10,9 @@ from scipy import ndimage, stats
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.volume import Volume, intensity_scale
-from phantom.acquisition import Protocol
+from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS, LAYERS
+from phantom.scanner.acquisition import Protocol
 from phantom.subject import make_subject
-from phantom.tissues import FIRST_CARTILAGE, LABELS, LAYERS
 
 SNR = 30.0  # of the real scan, near enough
 SLAB_SLICES = 76  # a whole knee at the real scan's 1.5 mm, of which it holds the lateral part

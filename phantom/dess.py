@@ -1,5 +1,5 @@
 """The signals that the phantom's tissues give."""
 
-from mrsr_tf.dess import dess_signals
+from mrsr_tf.mri.dess import dess_signals
 
 __all__ = ["dess_signals"]

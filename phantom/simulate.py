@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 
 FLAGS = flags.FLAGS
 BYTES, BYTES_PER_VOXEL = 400_000_000, 60  # of memory: measured at 416x416x160
@@ -71,7 +71,7 @@ class Options:
 def main() -> None:
     """The command."""
     from mrsr_tf.outputs import output_folder
-    from mrsr_tf.workers import default_workers, in_processes
+    from mrsr_tf.parallel import default_workers, in_processes
 
     options = _options()
     memory = BYTES + BYTES_PER_VOXEL * math.prod(options.shape)
@@ -83,12 +83,12 @@ def main() -> None:
         make = partial(_make, folder=folder, options=options, threads=threads)
         missing = [n for n in range(options.subjects) if not (folder / _name(n)).exists()]
         in_processes(make, missing, "knees", memory, workers=workers)
-    print(f"{command.counted(options.subjects, 'knee')} simulated: {FLAGS.output}")
+    print(f"{cli.counted(options.subjects, 'knee')} simulated: {FLAGS.output}")
 
 
 def _options() -> Options:
     from mrsr_tf.errors import InputError
-    from phantom.acquisition import PROTOCOLS
+    from phantom.scanner.acquisition import PROTOCOLS
 
     protocol = PROTOCOLS[FLAGS.protocol]
     shape = protocol.shape if FLAGS.shape is None else _numbers("shape", FLAGS.shape, int)
@@ -120,7 +120,7 @@ def _name(number: int) -> str:
 def _make(number: int, folder: Path, options: Options, threads: int) -> None:
     import shutil
 
-    from phantom.acquisition import PROTOCOLS
+    from phantom.scanner.acquisition import PROTOCOLS
     from phantom.subject import make_subject, write_subject
 
     unfinished = folder / f"{_name(number)}.partial"
@@ -134,4 +134,4 @@ def _make(number: int, folder: Path, options: Options, threads: int) -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    command.run(main)
+    cli.run(main)

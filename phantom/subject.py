@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from phantom.acquisition import (
+from phantom.anatomy.knee import Knee
+from phantom.anatomy.pathology import Finding
+from phantom.anatomy.tissues import LABELS
+from phantom.scanner.acquisition import (
     Protocol,
     Scan,
     Sequence,
@@ -19,10 +22,7 @@ from phantom.acquisition import (
     receive_field,
     scan,
 )
-from phantom.knee import Knee
-from phantom.pathology import Finding
-from phantom.study import Header, write_study
-from phantom.tissues import LABELS
+from phantom.scanner.ge_dicom import Header, write_study
 
 HIGHEST = 32767  # that a file holds
 SPOILER = (3132.0, 1560.0)  # area as GE stores it, duration in us

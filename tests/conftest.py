@@ -36,10 +36,10 @@ def small_records(tmp_path_factory):
     """
     from scipy import ndimage
 
-    from mrsr_tf.nifti import write_nifti
+    from mrsr_tf.io.nifti import write_nifti
     from mrsr_tf.volume import Volume
     from tf_records_tools.cohort import make_records
-    from tf_records_tools.subject import Settings
+    from tf_records_tools.shard import Settings
 
     root = tmp_path_factory.mktemp("cohort")
     for subject in range(3):

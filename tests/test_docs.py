@@ -7,31 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_command import COMMANDS
+from commands import COMMANDS, ROOT, flags_of
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # A flagfile's usage comment is told to type as well.
 FLAGFILES = sorted(path for path in (ROOT / "flags").rglob("*") if path.is_file())
 NAMES = {path: path.relative_to(ROOT).as_posix() for path in PAGES + FLAGFILES}
-EVERYWHERE = {"help", "version", "flagfile", "v"}
 
 
 def commands(path: Path) -> list[str]:
     """The lines of a text that call a module of ours, those that go on joined."""
     text = re.sub(r"\\\n[# ]*", " ", path.read_text(encoding="utf-8"))
-    ours = r"python -m ((?:mrsr_tf|tf_records_tools|phantom|eval|benchmarks)\.\w+[^\n`&|]*)"
+    ours = r"python -m ((?:mrsr_tf|tf_records_tools|phantom|eval|benchmarks)[.\w]+[^\n`&|]*)"
     return re.findall(ours, text)
-
-
-def flags_of(module: str) -> set[str]:
-    """The flags that a module defines, whether absl's or argparse's."""
-    source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
-    parsers = r"(?:[\w.]+(?:\(\))?,\s*)*"
-    absl = re.findall(rf"DEFINE(\w*)\(\s*{parsers}\"(\w+)\"", source)
-    negated = {f"no{name}" for kind, name in absl if kind in ("_bool", "_boolean")}
-    argparse = {name.replace("-", "_") for name in re.findall(r"\"--([\w-]+)\"", source)}
-    return EVERYWHERE | negated | {name for _, name in absl} | argparse
 
 
 @pytest.mark.parametrize("path", NAMES, ids=NAMES.get)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mrsr_tf.nifti import write_nifti
+from mrsr_tf.io.nifti import write_nifti
 from mrsr_tf.volume import Volume
 
 ROOT = Path(__file__).parents[1]

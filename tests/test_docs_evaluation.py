@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.results import COLUMNS
+from eval.results.rows import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "evaluation.md").read_text()

@@ -8,22 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_studies import scan
+from skm_tea_files import skm_tea_file
 from small_runs import make_run
-from test_layouts import skm_tea_file
 
-from mrsr_tf import exported, runs, shipped, skm_tea
 from mrsr_tf.errors import InputError
+from mrsr_tf.io import skm_tea
+from mrsr_tf.network import run_folder, saved_model, weights_file
 
 # Which files decide what a network computes, and how many bits of each are tried.
 FILES = {
-    "run": {runs.TRAINED: 10, runs.MANIFEST: 6},
+    "run": {run_folder.TRAINED: 10, run_folder.MANIFEST: 6},
     "export": {
         "saved_model.pb": 6,
         "variables/variables.index": 4,
         "variables/variables.data-00000-of-00001": 4,
-        exported.CARD: 10,
+        saved_model.CARD: 10,
     },
-    "weights": {shipped.WEIGHTS: 40, exported.CARD: 20},
+    "weights": {weights_file.WEIGHTS: 40, saved_model.CARD: 20},
 }
 
 
@@ -32,9 +33,9 @@ def networks(tmp_path_factory) -> dict[str, Path]:
     """A network as a run and as a SavedModel, and one of those that ship."""
     folder = tmp_path_factory.mktemp("networks")
     places = {kind: folder / kind for kind in FILES}
-    model = runs.load(make_run(places["run"]))
-    exported.export(model, places["export"])
-    shutil.copytree(shipped.FOLDER / "dual", places["weights"])
+    model = run_folder.load(make_run(places["run"]))
+    saved_model.export(model, places["export"])
+    shutil.copytree(weights_file.FOLDER / "dual", places["weights"])
     return places
 
 
@@ -45,7 +46,7 @@ def flipped(whole: bytes, random: np.random.Generator) -> bytes:
 
 
 def facts(folder: Path) -> tuple:
-    model = runs.load(folder)
+    model = run_folder.load(folder)
     return model.weights_sha256, model.slice_factor, model.contrasts, model.resolver.fold
 
 

@@ -3,27 +3,30 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# In the order the data flows: a module imports only those before it.
-CORE = (
-    "errors outputs volume noise interpolated dicom sidecar echo_files nifti_grid nifti packed "
-    "skm_tea rois subjects persons scans derived slices patches records manifest record_sets "
-    "sampling dataset dess sequence losses augmentation settings optimization model check_export "
-    "streaming exported shipped runs quality known_subject pictures watching keeping strategies "
-    "starting fitting training consistency ensemble likeness resolving studies inference node"
-).split()
-COMMANDS = {"mrsr_tf": ["train", "export", "infer", "serve"]}
-OF_COMMANDS = ("command", "workers")  # what they share: their words, their processes
+PACKAGES = ("mrsr_tf", "tf_records_tools", "phantom", "eval")
+# In the order the data flows: a wing imports itself and those before it.
+WINGS = "mri io records network training inference node serving".split()
+FOUNDATION = "__init__ errors outputs volume".split()  # below every wing
+COMMANDS = "train export infer serve".split()  # above every wing, with what only they share
+SHARED_BY_COMMANDS = "cli parallel".split()
 WITHOUT_TENSORFLOW = (
-    "mrsr_tf mrsr_tf.volume mrsr_tf.dicom mrsr_tf.nifti mrsr_tf.scans mrsr_tf.slices "
-    "mrsr_tf.patches mrsr_tf.record_sets mrsr_tf.settings mrsr_tf.dess mrsr_tf.studies "
-    "eval.metrics eval.statistics eval.t2 phantom.simulate tf_records_tools.cohort "
-    "tf_records_tools.checking"
+    "mrsr_tf mrsr_tf.volume mrsr_tf.cli mrsr_tf.io.scans mrsr_tf.io.labels mrsr_tf.mri.slices "
+    "mrsr_tf.mri.dess mrsr_tf.records.patches mrsr_tf.records.record_sets mrsr_tf.training.config "
+    "mrsr_tf.inference.batch eval.metrics eval.statistics eval.t2_noise phantom.simulate "
+    "tf_records_tools.cohort tf_records_tools.verification"
 ).split()
+
+
+def modules(package: str) -> dict[str, Path]:
+    """The modules of a package by their dotted names."""
+    paths = sorted((ROOT / package).rglob("*.py"))
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
 
 
 def imported(path: Path) -> set[str]:
@@ -37,48 +40,60 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def files(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+def wing(name: str) -> str:
+    """`mrsr_tf.io.dicom.read` is part of the wing `io`."""
+    return name.split(".")[1]
 
 
-def module(path: Path) -> str:
-    """`mrsr_tf/dicom/reading.py` is part of the module `dicom`."""
-    return path.relative_to(ROOT / "mrsr_tf").parts[0].removesuffix(".py")
+CORE = modules("mrsr_tf")
 
 
-@pytest.mark.parametrize("path", files("mrsr_tf"), ids=str)
-def test_the_core_imports_only_what_stands_before(path):
-    name = module(path)
-    if name in ("__init__", *OF_COMMANDS) or name in COMMANDS["mrsr_tf"]:
-        allowed = {*CORE, *OF_COMMANDS}
+@pytest.mark.parametrize("name", CORE)
+def test_a_wing_imports_only_those_before_it(name):
+    order = [*FOUNDATION, *WINGS]
+    own = wing(name)
+    if own in FOUNDATION:
+        allowed = set(FOUNDATION)
+    elif own in WINGS:
+        allowed = {*order[: order.index(own) + 1]}
     else:
-        allowed = set(CORE[: CORE.index(name) + 1])
-    parts = {
-        n.split(".")[1] for n in imported(path) if n.startswith("mrsr_tf.") and n.count(".") >= 1
-    }
-    assert parts & {*CORE, *OF_COMMANDS, *COMMANDS["mrsr_tf"]} <= allowed
+        allowed = {*order, *SHARED_BY_COMMANDS}
+    found = {n for n in imported(CORE[name]) if n.startswith("mrsr_tf.")}
+    ours = {wing(n) for n in found if n in CORE or f"{n}.__init__" in CORE}
+    assert ours <= allowed
 
 
-@pytest.mark.parametrize("package", ["mrsr_tf", "tf_records_tools", "phantom", "eval"])
+def test_the_core_has_commands_wings_and_a_few_modules():
+    top = {path.stem for path in (ROOT / "mrsr_tf").glob("*.py")}
+    assert top - set(COMMANDS) == {*FOUNDATION, *SHARED_BY_COMMANDS, "serving"} & top
+    folders = {path.parent.name for path in (ROOT / "mrsr_tf").glob("*/__init__.py")}
+    assert folders <= set(WINGS)
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    every = {name: path for package in PACKAGES for name, path in modules(package).items()}
+    needs = {name: (imported(path) & set(every)) - {name} for name, path in every.items()}
+    TopologicalSorter(needs).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_packages_beside_the_core_do_not_know_each_other(package):
-    others = {"tf_records_tools", "phantom", "eval"} - {package}
-    for path in files(package):
+    others = set(PACKAGES[1:]) - {package}
+    for path in modules(package).values():
         assert not {name.split(".")[0] for name in imported(path)} & others, path
 
 
 def test_only_commands_define_flags_and_nothing_imports_a_command():
+    every = {name: path for package in PACKAGES for name, path in modules(package).items()}
     commands = {
-        path
-        for p in ("mrsr_tf", "tf_records_tools", "phantom", "eval")
-        for path in files(p)
-        if "    command.run(main)\n" in path.read_text().split("__main__")[-1]
+        name
+        for name, path in every.items()
+        if "    cli.run(main)\n" in path.read_text().split("__main__")[-1]
     }
     assert len(commands) >= 9
-    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in commands}
-    for package in ("mrsr_tf", "tf_records_tools", "phantom", "eval"):
-        for path in files(package):
-            assert path in commands or "DEFINE_" not in path.read_text(), path
-            assert not imported(path) & names, path
+    for name, path in every.items():
+        assert name in commands or "DEFINE_" not in path.read_text(), name
+        assert not imported(path) & commands, name
 
 
 @pytest.mark.parametrize("name", WITHOUT_TENSORFLOW)

@@ -7,7 +7,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from mrsr_tf import dicom, nifti, scans, slices
+from mrsr_tf.io import dicom, nifti, scans
+from mrsr_tf.mri import slices
 
 
 @pytest.fixture(scope="module")

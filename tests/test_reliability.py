@@ -13,11 +13,11 @@ import pytest
 from dicom_studies import SAGITTAL, scan, write_study
 from small_runs import make_run
 
-from mrsr_tf import nifti, scans
 from mrsr_tf.errors import InputError
+from mrsr_tf.inference.batch import Study, derive
+from mrsr_tf.inference.upsampling import interpolation
+from mrsr_tf.io import nifti, scans
 from mrsr_tf.outputs import held
-from mrsr_tf.resolving import interpolation
-from mrsr_tf.studies import Study, derive
 from mrsr_tf.volume import Volume
 
 
@@ -39,7 +39,7 @@ def interpolated(source, output, limit=resource.RLIM_INFINITY, **environment):
 def test_a_network_that_carries_code_is_refused_and_its_code_is_not_run(tmp_path, monkeypatch):
     import keras
 
-    from mrsr_tf import runs
+    from mrsr_tf.network import run_folder
 
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
     evil = keras.layers.Lambda(
@@ -48,20 +48,20 @@ def test_a_network_that_carries_code_is_refused_and_its_code_is_not_run(tmp_path
     )
     run = make_run(tmp_path / "run")
     inputs = keras.Input((None, None, None, 2))
-    keras.Model(inputs, evil(inputs)).save(run / runs.TRAINED)
+    keras.Model(inputs, evil(inputs)).save(run / run_folder.TRAINED)
     (tmp_path / "mark").unlink(missing_ok=True)
     with pytest.raises(InputError, match=r"could not read it.*model\.keras"):
-        runs.load(run)
+        run_folder.load(run)
     assert not (tmp_path / "mark").exists()
 
 
 def test_of_an_exported_folder_only_the_weights_are_taken_and_its_graph_is_not_run(tmp_path):
     import tensorflow as tf
 
-    from mrsr_tf import runs
-    from mrsr_tf.exported import CARD, export
+    from mrsr_tf.network import run_folder
+    from mrsr_tf.network.saved_model import CARD, export
 
-    export(runs.load(make_run(tmp_path / "run")), tmp_path / "exported")
+    export(run_folder.load(make_run(tmp_path / "run")), tmp_path / "exported")
     evil, mark = tf.saved_model.load(str(tmp_path / "exported")), str(tmp_path / "mark")
     module = tf.Module()
     module.kernels, module.biases = list(evil.kernels), list(evil.biases)
@@ -73,7 +73,7 @@ def test_of_an_exported_folder_only_the_weights_are_taken_and_its_graph_is_not_r
 
     tf.saved_model.save(module, str(tmp_path / "evil"), signatures=serve)
     shutil.copyfile(tmp_path / "exported" / CARD, tmp_path / "evil" / CARD)
-    fine = runs.load(tmp_path / "evil").resolver.super_resolve(tf.ones((8, 8, 4, 2)))
+    fine = run_folder.load(tmp_path / "evil").resolver.super_resolve(tf.ones((8, 8, 4, 2)))
     assert fine.shape == (8, 8, 8, 2)
     assert not (tmp_path / "mark").exists()
 

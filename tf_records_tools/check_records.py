@@ -10,7 +10,7 @@ these are the very scans that the records were made of.
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 
 FLAGS = flags.FLAGS
 
@@ -22,13 +22,13 @@ def _define_flags() -> None:
 
 def main() -> None:
     """The command."""
-    from tf_records_tools.checking import check_records
+    from tf_records_tools.verification import check_records
 
     for split, count in check_records(FLAGS.records, FLAGS.input)["counts"].items():
-        subjects = command.counted(count["subjects"], "subject")
+        subjects = cli.counted(count["subjects"], "subject")
         print(f"{split}: {count['records']} records of {subjects} are right")
 
 
 if __name__ == "__main__":
     _define_flags()
-    command.run(main)
+    cli.run(main)

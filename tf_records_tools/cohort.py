@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from mrsr_tf import __version__, scans
-from mrsr_tf.command import counted
+from mrsr_tf import __version__
+from mrsr_tf.cli import counted
 from mrsr_tf.errors import InputError
-from mrsr_tf.manifest import MANIFEST, salted, sealed
+from mrsr_tf.io import scans
+from mrsr_tf.mri.slices import FIR_ORDER, first_slice
 from mrsr_tf.outputs import output_folder, write_json
-from mrsr_tf.persons import BY_PERSON, BY_SCAN, persons
-from mrsr_tf.records import SCHEMA
-from mrsr_tf.slices import FIR_ORDER, first_slice
+from mrsr_tf.parallel import one_by_one
+from mrsr_tf.records.manifest import MANIFEST, salted, sealed
+from mrsr_tf.records.schema import SCHEMA
 from mrsr_tf.volume import SCALE_PERCENTILE
-from mrsr_tf.workers import one_by_one
-from tf_records_tools.subject import Settings, Subject, make_shard, survey_scan
+from tf_records_tools.patients import BY_PERSON, BY_SCAN, persons
+from tf_records_tools.shard import Settings, Subject, make_shard, survey_scan
 
 Work = Callable[[Subject], None]
 # Does the work on every subject, in any order; given are also what the progress bar calls them and
@@ -55,7 +56,7 @@ def make_records(
         output: the folder to make.
         settings: what decides a subject's records.
         validation_subjects: how many persons are for validation only; None for a quarter.
-        group_by: who is one person, see `mrsr_tf.persons`.
+        group_by: who is one person, see `tf_records_tools.patients`.
         run: does the work on all subjects; the records are the same whatever does it.
         tell: is told how much there is to do.
         overwrite: remove what stands at `output` and start anew.

@@ -21,7 +21,7 @@ from typing import Any
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 
 FLAGS = flags.FLAGS
 SETTINGS = (
@@ -78,10 +78,10 @@ def _define_flags() -> None:
 
 def main() -> None:
     """The command."""
-    from mrsr_tf.workers import in_processes
+    from mrsr_tf.parallel import in_processes
+    from tf_records_tools.beam_runner import on_beam
     from tf_records_tools.cohort import Run, make_records
-    from tf_records_tools.on_beam import on_beam
-    from tf_records_tools.subject import Settings
+    from tf_records_tools.shard import Settings
 
     run: Run = partial(in_processes, workers=FLAGS.workers)
     if FLAGS.runner:
@@ -101,10 +101,10 @@ def main() -> None:
     )
     for split, count in manifest["counts"].items():
         air = f", {count['air']} patches of air left out" if count["air"] else ""
-        subjects = command.counted(count["subjects"], "subject")
+        subjects = cli.counted(count["subjects"], "subject")
         print(f"{split}: {count['records']} records of {subjects}{air}")
 
 
 if __name__ == "__main__":
     _define_flags()
-    command.run(main)
+    cli.run(main)

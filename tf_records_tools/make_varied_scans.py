@@ -19,7 +19,7 @@ from typing import Any
 
 from absl import flags
 
-from mrsr_tf import command
+from mrsr_tf import cli
 
 FLAGS = flags.FLAGS
 
@@ -60,7 +60,7 @@ def main() -> None:
             name = f"sub-{FLAGS.first_number + place}_run-{run:03d}.nii"
             if not (folder / name).exists():
                 _make(paths[place], folder / name, (FLAGS.seed, FLAGS.first_number + place, run))
-    made = f"{command.counted(len(wanted), 'scan')} of {command.counted(len(paths), 'volume')}"
+    made = f"{cli.counted(len(wanted), 'scan')} of {cli.counted(len(paths), 'volume')}"
     print(f"{made}: {FLAGS.output}")
 
 
@@ -77,8 +77,8 @@ def _make(source: Any, path: Any, seed: tuple[int, ...]) -> None:
     import numpy as np
 
     from mrsr_tf.errors import InputError
-    from mrsr_tf.nifti import read_nifti, write_nifti
-    from tf_records_tools.variation import varied
+    from mrsr_tf.io.nifti import read_nifti, write_nifti
+    from tf_records_tools.domain_randomization import varied
 
     echoes = {"single": 1, "dual": 2}[FLAGS.contrasts]
     chance = np.random.default_rng(seed)
@@ -92,4 +92,4 @@ def _make(source: Any, path: Any, seed: tuple[int, ...]) -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    command.run(main)
+    cli.run(main)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from mrsr_tf.dicom.files import Image, find_images, first_header, positive
-from mrsr_tf.dicom.reading import DESS_TOLERANCE
-from mrsr_tf.dicom.series import frame_of_reference
 from mrsr_tf.errors import InputError
-from mrsr_tf.subjects import is_dess
+from mrsr_tf.io.dicom.files import Image, find_images, first_header, positive
+from mrsr_tf.io.dicom.read import DESS_TOLERANCE
+from mrsr_tf.io.dicom.series import frame_of_reference
+from mrsr_tf.io.discovery import is_dess
 
 
 @dataclass(frozen=True, eq=False)

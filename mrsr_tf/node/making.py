@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from mrsr_tf import __version__, dicom, scans
-from mrsr_tf.dess import t2_map
+from mrsr_tf import __version__
 from mrsr_tf.errors import InputError
-from mrsr_tf.likeness import unlike_training
+from mrsr_tf.inference.domain_check import unlike_training
+from mrsr_tf.inference.upsampling import Way, interpolation, resolved
+from mrsr_tf.io import dicom, scans
+from mrsr_tf.mri.acquisition import sequence
+from mrsr_tf.mri.dess import t2_map
 from mrsr_tf.node.choosing import dess_scans
 from mrsr_tf.node.settings import Settings
 from mrsr_tf.node.spool import digest
-from mrsr_tf.resolving import Way, interpolation, resolved
-from mrsr_tf.sequence import sequence
 from mrsr_tf.volume import Volume
 
 DEFAULT_FACTOR = 2
@@ -30,9 +31,12 @@ def way_of(settings: Settings) -> Way:
     """
     if settings.method != "mrsr":
         return interpolation(settings.method, settings.slice_factor or DEFAULT_FACTOR)
-    from mrsr_tf import inference, runs
+    from mrsr_tf.inference import super_resolution
+    from mrsr_tf.network import run_folder
 
-    return inference.network(runs.load(settings.model, slice_factor=settings.slice_factor))
+    return super_resolution.network(
+        run_folder.load(settings.model, slice_factor=settings.slice_factor)
+    )
 
 
 def choose(study: Path, folder: Path, *, largest_bytes: int) -> tuple[list[Path], list[str]]:

@@ -29,8 +29,8 @@ from pynetdicom.association import Association
 from pynetdicom.events import Event
 from pynetdicom.transport import ThreadedAssociationServer
 
-from mrsr_tf.dicom.files import MR_IMAGE, MULTI_FRAME
 from mrsr_tf.errors import InputError
+from mrsr_tf.io.dicom.files import MR_IMAGE, MULTI_FRAME
 from mrsr_tf.node.incoming import Incoming
 from mrsr_tf.node.settings import Caller, Settings
 from mrsr_tf.node.spool import Spool

@@ -10,8 +10,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.association import Association
 
-from mrsr_tf.dicom.files import MR_IMAGE
 from mrsr_tf.errors import InputError
+from mrsr_tf.io.dicom.files import MR_IMAGE
 from mrsr_tf.node.settings import Settings
 
 SUCCESS, WARNINGS, BUSY = 0x0000, 0xB000, 0xA700

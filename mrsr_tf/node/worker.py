@@ -16,11 +16,11 @@ from pathlib import Path
 from absl import logging
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.inference.upsampling import Way
 from mrsr_tf.node import making, sending
 from mrsr_tf.node.settings import Settings
 from mrsr_tf.node.spool import OUTCOME, STATE, Spool, read_json
 from mrsr_tf.outputs import write_json
-from mrsr_tf.resolving import Way
 
 MOST_ATTEMPTS = 3
 IDLE_S = 0.2

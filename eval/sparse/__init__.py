@@ -1,0 +1,1 @@
+"""Super-resolution by sparse coding (ScSR), the paper's third baseline."""

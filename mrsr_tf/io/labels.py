@@ -1,0 +1,165 @@
+"""Regions of interest: labels drawn on any grid, brought onto a scan's by position, never by index.
+
+They come as a NIfTI label map with a JSON of names ({name: label}) beside it, as a DICOM SEG, or
+with SKM-TEA's scans.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from absl import logging
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from mrsr_tf.errors import InputError
+from mrsr_tf.io import nifti, skm_tea
+from mrsr_tf.io.archives import File, files_at, opened
+from mrsr_tf.io.dicom.files import guarded, is_dicom, quiet
+from mrsr_tf.io.sidecar import read_sidecar
+from mrsr_tf.volume import Volume
+
+DRAWN = ("rois.nii.gz", "rois.nii", "rois.dcm", "rois")
+SKM_TEA_MASKS = Path("segmentation_masks", "dicom-track")
+# Moves a voxel midway between two labels to the higher one, whatever the rounding of its position.
+TIE = 1e-6
+SEGMENTATIONS = "1.2.840.10008.5.1.4.1.1.66."  # .4 binary or fractional, .7 label map
+
+
+def labels_path(subject: Path) -> Path | None:
+    """Where the labels drawn for a subject lie; None without any.
+
+    In its folder: rois.nii.gz, rois.nii, rois.dcm or a folder rois/ with a DICOM SEG. Of SKM-TEA:
+    in the MTR_xxx.h5 itself, or segmentation_masks/dicom-track/MTR_xxx.nii.gz.
+    """
+    if skm_tea.is_scan(subject):
+        return subject
+    mask = subject.parent.parent / SKM_TEA_MASKS / f"{subject.name}.nii.gz"
+    places = [*(subject / name for name in DRAWN), mask]
+    return next((place for place in places if place.exists()), None)
+
+
+def read_labels(path: str | Path, volume: Volume) -> tuple[NDArray[np.int32], dict[str, int]]:
+    """The labels of a file on the grid of `volume`, and what they are called.
+
+    Each voxel of the scan has the label of the nearest voxel of the map, and 0 outside of the map.
+
+    Args:
+        path: a NIfTI label map, a DICOM SEG (a file, or a folder or zip archive with it), or an
+            SKM-TEA file.
+        volume: the scan, of whatever slices: thick, fine or super-resolved.
+
+    Returns:
+        (rows, cols, slices) labels, and {name: label}, empty where nothing names them.
+
+    Raises:
+        InputError: no whole label map, labels that are no integers, or none that lies in the scan.
+    """
+    path = Path(path)
+    if nifti.is_nifti(path):
+        labels, affine = nifti.read_placed(path)
+        names = _skm_tea_names(path) or read_sidecar(path)
+    elif skm_tea.is_scan(path):
+        labels, affine = skm_tea.read_labels(path)
+        names = _numbered(skm_tea.TISSUES)
+    else:
+        labels, affine, names = _read_segmentation(path)
+    integers = np.asarray(labels).astype(np.int32, casting="unsafe")
+    if not np.array_equal(integers, labels):
+        raise InputError(f"expected labels that are integers, got others in {path}")
+    return _checked(resampled(integers, affine, volume), integers, affine, volume, path), names
+
+
+def resampled(
+    labels: NDArray[np.int32], affine: NDArray[np.float64], volume: Volume
+) -> NDArray[np.int32]:
+    """Labels on the grid of a scan: each voxel's is that of the nearest one by position.
+
+    Args:
+        labels: (i, j, k) in any axis order.
+        affine: (i, j, k, 1) -> patient position in mm, LPS.
+        volume: the scan.
+
+    Returns:
+        (rows, cols, slices), 0 where the labels' grid does not reach.
+    """
+    to_labels = np.linalg.inv(affine) @ volume.affine
+    return ndimage.affine_transform(
+        labels,
+        to_labels[:3, :3],
+        to_labels[:3, 3] + TIE,
+        output_shape=volume.array.shape[:3],
+        order=0,
+        mode="grid-constant",  # a voxel reaches half a voxel from its centre, at the border too
+    )
+
+
+def _checked(
+    found: NDArray[np.int32],
+    labels: NDArray[np.int32],
+    affine: NDArray[np.float64],
+    volume: Volume,
+    path: Path,
+) -> NDArray[np.int32]:
+    """Raises where labels were drawn, but none in the scan; warns where most were elsewhere."""
+    drawn = np.count_nonzero(labels) * abs(np.linalg.det(affine))
+    inside = np.count_nonzero(found) * abs(np.linalg.det(volume.affine))
+    if drawn and not inside:
+        raise InputError(f"expected labels that lie in the scan, got all of them outside: {path}")
+    if inside < drawn / 2:
+        logging.warning("%.0f %% of the labels lie outside of the scan: %s",
+                        100 * (1 - inside / drawn), path)  # fmt: skip
+    return found
+
+
+def _numbered(tissues: tuple[str, ...]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(tissues, 1)}
+
+
+def _skm_tea_names(path: Path) -> dict[str, int]:
+    known = path.parent.parts[-2:] == SKM_TEA_MASKS.parts
+    return _numbered(skm_tea.TISSUES) if known else {}
+
+
+@quiet()
+def _read_segmentation(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], dict[str, int]]:
+    """Labels in highdicom's order (slices, rows, columns), their affine and names."""
+    try:
+        import highdicom
+    except ImportError:
+        raise InputError(
+            f"expected highdicom to read a DICOM SEG, which `pip install highdicom` gives: {path}"
+        ) from None
+
+    if not path.exists():
+        raise InputError(f"expected a label map, found nothing at {path}")
+    found = [file for file in files_at(path) if guarded(file, _is_segmentation, file)]
+    if len(found) != 1:
+        raise InputError(f"expected one DICOM SEG or NIfTI label map, found {len(found)}: {path}")
+    with opened(found[0]) as stream:
+        return guarded(found[0], lambda: _placed(highdicom.seg.segread(stream), path))
+
+
+def _is_segmentation(file: File) -> bool:
+    if not is_dicom(file):
+        return False
+    with opened(file) as stream:
+        meta = pydicom.dcmread(stream, specific_tags=[], stop_before_pixels=True).file_meta
+    return str(meta.MediaStorageSOPClassUID).startswith(SEGMENTATIONS)
+
+
+def _placed(
+    segmentation: Any, path: Path
+) -> tuple[NDArray[Any], NDArray[np.float64], dict[str, int]]:
+    numbers = segmentation.segment_numbers
+    names = {_name(segmentation.get_segment_description(number)): number for number in numbers}
+    if len(names) < len(numbers):
+        raise InputError(f"expected segments of different names, got two of one in {path}")
+    volume = segmentation.get_volume(combine_segments=True)
+    return volume.array, volume.affine, names
+
+
+def _name(segment: Any) -> str:
+    """A segment's label as a region is called: "Femoral cartilage" is femoral_cartilage."""
+    return "_".join(str(segment.segment_label).lower().split())

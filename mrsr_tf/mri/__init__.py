@@ -1,0 +1,1 @@
+"""What the scanner does, as formulas: the DESS signal and its T2, slices, zero-filling, noise."""

@@ -1,0 +1,1 @@
+"""The residual 3-D CNN, and every form in which a trained one is kept."""

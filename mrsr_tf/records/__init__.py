@@ -1,0 +1,1 @@
+"""Training records: patches, their schema and manifest, and the batches read from them."""

@@ -1,0 +1,1 @@
+"""What a knee is made of, and where."""

@@ -1,0 +1,630 @@
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_scans import FLIP_DEG, TE_MS, TR_MS, knee, write_cohort, write_subject
+
+from eval.experiments import image_quality, runner, t2_accuracy
+from eval.methods import NAMES, NETWORK, SPARSE, baseline_methods, check_names, fine_slices
+from eval.regions import rois as regions
+from eval.results import planes
+from eval.results import rows as results
+from eval.t2_noise import sequence, t2_map
+from mrsr_tf.errors import InputError
+from mrsr_tf.io import dicom
+from mrsr_tf.io.nifti import write_map
+from mrsr_tf.io.scans import read_scan
+from mrsr_tf.mri import slices
+from mrsr_tf.records.manifest import salted, scan_sha256
+from mrsr_tf.volume import Volume, intensity_scale
+
+METHODS = baseline_methods(2)
+TCI = {"tci": METHODS["tci"]}
+TIMES = {"tr_ms": TR_MS, "te_ms": TE_MS, "flip_deg": FLIP_DEG}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "eval.evaluate", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+# Image quality
+
+
+def test_scores_are_of_the_cropped_estimate_on_the_truths_scale_clipped():
+    scan, _, _ = knee(shape=(24, 20, 11))  # odd: the twelfth slice that comes back is cropped
+    rows, _ = image_quality.evaluate(scan, TCI, 2)
+    estimate = slices.interpolate(slices.thicken(scan.array))[:, :, :11]
+    scale = np.percentile(scan.array, 99.9)
+    for row in rows:
+        pair = [np.clip(a[..., row["echo"] - 1] / scale, 0, 1) for a in (scan.array, estimate)]
+        mse = np.mean(np.subtract(*pair) ** 2, dtype=np.float64)
+        assert row["mse"] == pytest.approx(mse, rel=1e-5)
+        assert row["psnr_db"] == pytest.approx(-10 * np.log10(mse), abs=1e-4)
+        assert row["rmse"] == pytest.approx(mse**0.5, rel=1e-5)
+
+
+def test_body_scores_are_over_the_body_alone():
+    scan, _, _ = knee(shape=(48, 40, 6))
+    truth = np.clip(scan.array[..., 0] / intensity_scale(scan.array), 0, 1)
+    body = image_quality.body_mask(scan)
+    spoilt = np.where(body, truth, 1 - truth)  # wrong everywhere but in the body
+    scores = image_quality.scores(truth, spoilt, body=body)
+    assert scores["mse_body"] == 0
+    assert scores["psnr_db_body"] == np.inf
+    assert scores["mse"] > 0.01
+    assert scores["ssim_body"] > scores["ssim"]
+
+
+def test_the_body_holds_the_dark_bone_inside_and_no_air():
+    scan, labels, _ = knee(shape=(48, 40, 6), noise=20)
+    body = image_quality.body_mask(scan)
+    assert body[labels > 0].mean() > 0.95
+    assert body[labels == 0].mean() < 0.2
+
+
+@pytest.mark.parametrize("shape", [(12, 12, 1, 1), (12, 30, 2, 2)])
+def test_a_uniform_image_is_all_body(shape):
+    assert image_quality.body_mask(Volume(np.ones(shape), np.eye(4))).all()
+
+
+def test_a_perfect_method_scores_perfectly():
+    scan, _, _ = knee()
+    rows, kept = image_quality.evaluate(scan, {"mrsr": lambda thick: scan.array}, 2)
+    assert [(row["method"], row["echo"]) for row in rows] == [("mrsr", 1), ("mrsr", 2)]
+    assert all(row["ssim"] == pytest.approx(1) and row["mse"] == 0 for row in rows)
+    # The input is shown though it was not asked to be scored.
+    assert {name for picture in kept for name in picture.panels} == {"truth", "mrsr", "tci"}
+
+
+def test_a_method_of_another_slice_count_is_refused():
+    scan, _, _ = knee()
+    with pytest.raises(InputError, match=r"expected an image \(24, 20, 12, 2\) from method mrsr"):
+        image_quality.evaluate(scan, {"mrsr": lambda thick: thick.array}, 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_method_that_gives_what_is_no_number_is_refused_in_either_cohort(value):
+    scan, labels, _ = knee()
+
+    def broken(thick):
+        fine = METHODS["tci"](thick)
+        fine[3, 4, 5, 1] = value
+        return fine
+
+    for evaluate in (
+        lambda methods: image_quality.evaluate(scan, methods, 2),
+        lambda methods: evaluate_t2(scan, labels == 3, methods),
+    ):
+        with pytest.raises(InputError, match="finite intensities from method mrsr, got 1 that"):
+            evaluate({"mrsr": broken})
+
+
+def test_inner_scores_leave_out_the_outer_slices_and_are_unknown_where_none_is_left():
+    scan, _, _ = knee(shape=(16, 14, 10))
+    truth = np.clip(scan.array[..., 0] / intensity_scale(scan.array), 0, 1)
+    spoilt = truth.copy()
+    spoilt[:, :, [0, 1, 8, 9]] = 0
+    body = image_quality.body_mask(scan)
+    scored = image_quality.scores(truth, spoilt, body=body, outer=2)
+    assert scored["mse_inner"] == scored["mse_body_inner"] == 0
+    assert scored["ssim_inner"] == pytest.approx(1)
+    assert scored["mse"] > 0
+    none_left = image_quality.scores(truth, spoilt, body=body, outer=5)
+    assert np.isnan([none_left["ssim_inner"], none_left["mse_body_inner"]]).all()
+    assert set(none_left) == set(results.COLUMNS["image_quality"]) - {"subject", "method", "echo"}
+
+
+def test_an_empty_image_is_refused():
+    scan, _, _ = knee()
+    with pytest.raises(InputError, match="expected an image"):
+        image_quality.evaluate(Volume(np.zeros_like(scan.array), scan.affine), METHODS, 2)
+
+
+def test_a_single_contrast_scan_has_one_row_per_method():
+    scan, _, _ = knee(echoes=1)
+    rows, _ = image_quality.evaluate(scan, METHODS, 2)
+    assert [(row["method"], row["echo"]) for row in rows] == [("tci", 1), ("fi", 1)]
+
+
+def test_the_real_knee_is_hard_for_interpolation_as_the_papers_are(real_knee):
+    scan = dicom.read_series(real_knee)
+    part = Volume(scan.array[120:440, 100:420], scan.affine)
+    rows, _ = image_quality.evaluate(part, TCI, 2)
+    first, second = (row["psnr_db"] for row in rows)
+    assert 28 < first < 30
+    assert 33.5 < second < 35
+
+
+# T2
+
+
+def evaluate_t2(scan, roi, methods=METHODS, factor=2, **options):
+    """The rows and pictures of one region, or of several by name."""
+    rois = roi if isinstance(roi, dict) else {"cartilage": roi}
+    regions = [t2_accuracy.Region(name, inside) for name, inside in rois.items()]
+    known = {**sequence(scan), **options.pop("known", {})}
+    return t2_accuracy.evaluate(scan, methods, factor, known=known, regions=regions, **options)
+
+
+def test_the_covering_weights_are_a_quarter_a_half_and_a_quarter_about_the_thick_slice():
+    np.testing.assert_allclose(
+        t2_accuracy.combining_matrix(3, 2, "covering"),
+        [[2 / 3, 1 / 3, 0, 0, 0, 0], [0, 0.25, 0.5, 0.25, 0, 0], [0, 0, 0, 0.25, 0.5, 0.25]],
+        atol=1e-6,
+    )
+
+
+def test_the_pair_is_the_plain_mean_of_a_thick_slices_own_two():
+    np.testing.assert_allclose(
+        t2_accuracy.combining_matrix(2, 2, "pair"), [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]
+    )
+
+
+@given(n=st.integers(1, 9), factor=st.integers(2, 5), kind=st.sampled_from(["covering", "pair"]))
+def test_combining_keeps_what_is_constant_and_covering_is_centred(n, factor, kind):
+    matrix = t2_accuracy.combining_matrix(n, factor, kind)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-6)
+    inner = slice(1, n - 1)
+    centres = (matrix @ np.arange(factor * n))[inner] - factor * np.arange(n)[inner]
+    np.testing.assert_allclose(centres, 0 if kind == "covering" else (factor - 1) / 2, atol=1e-4)
+
+
+def test_another_combination_is_refused():
+    with pytest.raises(InputError, match="expected combination covering or pair, got 'mean'"):
+        t2_accuracy.combining_matrix(3, 2, "mean")
+
+
+def test_a_method_that_repeats_the_thick_slices_has_their_t2():
+    scan, labels, truth = knee()
+    roi = (labels == 3) | (labels == 4)
+    repeat = {"mrsr": lambda thick: np.repeat(thick.array, 2, axis=2)}
+    (row,), _ = evaluate_t2(scan, roi, repeat, combination="pair", true_t2_ms=truth)
+    own = t2_map(scan.array[..., 0], scan.array[..., 1], **TIMES)[roi]
+    assert row["t2_thick_ms"] == pytest.approx(np.nanmean(own), rel=1e-5)
+    assert row["t2_ms"] == pytest.approx(row["t2_thick_ms"], rel=1e-5)
+    assert row["pixel_cv_percent"] == pytest.approx(0, abs=1e-3)
+    assert row["t2_truth_ms"] == pytest.approx(truth[roi].mean(), rel=1e-5)
+    assert (row["voxels"], row["excluded"]) == (roi.sum(), 0)
+
+
+def test_signals_are_combined_before_t2_not_t2_itself():
+    scan, labels, _ = knee()
+    roi = labels == 3
+    bright = scan.array.copy()
+    bright[..., 0] *= 2  # another T2 in every second slice
+    fine = np.stack([scan.array, bright], axis=3).reshape(24, 20, 24, 2)
+    (row,), _ = evaluate_t2(scan, roi, {"mrsr": lambda thick: fine}, combination="pair")
+    mean = (scan.array + bright)[roi] / 2
+    assert row["t2_ms"] == pytest.approx(np.mean(t2_map(mean[:, 0], mean[:, 1], **TIMES)), rel=1e-4)
+
+
+def test_voxels_beyond_100_ms_are_excluded_and_counted_never_zeros():
+    scan, labels, _ = knee(t2_ms=(30.0, 400.0))
+    roi = (labels == 3) | (labels == 4)
+    (row,), _ = evaluate_t2(scan, roi, {"tci": METHODS["tci"]})
+    assert row["voxels"] + row["excluded"] == roi.sum()
+    assert row["excluded"] > 0.3 * roi.sum()
+    assert row["t2_thick_ms"] == pytest.approx(30.4, abs=0.2)  # deep alone, 1 % up by the formula
+
+
+def test_a_region_without_any_t2_is_refused():
+    scan, labels, _ = knee(t2_ms=(400.0, 400.0))
+    with pytest.raises(InputError, match=r"in \(0, 100\] ms somewhere in the region, got none"):
+        evaluate_t2(scan, labels == 3)
+
+
+def test_the_t2_picture_is_of_the_slice_with_most_of_the_region():
+    scan, labels, truth = knee()
+    roi = np.zeros(labels.shape, bool)
+    roi[:, :, 4:6] = (labels == 3)[:, :, 4:6]
+    roi[10, :, 5] = True
+    _, (picture, *_) = evaluate_t2(scan, roi, true_t2_ms=truth)
+    assert list(picture.panels) == ["s1", "roi", "thick", "truth", "tci", "fi"]
+    assert picture.panels["roi"].sum() == roi[:, :, 5].sum()
+    assert picture.spacing_mm == pytest.approx((0.4, 0.5))
+
+
+def test_every_region_has_a_row_of_each_method_and_the_pictures_are_of_the_first():
+    scan, labels, truth = knee()
+    rois = {"a": labels == 4, "b": labels == 3}
+    rows, (picture, flat, *_) = evaluate_t2(scan, rois, true_t2_ms=truth)
+    assert [(row["roi"], row["method"]) for row in rows] == [
+        *(("a", "tci"), ("a", "fi"), ("b", "tci"), ("b", "fi"))
+    ]
+    assert [row["t2_truth_ms"] for row in rows] == [46, 46, 27, 27]
+    assert picture.panels["roi"].sum() <= (labels == 4).any(axis=2).sum()
+    assert list(flat.panels) == ["thick", "truth", "tci", "fi"]
+
+
+def test_exact_inversion_has_less_bias_than_the_papers_formula():
+    scan, labels, truth = knee(t2_ms=(50.0, 50.0))
+    (paper, *_), _ = evaluate_t2(scan, labels == 4, true_t2_ms=truth)
+    (exact, *_), _ = evaluate_t2(scan, labels == 4, true_t2_ms=truth, known={"method": "exact"})
+    assert paper["t2_thick_ms"] == pytest.approx(1.046 * 50, rel=0.005)
+    assert exact["t2_thick_ms"] == pytest.approx(50, rel=1e-3)
+
+
+def test_a_regions_own_t1_is_the_one_that_its_t2_is_computed_with():
+    scan, labels, _ = knee(t2_ms=(27.0, 27.0))
+    regions = [
+        t2_accuracy.Region("a", labels == 3),
+        t2_accuracy.Region("b", labels == 3, t1_ms=1000.0),
+    ]
+    rows, _ = t2_accuracy.evaluate(scan, TCI, 2, known=TIMES, regions=regions)
+    s1, s2 = np.moveaxis(scan.array[labels == 3], 1, 0)
+    for row, t1_ms in zip(rows, (1200.0, 1000.0), strict=True):
+        assert row["t2_thick_ms"] == pytest.approx(np.mean(t2_map(s1, s2, t1_ms=t1_ms, **TIMES)))
+
+
+def test_outliers_are_what_lies_beyond_three_scaled_deviations_and_none_unless_asked():
+    normal = np.random.default_rng(0).normal(40, 2, 5000)
+    t2 = np.concatenate([normal, [np.nan, 80.0, 90.0]])
+    np.testing.assert_array_equal(t2_accuracy.without_outliers(t2, "none"), t2)
+    kept = t2_accuracy.without_outliers(t2, "mad")
+    assert np.isnan(kept[-3:]).all()
+    # Of a normal distribution 0.27 % lie beyond three standard deviations.
+    assert np.isnan(kept[:-3]).mean() == pytest.approx(0.0027, abs=0.0015)
+    np.testing.assert_array_equal(t2_accuracy.without_outliers(np.full(3, 9.0), "mad"), [9.0] * 3)
+    with pytest.raises(InputError, match="expected outliers none or mad, got 'some'"):
+        t2_accuracy.without_outliers(t2, "some")
+
+
+def test_outliers_are_counted_among_the_excluded():
+    scan, labels, _ = knee()
+    roi, fluid = labels == 3, np.zeros(labels.shape, bool)
+    fluid[tuple(np.argwhere(roi)[::40].T)] = True
+    scan.array[fluid, 1] *= 1.8
+    (row,), _ = evaluate_t2(scan, roi, TCI)
+    (robust,), _ = evaluate_t2(scan, roi, TCI, outliers="mad")
+    assert (row["outliers"], row["excluded"]) == (0, 0)
+    assert robust["outliers"] == robust["excluded"] >= fluid.sum() / 2
+    assert robust["thick_excluded"] == fluid.sum()
+    assert robust["voxels"] + robust["excluded"] == roi.sum()
+    assert robust["t2_thick_ms"] < row["t2_thick_ms"]
+
+
+def test_pixel_wise_differences_from_the_truth_are_told_where_it_is_known():
+    scan, labels, truth = knee()
+    (row,), _ = evaluate_t2(scan, labels == 3, TCI, true_t2_ms=1.1 * truth)
+    (near,), _ = evaluate_t2(scan, labels == 3, TCI, true_t2_ms=truth)
+    assert near["pixel_cv_truth_percent"] < 5 < row["pixel_cv_truth_percent"]
+    (unknown,), _ = evaluate_t2(scan, labels == 3, TCI)
+    assert np.isnan(unknown["pixel_cv_truth_percent"])
+
+
+def test_femoral_cartilage_is_shown_laid_out_flat_and_other_is_not():
+    scan, labels, truth = knee()
+    _, shown = evaluate_t2(scan, {"femoral": labels == 3}, TCI, true_t2_ms=truth)
+    viewer = [planes.IMAGES, planes.T2_MAPS]
+    assert [picture.view for picture in shown] == ["t2", "unrolled", *viewer]
+    flat = shown[1].panels
+    assert {panel.shape for panel in flat.values()} == {flat["thick"].shape}
+    assert np.nanmean(flat["truth"]) == pytest.approx(27, abs=0.1)
+    _, shown = evaluate_t2(scan, {"patellar": labels == 3}, TCI)
+    assert [picture.view for picture in shown] == ["t2", *viewer]
+    line = np.zeros(labels.shape, bool)
+    line[12, 7:9, 6] = True
+    _, shown = evaluate_t2(scan, {"femoral": line}, TCI)
+    assert [picture.view for picture in shown] == ["t2", *viewer]
+
+
+# Regions
+
+
+@pytest.fixture
+def subject(tmp_path):
+    scan, labels, t2 = knee()
+    return scan, labels, write_subject(tmp_path / "knee", scan, labels, t2)
+
+
+def test_a_region_is_all_labels_whose_names_start_with_its_own(subject):
+    scan, labels, folder = subject
+    found = regions.region(folder, scan, "medial_femoral_cartilage")
+    np.testing.assert_array_equal(found, (labels == 3) | (labels == 4))
+    deep = regions.region(folder, scan, "medial_femoral_cartilage_deep")
+    np.testing.assert_array_equal(deep, labels == 3)
+
+
+def test_layers_of_a_region_are_halves_of_its_depth(subject):
+    scan, labels, folder = subject
+    whole = "medial_femoral_cartilage"
+    found = regions.regions(folder, scan, [whole, f"{whole}:deep", f"{whole}:superficial"])
+    both, deep, superficial = found.values()
+    np.testing.assert_array_equal(both, deep ^ superficial)
+    for layer, label in ((deep, 3), (superficial, 4)):
+        own = labels == label
+        assert 2 * (layer & own).sum() / (layer.sum() + own.sum()) > 0.8
+    with pytest.raises(InputError, match="expected a layer deep or superficial, got 'middle'"):
+        regions.region(folder, scan, f"{whole}:middle")
+
+
+def test_without_its_rim_a_region_has_only_voxels_whose_neighbours_in_the_slice_are_in_it(subject):
+    scan, labels, folder = subject
+    whole = "medial_femoral_cartilage"
+    names = [whole, f"{whole}:deep", f"{whole}:superficial"]
+    core, deep, superficial = regions.regions(folder, scan, names, rim=False).values()
+    drawn = (labels == 3) | (labels == 4)
+    for row, col, one in np.argwhere(core):
+        assert drawn[row - 1 : row + 2, col - 1 : col + 2, one].all()
+    # The rim is that of the cartilage: between its layers nothing is left out.
+    np.testing.assert_array_equal(deep | superficial, core)
+    assert 0 < core.sum() < drawn.sum()
+    thin = np.where(np.indices(labels.shape)[0] == 9, labels, 0)
+    write_map(thin, scan, folder / "truth/labels.nii.gz")
+    with pytest.raises(InputError, match="found the region too thin"):
+        regions.regions(folder, scan, [whole], rim=False)
+
+
+def test_a_region_drawn_outside_the_scan_is_refused(subject):
+    scan, labels, folder = subject
+    away = scan.affine.copy()
+    away[:3, 3] += 500
+    write_map((labels == 3).astype(np.uint8), Volume(scan.array, away), folder / "rois.nii.gz")
+    with pytest.raises(InputError, match=r"expected labels that lie in the scan.*rois\.nii\.gz"):
+        regions.region(folder, scan, "cartilage")
+
+
+def test_drawn_regions_come_before_a_phantoms(subject):
+    scan, labels, folder = subject
+    write_map((labels == 7).astype(np.uint8), scan, folder / "rois.nii.gz")
+    found = regions.region(folder, scan, "medial_femoral_cartilage")
+    np.testing.assert_array_equal(found, labels == 7)
+
+
+def test_several_drawn_labels_are_told_apart_by_their_names(subject):
+    scan, labels, folder = subject
+    write_map(labels, scan, folder / "rois.nii.gz")
+    with pytest.raises(InputError, match="expected one label, or a JSON beside it that names them"):
+        regions.region(folder, scan, "patella")
+    (folder / "rois.json").write_text(json.dumps({"patella": 4}))
+    np.testing.assert_array_equal(regions.region(folder, scan, "patella"), labels == 4)
+    with pytest.raises(InputError, match="expected a region tibia, found only patella"):
+        regions.region(folder, scan, "tibia")
+
+
+def test_a_region_without_a_voxel_is_refused(subject):
+    scan, labels, folder = subject
+    write_map(np.where(labels == 7, 7, 0).astype(np.uint8), scan, folder / "truth/labels.nii.gz")
+    with pytest.raises(InputError, match=r"at least one voxel of the region medial.*labels\.nii"):
+        regions.region(folder, scan, "medial_femoral_cartilage")
+
+
+def test_a_subject_without_regions_is_refused(tmp_path):
+    scan, _, _ = knee()
+    folder = write_subject(tmp_path / "bare", scan)
+    with pytest.raises(InputError, match=r"in rois\.nii\.gz or truth/labels\.nii\.gz, found none"):
+        regions.region(folder, scan, "medial_femoral_cartilage")
+    assert regions.true_t2(folder, scan) is None
+
+
+@pytest.mark.parametrize("names", ["{", "[]", '{"label": {}}'])
+def test_unreadable_label_names_are_refused(subject, names):
+    scan, _, folder = subject
+    (folder / "truth/acquisition.json").write_text(names)
+    with pytest.raises(InputError, match=r"expected the names of the labels .*acquisition\.json"):
+        regions.region(folder, scan, "medial_femoral_cartilage")
+
+
+def test_a_region_on_another_grid_is_refused(subject):
+    scan, _, folder = subject
+    shifted = scan.affine.copy()
+    shifted[0, 3] += 1
+    for other in (Volume(scan.array[:, :, 1:], scan.affine), Volume(scan.array, shifted)):
+        with pytest.raises(InputError, match=r"labels\.nii\.gz"):
+            regions.region(folder, other, "medial_femoral_cartilage")
+
+
+# Methods
+
+
+def test_every_method_that_can_be_named_is_there():
+    check_names([NETWORK, *METHODS, SPARSE])
+    assert set(NAMES) == {NETWORK, *METHODS, SPARSE}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["tci", "cubic"], "expected methods among mrsr, tci, fi, scsr, got 'cubic'"),
+        ([], "expected different methods, got none"),
+        (["tci", "tci"], "expected different methods, got tci,tci"),
+    ],
+)
+def test_a_method_that_is_not_there_is_refused_with_those_that_are(names, message):
+    with pytest.raises(InputError, match=message):
+        check_names(names)
+
+
+@pytest.mark.parametrize("name", ["tci", "fi"])
+@pytest.mark.parametrize(("shape", "factor"), [((5, 4, 1), 2), ((3, 6, 7), 3)])
+def test_baselines_give_the_fine_grid(name, shape, factor):
+    scan, _, _ = knee(shape=shape)
+    fine = fine_slices(name, baseline_methods(factor)[name], scan, factor)
+    assert fine.shape == (*shape[:2], factor * shape[2], 2)
+
+
+# Cohorts
+
+
+def test_an_interrupted_cohort_goes_on_with_the_subjects_that_are_missing(tmp_path):
+    data = write_cohort(tmp_path / "data", 3)
+    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    settings = runner.Settings("image_quality")
+    seen = []
+
+    def breaks_at_third(thick):
+        seen.append(float(thick.array.sum()))
+        if len(seen) == 3:
+            raise InputError("expected calm, got a storm")
+        return METHODS["tci"](thick)
+
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"got a storm: .*subject_2"):
+        runner.evaluate(subjects, {"tci": breaks_at_third}, settings, out)
+    assert not (out / "rows.csv").exists()
+    runner.evaluate(subjects, {"tci": breaks_at_third}, settings, out)
+    assert len(seen) == 4  # the two finished ones were not evaluated again
+    rows = results.read_rows(out / "rows.csv", "image_quality")
+    assert [row["subject"] for row in rows] == [name for name in subjects for _ in (1, 2)]
+    assert len(planes.load(out / "reformats" / "subject_2.npz")) == 2
+
+
+def test_workers_give_the_same_rows_and_the_network_never_works_for_two(tmp_path):
+    data = write_cohort(tmp_path / "data", 4)
+    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    working, most = [], []
+
+    def network(thick):
+        working.append(thick)
+        most.append(len(working))
+        time.sleep(0.02)
+        working.pop()
+        return METHODS["fi"](thick)
+
+    methods = {NETWORK: network, **METHODS}
+    for workers in (1, 3):
+        out = tmp_path / str(workers)
+        runner.evaluate(subjects, methods, runner.Settings("t2"), out, workers=workers)
+    assert (tmp_path / "1/rows.csv").read_bytes() == (tmp_path / "3/rows.csv").read_bytes()
+    assert max(most) == 1
+
+
+def test_what_one_worker_finds_wrong_ends_all_and_what_is_done_stays(tmp_path):
+    data = write_cohort(tmp_path / "data", 3)
+    (data / "subject_2/image.nii.gz").write_bytes(b"no scan")
+    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    with pytest.raises(InputError, match="subject_2"):
+        runner.evaluate(subjects, TCI, runner.Settings("t2"), tmp_path / "out", workers=2)
+    kept = {path.stem for path in (tmp_path / "out/subjects").iterdir()}
+    assert kept <= {"subject_0", "subject_1"}
+
+
+@pytest.mark.parametrize(("split", "said"), [("train", "trained on"), ("validation", "chosen by")])
+def test_a_subject_that_the_network_knows_is_warned_of(tmp_path, caplog, split, said):
+    data = write_cohort(tmp_path / "data", 2)
+    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    known = salted("salt", scan_sha256(read_scan(subjects["subject_1"])))
+    record = {"salt": "salt", "subjects": [{"split": split, "source_sha256": known}]}
+    for card, warned in (({"records": record}, ["subject_1"]), ({}, [])):
+        caplog.clear()
+        out = tmp_path / f"out_{len(warned)}"
+        runner.evaluate(subjects, TCI, runner.Settings("image_quality"), out, card=card)
+        told = [message for message in caplog.messages if "very scan" in message]
+        assert len(told) == len(warned)
+        for message, name in zip(told, warned, strict=True):
+            assert name in message
+            assert said in message
+        noted = {note.name: note.read_text() for note in (out / "known").glob("*")}
+        assert noted == dict.fromkeys(warned, said)
+
+
+def test_a_single_contrast_scan_has_no_t2_and_the_message_says_why(tmp_path):
+    scan, _, _ = knee(echoes=1)
+    folder = write_subject(tmp_path / "single", scan)
+    with pytest.raises(InputError, match=r"single-contrast scan: T2 comes from the ratio .*single"):
+        runner.evaluate({"single": folder}, METHODS, runner.Settings("t2"), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"roi": ()}, "expected different regions, got none"),
+        ({"roi": ("a", "a")}, "expected different regions, got a,a"),
+        ({"roi": ("a", "b", "c"), "t1_ms": (1.0, 2.0)}, "one T1 or one for each of the 3 regions"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        runner.Settings("t2", **options)
+
+
+def test_t2_of_a_phantoms_folder_is_near_its_truth(tmp_path):
+    data = write_cohort(tmp_path / "data", 2)
+    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    runner.evaluate(subjects, METHODS, runner.Settings("t2"), tmp_path / "out")
+    rows = results.read_rows(tmp_path / "out" / "rows.csv", "t2")
+    assert {row["roi"] for row in rows} == {"medial_femoral_cartilage"}
+    for row in rows:
+        assert row["t2_thick_ms"] == pytest.approx(row["t2_truth_ms"], rel=0.06)
+        assert row["t2_ms"] == pytest.approx(row["t2_thick_ms"], rel=0.06)
+
+
+# The command
+
+
+def test_the_command_evaluates_and_on_a_second_call_has_nothing_to_do(tmp_path):
+    data, out = write_cohort(tmp_path / "data", 2), tmp_path / "out"
+    call = ["--cohort=image_quality", f"--data={data}", f"--output={out}", "--methods=tci,fi"]
+    first = run(*call)
+    assert (first.returncode, first.stderr) == (0, "")
+    before = (out / "rows.csv").read_text()
+    assert len(before.splitlines()) == 1 + 2 * 2 * 2
+    again = run(*call)
+    assert again.returncode == 0
+    assert "finished" in again.stdout
+    other = run(*call, "--slice_factor=3")
+    assert other.returncode == 1
+    assert "slice_factor 2 -> 3" in other.stderr
+    assert (out / "rows.csv").read_text() == before
+    assert str(tmp_path) not in (out / "configuration.json").read_text()
+
+
+def test_one_bare_scan_is_one_subject(tmp_path):
+    scan, _, _ = knee()
+    write_subject(tmp_path / "knee", scan)
+    source, out = tmp_path / "knee" / "image.nii.gz", tmp_path / "out"
+    result = run("--cohort=image_quality", f"--data={source}", f"--output={out}", "--methods=tci")
+    assert result.returncode == 0, result.stderr
+    assert {row["subject"] for row in results.read(out).rows} == {"image"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--methods=tci,cubic"], 1, "expected methods among mrsr, tci, fi, scsr, got 'cubic'"),
+        (["--model=nowhere"], 1, "nowhere"),
+        (["--methods=tci", "--data=nowhere"], 1, "nowhere"),
+        (["--methods=tci", "--cohort=t2", "--roi=patella"], 1, "expected a region patella"),
+        (["--methods=tci", "--cohort=t2", "--t1_ms=0"], 1, "expected T1 in ms, numbers above 0"),
+        (["--cohort=layers"], 2, "cohort"),
+        (["--slice_factor=1"], 2, "slice_factor"),
+        (["stray"], 2, "stray"),
+    ],
+)
+def test_a_wrong_call_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, code, message):
+    data, out = write_cohort(tmp_path / "data", 1), tmp_path / "out"
+    call = ["--cohort=image_quality", f"--data={data}", f"--output={out}", *arguments]
+    result = run(*call)
+    assert result.returncode == code
+    assert message in result.stderr
+    errors = [line for line in result.stderr.splitlines() if not line.startswith("warning: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith("error: ")
+    assert sorted(tmp_path.iterdir()) == [data]
+
+
+def test_the_network_is_one_of_the_methods_and_its_factor_is_the_evaluations(tmp_path):
+    from mrsr_tf.network import saved_model
+    from mrsr_tf.network.architecture import build_model
+    from mrsr_tf.network.streaming import SuperResolver
+
+    weights = [0 * each for each in build_model(2, convolutions=2, filters=2).get_weights()]
+    model = tmp_path / "model"
+    saved_model.export(saved_model.TrainedModel("idle", SuperResolver(weights, 2), {}), model)
+    data, out = write_cohort(tmp_path / "data", 1), tmp_path / "out"
+    call = ["--cohort=image_quality", f"--data={data}", f"--output={out}", f"--model={model}"]
+    wrong = run(*call, "--slice_factor=3")
+    assert (wrong.returncode, "--slice_factor=2, which the model" in wrong.stderr) == (1, True)
+    result = run(*call, "--methods=mrsr,tci")
+    assert result.returncode == 0, result.stderr
+    read = results.read(out)
+    ssim = {(row["method"], row["echo"]): row["ssim"] for row in read.rows}
+    # A network of zeros adds nothing to its input.
+    assert ssim["mrsr", 1] == pytest.approx(ssim["tci", 1], abs=1e-4)
+    assert read.configuration["model"]["name"] == "model"

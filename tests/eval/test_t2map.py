@@ -1,0 +1,113 @@
+"""The command, as a user types it."""
+
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from mrsr_tf.io import nifti
+from mrsr_tf.mri.dess import dess_signals
+from mrsr_tf.volume import Volume
+
+PAPER = {"tr_ms": 23.0, "te_ms": 7.0, "flip_deg": 20.0}
+SHAPE = (20, 24, 6)
+T2 = np.broadcast_to(np.linspace(20, 60, SHAPE[1])[:, None], SHAPE)
+
+
+def t2map(source, output, *flags):
+    return subprocess.run(
+        [sys.executable, "-m", "eval.t2map", f"--input={source}", f"--output={output}", *flags],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """A NIfTI of both echoes with its sidecar."""
+    signals = dess_signals(1000.0, 1200.0, T2, **PAPER)
+    volume = Volume(
+        np.stack(signals, axis=-1),
+        np.diag([0.4, 0.4, 0.7, 1.0]),
+        echo_times_ms=(7.0, 39.0),
+        repetition_time_ms=23.0,
+        flip_angle_deg=20.0,
+    )
+    nifti.write_nifti(volume, tmp_path / "scan.nii.gz")
+    return tmp_path / "scan.nii.gz"
+
+
+def read(folder, volume):
+    return nifti.read_map(folder / "t2_ms.nii.gz", nifti.read_nifti(volume))
+
+
+def test_a_nifti_gives_a_map_and_a_picture_and_no_dicom(scan, tmp_path):
+    result = t2map(scan, tmp_path / "out", "--method=exact")
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_allclose(read(tmp_path / "out", scan), T2, rtol=5e-4)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "configuration.json",
+        "t2_ms.json",
+        "t2_ms.nii.gz",
+        "t2_ms.png",
+        "t2_sd_ms.json",
+        "t2_sd_ms.nii.gz",
+    }
+    assert "of all 2,880 voxels 0:" in result.stdout
+    assert "without diffusion" in result.stderr
+
+
+def test_the_same_call_again_changes_nothing_and_another_names_the_difference(scan, tmp_path):
+    assert t2map(scan, tmp_path / "out").returncode == 0
+    before = (tmp_path / "out" / "t2_ms.nii.gz").stat().st_mtime_ns
+    again = t2map(scan, tmp_path / "out")
+    assert (again.returncode, "is finished" in again.stdout) == (0, True)
+    other = t2map(scan, tmp_path / "out", "--t1_ms=1000")
+    assert other.returncode == 1
+    assert other.stderr.splitlines()[-1].startswith("error: ")
+    assert "t1_ms 1200.0 -> 1000.0" in other.stderr
+    assert (tmp_path / "out" / "t2_ms.nii.gz").stat().st_mtime_ns == before
+    assert t2map(scan, tmp_path / "out", "--t1_ms=1000", "--overwrite").returncode == 0
+
+
+def test_flags_stand_in_for_a_missing_sidecar(scan, tmp_path):
+    nifti.sidecar_path(scan).unlink()
+    bare = t2map(scan, tmp_path / "out")
+    assert bare.returncode == 1
+    assert bare.stderr.startswith("error: expected a scan that tells")
+    assert bare.stderr.count("\n") == 1
+    assert "without RepetitionTime, EchoTime, FlipAngle" in bare.stderr
+    assert not [*tmp_path.glob("out*")]
+    told = t2map(scan, tmp_path / "out", *(f"--{name}={value}" for name, value in PAPER.items()))
+    assert told.returncode == 0, told.stderr
+
+
+def test_a_single_contrast_scan_is_refused_in_one_line_and_leaves_nothing(scan, tmp_path):
+    image = nib.load(scan)
+    one = tmp_path / "one.nii.gz"
+    nib.save(nib.Nifti1Image(image.get_fdata()[..., 0], image.affine), one)
+    result = t2map(one, tmp_path / "out")
+    assert result.returncode == 1
+    assert result.stderr.count("error: ") == 1
+    assert "single-contrast" in result.stderr
+    assert str(one) in result.stderr
+    assert not [*tmp_path.glob("out*")]
+
+
+def test_the_real_knee_has_cartilage_like_values_and_a_derived_series(real_knee, tmp_path):
+    result = t2map(real_knee, tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    t2_ms = nib.load(tmp_path / "out" / "t2_ms.nii.gz").get_fdata()
+    files = sorted((tmp_path / "out" / "dicom").iterdir())
+    assert t2_ms.shape == (512, 512, 48)
+    assert len(files) == 48
+    image = pydicom.dcmread(files[24])
+    stored = image.pixel_array * float(image.RescaleSlope)
+    there = np.isfinite(t2_ms[..., 24].T)
+    np.testing.assert_allclose(stored[there], t2_ms[..., 24].T[there], atol=0.01)
+    assert not stored[~there].any()
+    # Trochlear cartilage of the slice: by eye between 25 and 60 ms.
+    assert 25 < np.nanmedian(t2_ms[152:160, 225:260, 24]) < 60

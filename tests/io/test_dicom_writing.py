@@ -1,0 +1,419 @@
+import shutil
+import subprocess
+from contextlib import suppress
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_studies import SAGITTAL, SECRETS, scan, write_study
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from mrsr_tf.errors import InputError
+from mrsr_tf.io import dicom
+from mrsr_tf.io.dicom.provenance import derivation_text
+from mrsr_tf.mri import slices
+from mrsr_tf.volume import Volume
+
+OBLIQUE = np.eye(4)
+OBLIQUE[:3, :3] = Rotation.random(random_state=3).as_matrix() @ np.diag([0.4, 0.5, 1.6])
+OBLIQUE[:3, 3] = 41.25, -62.5, 13.375
+
+
+def super_resolved(folder, factor=2):
+    """A stand-in for the network: interpolated slices, so negative values come up too."""
+    volume = dicom.read_series(folder)
+    return volume.resliced(slices.interpolate(volume.array, factor), factor)
+
+
+def headers(folder, pattern="*"):
+    return [pydicom.dcmread(file) for file in sorted(folder.glob(pattern))]
+
+
+def set_all(**values):
+    def change(header, index, echo):
+        for keyword, value in values.items():
+            setattr(header, keyword, value)
+
+    return change
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_study(tmp_path / "source", scan())
+
+
+@pytest.fixture
+def output(tmp_path):
+    return tmp_path / "output"
+
+
+def verified(folder):
+    """What dciodvfy finds wrong with the files of a folder."""
+    if not shutil.which("dciodvfy"):
+        pytest.skip("dciodvfy (Debian package dicom3tools) is not installed")
+    said = [
+        subprocess.run(["dciodvfy", file], capture_output=True, text=True).stderr
+        for file in sorted(folder.iterdir())
+    ]
+    return [line for text in said for line in text.splitlines() if line.startswith("Error")]
+
+
+# Super-resolved series
+
+
+def test_there_is_one_file_for_each_slice_of_each_echo(source, output):
+    dicom.write_series(super_resolved(source), output, like=source)
+    names = [f"echo{echo}_{index:04d}.dcm" for echo in (1, 2) for index in range(1, 9)]
+    assert sorted(file.name for file in output.iterdir()) == names
+
+
+@pytest.mark.parametrize("affine", [SAGITTAL, SAGITTAL @ np.diag([1, 1, -1, 1]), OBLIQUE])
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_landmark_keeps_its_patient_position(tmp_path, output, affine, factor):
+    array = scan(echoes=2, largest=100)
+    array[2, 3, 1] = 2000  # the landmark
+    source = write_study(tmp_path / "source", array, affine=affine)
+    volume = dicom.read_series(source)
+    dicom.write_series(super_resolved(source, factor), output, like=source)
+    again = dicom.read_series(output)
+    for echo in (0, 1):
+        before = np.unravel_index(volume.array[..., echo].argmax(), volume.array.shape[:3])
+        after = np.unravel_index(again.array[..., echo].argmax(), again.array.shape[:3])
+        there, here = volume.affine @ [*before, 1], again.affine @ [*after, 1]
+        np.testing.assert_allclose(here, there, atol=0.01)
+        np.testing.assert_allclose(there, affine @ [2, 3, 1, 1], atol=0.01)
+
+
+def test_what_is_written_reads_back_as_the_volume(source, output):
+    volume = super_resolved(source)
+    dicom.write_series(volume, output, like=source)
+    again = dicom.read_series(output)
+    np.testing.assert_allclose(again.affine, volume.affine, atol=1e-6)
+    np.testing.assert_allclose(again.array, np.clip(volume.array, 0, None), atol=0.5)
+    for name in ("echo_times_ms", "repetition_time_ms", "flip_angle_deg"):
+        assert getattr(again, name) == getattr(volume, name)
+    assert (again.spoiler_area, again.spoiler_duration_us) == (3132, 1560)
+
+
+def test_untouched_slices_come_back_exactly_in_the_scanners_units(source, output):
+    volume = dicom.read_series(source)
+    dicom.write_series(volume, output, like=source)
+    np.testing.assert_array_equal(dicom.read_series(output).array, volume.array)
+    assert "RescaleSlope" not in headers(output)[0]
+
+
+def test_the_sources_own_scale_is_kept(tmp_path, output):
+    source = write_study(
+        tmp_path / "s", scan(), change=set_all(RescaleSlope="0.5", RescaleIntercept="-8")
+    )
+    volume = dicom.read_series(source)
+    dicom.write_series(volume, output, like=source)
+    np.testing.assert_array_equal(dicom.read_series(output).array, np.clip(volume.array, 0, None))
+    assert {(h.RescaleSlope, h.RescaleIntercept) for h in headers(output)} == {(0.5, -8)}
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1000])
+def test_both_echoes_share_one_scale_where_the_sources_is_too_coarse_or_too_narrow(
+    source, output, scale
+):
+    volume = dicom.read_series(source)
+    rescaled = volume.resliced(volume.array * scale, 1)
+    dicom.write_series(rescaled, output, like=source)
+    largest = rescaled.array.max()
+    np.testing.assert_allclose(
+        dicom.read_series(output).array, rescaled.array, atol=largest / 65535 * 0.51
+    )
+    assert len({h.RescaleSlope for h in headers(output)}) == 1
+
+
+def test_negative_intensities_become_zero_in_both_echoes(source, output):
+    volume = dicom.read_series(source)
+    dicom.write_series(volume.resliced(volume.array - 500, 1), output, like=source)
+    np.testing.assert_array_equal(
+        dicom.read_series(output).array, np.clip(volume.array - 500, 0, None)
+    )
+
+
+def test_an_image_of_zeros_can_be_written(source, output):
+    volume = dicom.read_series(source)
+    dicom.write_series(volume.resliced(volume.array * 0, 1), output, like=source)
+    assert not dicom.read_series(output).array.any()
+
+
+def test_the_header_says_derived_and_keeps_patient_study_and_frame(source, output):
+    dicom.write_series(super_resolved(source), output, like=source, description="MRSR")
+    original = headers(source)[0]
+    derived = headers(output)
+    for header in derived:
+        for keyword in (
+            "PatientName PatientID PatientBirthDate PatientSex StudyInstanceUID Laterality "
+            "FrameOfReferenceUID RepetitionTime FlipAngle ScanningSequence PatientPosition"
+        ).split():
+            assert header[keyword].value == original[keyword].value, keyword
+        assert header.ImageType[0] == "DERIVED"
+        assert header.SliceThickness == header.SpacingBetweenSlices == 0.75
+        assert header.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert [h.InstanceNumber for h in derived] == [*range(1, 9)] * 2
+    assert [h.EchoNumbers for h in derived] == [1] * 8 + [2] * 8
+    assert {h.SeriesDescription for h in derived} == {
+        "Sag DESS MRSR echo 1",
+        "Sag DESS MRSR echo 2",
+    }
+    assert {h.SeriesNumber for h in derived} == {701, 702}
+
+
+def test_every_uid_of_series_and_image_is_new(source, output):
+    for folder in (output, output.with_name("again")):
+        dicom.write_series(super_resolved(source), folder, like=source)
+    images = headers(source) + headers(output) + headers(output.with_name("again"))
+    assert len({h.SOPInstanceUID for h in images}) == len(images)
+    assert len({h.SeriesInstanceUID for h in images}) == 1 + 2 + 2
+
+
+def test_each_image_refers_to_the_source_slices_that_cover_it(source, output):
+    dicom.write_series(super_resolved(source), output, like=source)
+    uids = {h.SOPInstanceUID: (h.EchoNumbers, i) for i, h in enumerate(headers(source, "*echo2*"))}
+    covering = [
+        [uids[item.ReferencedSOPInstanceUID] for item in header.SourceImageSequence]
+        for header in headers(output, "echo2*")
+    ]
+    expected = [[0], [0, 1], [1], [1, 2], [2], [2, 3], [3], [3]]
+    assert covering == [[(2, index) for index in pair] for pair in expected]
+
+
+def test_thick_slices_refer_to_all_fine_ones_they_cover(source, output):
+    volume = dicom.read_series(source)
+    thick = volume.resliced(slices.thicken(volume.array), 1 / 2)
+    dicom.write_series(thick, output, like=source)
+    counts = [len(h.SourceImageSequence) for h in headers(output, "echo1*")]
+    assert counts == [2, 3]  # slices 0, 1 and 1, 2, 3
+
+
+def test_no_spoiler_is_written_where_none_is_known(tmp_path, output):
+    source = write_study(tmp_path / "source", scan(), spoiler=None)
+    dicom.write_series(super_resolved(source), output, like=source)
+    assert not any(element.tag.is_private for h in headers(output) for element in h)
+
+
+def test_damaged_values_of_the_source_are_left_out(tmp_path, output):
+    with pydicom.config.disable_value_validation():
+        source = write_study(
+            tmp_path / "source",
+            scan(),
+            change=set_all(BodyPartExamined="knee, right", ProtocolName="x" * 80, PatientSex="f!"),
+        )
+        dicom.write_series(super_resolved(source), output, like=source)
+    assert "BodyPartExamined" not in headers(output)[0]
+    assert verified(output) == []
+
+
+def test_names_in_any_alphabet_survive(tmp_path, output):
+    source = write_study(tmp_path / "s", scan(), change=set_all(PatientName="Müller^Zoë=山田^太郎"))
+    dicom.write_series(super_resolved(source), output, like=source)
+    assert headers(output)[0].PatientName == "Müller^Zoë=山田^太郎"
+
+
+def test_a_derived_series_can_be_derived_from_again(source, output):
+    dicom.write_series(super_resolved(source), output, like=source)
+    twice = output.with_name("twice")
+    dicom.write_series(super_resolved(output), twice, like=output)
+    assert dicom.read_series(twice).spacing_mm[2] == pytest.approx(0.375)
+
+
+def test_one_echo_and_one_slice_can_be_written(tmp_path, output):
+    source = write_study(tmp_path / "source", scan((4, 4, 1), echoes=1))
+    dicom.write_series(super_resolved(source), output, like=source)
+    assert dicom.read_series(output).array.shape == (4, 4, 2, 1)
+
+
+def test_a_volume_on_another_grid_is_refused(source, output):
+    volume = dicom.read_series(source)
+    moved = volume.affine.copy()
+    moved[:3, 3] += 1
+    for other in (
+        Volume(volume.array[:-1], volume.affine),
+        Volume(volume.array, moved),
+        Volume(volume.array, volume.affine @ np.diag([1, 1, -1, 1])),
+    ):
+        with pytest.raises(InputError, match="got one of another grid"):
+            dicom.write_series(other, output, like=source)
+    assert not output.exists()
+
+
+def test_a_volume_of_other_echoes_is_refused(source, output):
+    volume = dicom.read_series(source)
+    with pytest.raises(InputError, match=r"expected the 2 echoes of .*, got 1"):
+        dicom.write_series(Volume(volume.array[..., :1], volume.affine), output, like=source)
+
+
+@pytest.mark.parametrize("affine", [SAGITTAL, OBLIQUE])
+@pytest.mark.parametrize(
+    "change", [set_all(), set_all(Laterality=""), set_all(ImageLaterality="R")]
+)
+def test_dciodvfy_finds_no_error(tmp_path, output, affine, change):
+    def unmarked(header, index, echo):
+        change(header, index, echo)
+        if "ImageLaterality" in header:
+            del header.Laterality
+
+    source = write_study(tmp_path / "source", scan((8, 8, 2)), affine=affine, change=unmarked)
+    volume = super_resolved(source)
+    dicom.write_series(volume, output / "series", like=source, derivation={"slice_factor": 2})
+    dicom.write_t2_map(volume.array[..., 0], volume, output / "t2", like=source)
+    assert verified(output / "series") == []
+    assert verified(output / "t2") == []
+
+
+# How it was derived
+
+
+def test_the_derivation_is_readable_text(source, output):
+    derivation = {"method": "mrsr", "slice_factor": 2, "weights": "0a1b", "version": "0.1.0"}
+    dicom.write_series(super_resolved(source), output, like=source, derivation=derivation)
+    digest = dicom.source_digest(source)
+    assert headers(output)[0].DerivationDescription == (
+        "Derived by MRSR-TF: method=mrsr; slice_factor=2; weights=0a1b; version=0.1.0; "
+        f"acquired_slice_thickness_mm=9.0; source={digest}"
+    )
+    assert dicom.read_derivation(output) == derivation | {
+        "acquired_slice_thickness_mm": 9,
+        "source": digest,
+    }
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z_]{1,12}", fullmatch=True),
+        st.text(max_size=20) | st.integers() | st.floats(allow_nan=False),
+        max_size=4,
+    )
+)
+@settings(max_examples=30, deadline=None)
+def test_any_derivation_comes_back_as_it_was(tmp_path_factory, derivation):
+    folder = tmp_path_factory.mktemp("derivation")
+    text = derivation_text({**derivation, "last": "end"})
+    write_study(folder, scan((2, 2, 1), 1), change=set_all(DerivationDescription=text))
+    assert dicom.read_derivation(folder) == {**derivation, "last": "end"}
+
+
+def test_a_derivation_longer_than_dicom_allows_is_refused():
+    with pytest.raises(ValueError, match="at most 1024 characters, got 1225"):
+        derivation_text({"key": "x" * 1201})
+
+
+def test_a_scan_that_is_not_ours_has_no_derivation(source, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for path in (source, tmp_path / "empty", tmp_path / "nowhere"):
+        assert dicom.read_derivation(path) is None
+
+
+def test_the_digest_tells_sources_apart_but_not_copies(source, tmp_path):
+    shutil.copytree(source, tmp_path / "copy" / "deep")
+    other = write_study(tmp_path / "other", scan())
+    assert dicom.source_digest(tmp_path / "copy") == dicom.source_digest(source)
+    assert dicom.source_digest(other) != dicom.source_digest(source)
+
+
+# T2 maps
+
+
+def test_a_t2_map_is_in_ms_with_zero_where_invalid(source, output):
+    volume = dicom.read_series(source)
+    t2_ms = np.random.default_rng(0).uniform(10, 90, volume.array.shape[:3])
+    t2_ms[0, 0, 0], t2_ms[0, 0, 1], t2_ms[0, 0, 2] = np.nan, np.inf, -5
+    dicom.write_t2_map(t2_ms, volume, output, like=source, derivation={"method": "analytic"})
+    again = dicom.read_series(output)
+    t2_ms[0, 0, :3] = 0
+    np.testing.assert_allclose(again.array[..., 0], t2_ms, atol=0.0051)
+    np.testing.assert_allclose(again.affine, volume.affine, atol=1e-6)
+    assert dicom.read_derivation(output)["method"] == "analytic"
+
+
+def test_a_t2_map_tells_viewers_its_unit(source, output):
+    volume = dicom.read_series(source)
+    dicom.write_t2_map(np.full((6, 5, 4), 36.9), volume, output, like=source)
+    header = headers(output)[0]
+    (mapping,) = header.RealWorldValueMappingSequence
+    assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "ms"
+    stored = header.pixel_array[0, 0]
+    assert stored * mapping.RealWorldValueSlope + mapping.RealWorldValueIntercept == pytest.approx(
+        36.9
+    )
+    assert mapping.RealWorldValueFirstValueMapped == 1  # stored 0 has no real-world value
+    assert list(header.ImageType) == ["DERIVED", "SECONDARY", "T2 MAP"]
+    assert len(header.SourceImageSequence) == 2  # both echoes of its slice
+    assert len({h.SeriesInstanceUID for h in headers(output)}) == 1
+
+
+def test_a_t2_beyond_the_usual_range_is_not_clipped(source, output):
+    volume = dicom.read_series(source)
+    dicom.write_t2_map(np.full((6, 5, 4), 2000.0), volume, output, like=source)
+    np.testing.assert_allclose(dicom.read_series(output).array, 2000, rtol=1e-4)
+
+
+def test_a_t2_map_without_a_valid_voxel_can_be_written(source, output):
+    volume = dicom.read_series(source)
+    dicom.write_t2_map(np.full((6, 5, 4), np.nan), volume, output, like=source)
+    assert not dicom.read_series(output).array.any()
+
+
+def test_a_t2_map_of_another_shape_is_refused(source, output):
+    with pytest.raises(InputError, match=r"expected a T2 map of \(6, 5, 4\), got \(6, 5\)"):
+        dicom.write_t2_map(np.zeros((6, 5)), dicom.read_series(source), output, like=source)
+
+
+def test_damaged_sources_are_written_from_or_refused_and_tell_nothing(
+    source, output, recwarn, caplog
+):
+    file = source / "slice001_echo1.dcm"
+    whole, random = file.read_bytes(), np.random.default_rng(1)
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[random.integers(128, len(whole) - 100)] = random.integers(256)
+        file.write_bytes(damaged)
+        with suppress(InputError):
+            dicom.write_series(dicom.read_series(source), output, like=source)
+    spoken = "".join(str(warning.message) for warning in recwarn) + caplog.text
+    assert not any(secret in spoken for secret in SECRETS)
+
+
+def test_a_map_of_a_derived_scan_tells_what_was_acquired_and_no_single_echo(tmp_path):
+    study = write_study(tmp_path / "study", scan())
+    volume = dicom.read_series(study)
+    acquired = float(pydicom.dcmread(next(study.iterdir())).SliceThickness)
+    fine = volume.resliced(np.repeat(volume.array, 2, axis=2), 2)
+    dicom.write_series(fine, tmp_path / "fine", like=study)
+    t2 = np.full(fine.array.shape[:3], 30.0)
+    dicom.write_t2_map(t2, fine, tmp_path / "t2", like=tmp_path / "fine")
+    assert dicom.read_derivation(tmp_path / "t2")["acquired_slice_thickness_mm"] == acquired
+    described = pydicom.dcmread(next((tmp_path / "t2").iterdir())).SeriesDescription
+    assert "echo" not in described
+    assert described.endswith("T2 map")
+
+
+def uids(folder):
+    return [(h.SeriesInstanceUID, h.SOPInstanceUID) for h in headers(folder)]
+
+
+def test_the_same_derivation_of_the_same_images_gives_the_same_uids(source, tmp_path):
+    fine, how = super_resolved(source), {"method": "mrsr", "weights_sha256": "0" * 64}
+    other = write_study(tmp_path / "other", scan())
+    made = {}
+    for name, like, derivation in (
+        ("first", source, how),
+        ("again", source, how),
+        ("other weights", source, how | {"weights_sha256": "1" * 64}),
+        ("other images", other, how),
+        ("untold", source, None),
+        ("untold again", source, None),
+    ):
+        dicom.write_series(fine, tmp_path / name, like=like, derivation=derivation)
+        t2 = np.full(fine.array.shape[:3], 30.0)
+        dicom.write_t2_map(t2, fine, tmp_path / name, like=like, derivation=derivation)
+        made[name] = uids(tmp_path / name)
+    assert made["first"] == made["again"]
+    assert len({uid for name in made if name != "again" for uid in made[name]}) == 5 * 3 * 8
+    assert len({series for series, _ in made["first"]}) == 3
+    assert all(len(uid) <= 64 for pair in made["first"] for uid in pair)

@@ -1,0 +1,210 @@
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from small_runs import MANIFEST, make_run
+
+from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.inference.super_resolution import super_resolve
+from mrsr_tf.network import run_folder
+from mrsr_tf.network.saved_model import CARD, export
+from mrsr_tf.outputs import CONFIGURATION, held
+from mrsr_tf.volume import Volume
+
+
+@pytest.fixture
+def finished(tmp_path):
+    return make_run(tmp_path / "run")
+
+
+def scan(echoes=2, slices=4):
+    array = np.random.default_rng(0).uniform(0, 900, (10, 9, slices, echoes))
+    return Volume(array, np.diag([0.5, 0.5, 1.5, 1]), (7.0, 39.0)[:echoes], 23.0, 20.0)
+
+
+def test_a_run_loads_with_its_factor_contrasts_and_card(finished):
+    model = run_folder.load(finished)
+    assert (model.slice_factor, model.contrasts, model.name) == (2, 2, "run")
+    assert model.card["records"] == MANIFEST
+    assert model.card["configuration"] == {"seed": 1}
+
+
+def test_an_export_gives_the_runs_weights_card_and_voxels(finished, tmp_path):
+    model = run_folder.load(finished)
+    export(model, tmp_path / "exported")
+    exported = run_folder.load(tmp_path / "exported")
+    assert exported.weights_sha256 == model.weights_sha256
+    assert exported.card["records"] == MANIFEST
+    one, other = super_resolve(scan(), model), super_resolve(scan(), exported)
+    np.testing.assert_allclose(one.array, other.array, rtol=1e-5)
+
+
+def test_super_resolution_keeps_the_origin_and_divides_the_slice_spacing(finished):
+    thick = scan()
+    fine = super_resolve(thick, run_folder.load(finished))
+    assert fine.array.shape == (10, 9, 8, 2)
+    np.testing.assert_allclose(fine.spacing_mm, [0.5, 0.5, 0.75])
+    np.testing.assert_array_equal(fine.affine[:, 3], thick.affine[:, 3])
+    assert fine.echo_times_ms == thick.echo_times_ms
+
+
+def test_an_untouched_network_gives_the_interpolated_scan(tmp_path):
+    """Without a residual nothing is scaled, shifted or clipped, at the ends neither."""
+    from mrsr_tf.mri.slices import interpolate
+
+    run_dir = make_run(tmp_path / "run")
+    network = run_folder.load_network(run_dir)
+    network.set_weights([np.zeros_like(w) for w in network.get_weights()])
+    run_folder.finish(network, run_dir)
+    thick = scan(slices=5)
+    fine = super_resolve(thick, run_folder.load(run_dir)).array
+    np.testing.assert_allclose(fine, interpolate(thick.array), atol=1e-3)
+
+
+def test_a_scan_of_other_echoes_is_refused(finished):
+    with pytest.raises(InputError, match=r"expected a scan of 2 echoes.*got one of 1"):
+        super_resolve(scan(echoes=1), run_folder.load(finished))
+
+
+def test_a_network_of_slices_between_fine_ones_shifts_nothing(finished):
+    """A ramp along slices has at every patient position the value it had there before."""
+    manifest = {**MANIFEST, "thickening": {"profile": "box", "first_slice": 0.5}}
+    (finished / "manifest.json").write_text(json.dumps(manifest))
+    network = run_folder.load_network(finished)
+    network.set_weights([np.zeros_like(w) for w in network.get_weights()])
+    run_folder.finish(network, finished)
+    thick = scan(slices=24)
+    ramp = 100 + 10 * np.arange(24)[:, None]
+    thick = dataclasses.replace(thick, array=np.broadcast_to(ramp, thick.array.shape))
+    fine = super_resolve(thick, run_folder.load(finished))
+    there = fine.affine[2, 3] + fine.affine[2, 2] * np.arange(48)
+    assert there[0] == pytest.approx(-0.375)
+    inner = slice(12, 36)  # the mirrored ends bend the ramp
+    np.testing.assert_allclose(fine.array[3, 3, inner, 0], 100 + 10 * there[inner] / 1.5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_network_of_several_factors_is_loaded_for_any_of_them(finished, tmp_path, exported):
+    sets = [{**MANIFEST, "slice_factor": factor} for factor in (3, 2)]
+    (finished / "manifest.json").write_text(json.dumps({**MANIFEST, "sets": sets}))
+    folder = finished
+    if exported:
+        folder = tmp_path / "exported"
+        export(run_folder.load(finished), folder)
+    assert run_folder.load(folder).slice_factor == 2
+    assert super_resolve(scan(), run_folder.load(folder, slice_factor=3)).array.shape == (
+        10,
+        9,
+        12,
+        2,
+    )
+    with pytest.raises(InputError, match=r"expected --slice_factor=2 or 3, .* got 4"):
+        run_folder.load(folder, slice_factor=4)
+
+
+def test_an_unfinished_run_is_told_from_no_run(finished, tmp_path):
+    (finished / run_folder.TRAINED).unlink()
+    with pytest.raises(InputError, match="training is unfinished"):
+        run_folder.load(finished)
+    with pytest.raises(InputError, match="found none there"):
+        run_folder.load(tmp_path / "nowhere")
+
+
+def damage(path, how):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if how == "truncated" else b"not a network")
+
+
+@pytest.mark.parametrize("how", ["truncated", "foreign"])
+def test_a_damaged_network_is_refused_by_name(finished, how):
+    damage(finished / run_folder.TRAINED, how)
+    with pytest.raises(InputError, match=r"could not read it.*model\.keras"):
+        run_folder.load(finished)
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", CARD, "variables/variables.index"])
+def test_a_damaged_export_is_refused(finished, tmp_path, name):
+    exported = tmp_path / "exported"
+    export(run_folder.load(finished), exported)
+    damage(exported / name, "truncated")
+    with pytest.raises(InputError, match=r"expected (an exported network|a readable card)"):
+        run_folder.load(exported)
+
+
+def test_an_export_whose_weights_were_swapped_is_refused(finished, tmp_path):
+    for name, seed in (("one", 1), ("other", 2)):
+        export(run_folder.load(make_run(tmp_path / f"run_{name}", seed=seed)), tmp_path / name)
+    shutil.rmtree(tmp_path / "one" / "variables")
+    shutil.copytree(tmp_path / "other" / "variables", tmp_path / "one" / "variables")
+    with pytest.raises(InputError, match=r"the weights that card\.json names, found others"):
+        run_folder.load(tmp_path / "one")
+
+
+def test_a_network_of_another_kind_is_refused(finished):
+    import keras
+
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(finished / run_folder.TRAINED)
+    with pytest.raises(InputError, match="network of 3-D convolutions"):
+        run_folder.load(finished)
+
+
+def opened(run_dir, configuration, *, overwrite=False):
+    return run_folder.open_run(run_dir, configuration, MANIFEST, "", overwrite=overwrite)
+
+
+def test_a_run_is_resumed_only_by_its_own_configuration(tmp_path):
+    run_dir, other = tmp_path / "run", {"seed": 1, "epochs": 3}
+    for _ in range(2):
+        with opened(run_dir, {"seed": 1, "epochs": 2}):
+            pass
+    with pytest.raises(InputError, match="epochs 2 -> 3"), opened(run_dir, other):
+        pass
+    with opened(run_dir, other, overwrite=True):
+        assert json.loads((run_dir / CONFIGURATION).read_text())["epochs"] == 3
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_run_that_another_process_trains_is_left_alone(tmp_path, new, overwrite):
+    run_dir, configuration = tmp_path / "run", {"seed": 1}
+    if not new:
+        with opened(run_dir, configuration):
+            pass
+    with opened(run_dir, configuration):
+        before = sorted(path.name for path in run_dir.iterdir())
+        second = opened(run_dir, configuration, overwrite=overwrite)
+        with pytest.raises(InputError, match=r"another process at work on .*run"), second:
+            pass
+        assert sorted(path.name for path in run_dir.iterdir()) == before
+    assert list(tmp_path.iterdir()) == [run_dir]
+    with opened(run_dir, configuration, overwrite=overwrite):
+        pass
+
+
+def test_two_processes_do_not_make_one_run_folder(tmp_path):
+    aside = tmp_path / "run.partial"
+    aside.mkdir()
+    with (
+        held(aside),
+        pytest.raises(InputError, match=r"another process at work on .*run\.partial"),
+        opened(tmp_path / "run", {}),
+    ):
+        pass
+    assert list(aside.iterdir()) == []
+
+
+def test_a_finished_run_has_nothing_left_to_do(finished):
+    with pytest.raises(AlreadyDone, match="is trained"), opened(finished, {"seed": 1}):
+        pass
+
+
+def test_overwrite_does_not_remove_a_folder_that_is_no_run(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with (
+        pytest.raises(InputError, match="without a readable configuration"),
+        opened(tmp_path, {}, overwrite=True),
+    ):
+        pass
+    assert (tmp_path / "thesis.tex").exists()

@@ -1,0 +1,127 @@
+"""Networks in two small files, and those that come with the package."""
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from mrsr_tf.errors import InputError
+from mrsr_tf.inference.super_resolution import super_resolve
+from mrsr_tf.network import run_folder, weights_file
+from mrsr_tf.network.architecture import build_model
+from mrsr_tf.network.saved_model import TrainedModel, card_of
+from mrsr_tf.network.streaming import SuperResolver
+from mrsr_tf.volume import Volume
+
+SHIPS = pytest.mark.skipif(
+    not weights_file.FOLDER.exists(), reason="a source tree without the shipped weights"
+)
+
+
+def network(contrasts: int = 2) -> TrainedModel:
+    keras.utils.set_random_seed(0)
+    weights = build_model(contrasts, convolutions=3, filters=4, fold=(2, 2, 1)).get_weights()
+    random = np.random.default_rng(0)
+    weights[-2] = random.normal(0, 0.1, weights[-2].shape).astype(np.float32)
+    model = TrainedModel("here", SuperResolver(weights, 2, (2, 2, 1)), {"records": RECORDS})
+    return weights_file.rounded(model)
+
+
+RECORDS = {
+    "slice_factor": 2,
+    "contrasts": "dual",
+    "spacing_mm": {"min": [0.4, 0.4, 0.7], "max": [0.4, 0.4, 0.7]},
+}
+
+
+def scan(echoes: int) -> Volume:
+    array = np.random.default_rng(1).uniform(0, 900, (12, 10, 6, echoes))
+    return Volume(array.astype(np.float32), np.diag([0.4, 0.4, 1.4, 1.0]))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "small").mkdir()
+    weights_file.write(network(), tmp_path / "small", card_of(network()))
+    return tmp_path / "small"
+
+
+def test_what_is_written_computes_the_same_when_read(folder):
+    np.testing.assert_array_equal(
+        super_resolve(scan(2), run_folder.load(folder)).array,
+        super_resolve(scan(2), network()).array,
+    )
+    assert run_folder.load(folder).weights_sha256 == network().weights_sha256
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "pickled", "absent"])
+def test_damaged_and_foreign_weights_are_refused_by_name(folder, damage):
+    path = folder / "weights.npz"
+    whole = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif damage == "flipped":
+        middle = len(whole) // 3
+        path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])
+    elif damage == "foreign":
+        np.savez(path, *[np.ones_like(w) for w in network().resolver.weights])
+    elif damage == "pickled":
+        np.savez(path, np.array([print], object))
+    else:
+        path.unlink()
+    with pytest.raises(InputError, match=r"weights.npz|finished training run"):
+        run_folder.load(folder)
+
+
+@pytest.mark.parametrize("card", ["{", "[]", "{}"])
+def test_a_card_that_is_none_is_refused(folder, card):
+    (folder / "card.json").write_text(card)
+    with pytest.raises(InputError, match=r"card.*card\.json"):
+        run_folder.load(folder)
+
+
+def test_another_factor_is_refused(folder):
+    with pytest.raises(InputError, match="slice_factor"):
+        run_folder.load(folder, slice_factor=3)
+
+
+@SHIPS
+@pytest.mark.parametrize("name", weights_file.NETWORKS)
+def test_the_shipped_networks_take_one_echo_or_two_and_keep_their_scale(name):
+    model = run_folder.load(name)
+    for echoes in (1, 2):
+        flat = Volume(np.full((16, 16, 8, echoes), 500, np.float32), scan(2).affine)
+        fine = super_resolve(flat, model).array
+        assert fine.shape == (16, 16, 16, echoes)
+        np.testing.assert_allclose(fine[4:-4, 4:-4, 4:-4], 500, rtol=0.05)
+
+
+@SHIPS
+def test_the_shipped_cards_say_whence_they_come():
+    for name in itertools.chain(*weights_file.NETWORKS.values()):
+        card = json.loads((weights_file.FOLDER / name / "card.json").read_text())
+        assert card["licence"] != "not stated"
+        assert {"configuration", "records", "versions", "measured"} <= card.keys()
+
+
+@SHIPS
+def test_a_damaged_installation_is_told(tmp_path, monkeypatch):
+    shutil.copytree(weights_file.FOLDER, tmp_path / "pretrained")
+    (tmp_path / "pretrained/single/weights.npz").write_bytes(b"")
+    monkeypatch.setattr(weights_file, "FOLDER", tmp_path / "pretrained")
+    with pytest.raises(InputError, match="single"):
+        run_folder.load("pretrained")
+
+
+@SHIPS
+def test_the_shipped_networks_are_found_from_any_directory(tmp_path):
+    code = "from mrsr_tf import runs; print(runs.load('pretrained').contrasts)"
+    run = [sys.executable, "-c", code]
+    told = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert told.stdout.strip() == "2", told.stderr

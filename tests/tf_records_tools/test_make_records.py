@@ -1,0 +1,582 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+
+import nibabel as nib
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.io import scans
+from mrsr_tf.mri.slices import PROFILES, interpolate, thicken
+from mrsr_tf.parallel import default_workers, in_processes, one_by_one
+from mrsr_tf.records.manifest import salted, scan_sha256, sealed
+from mrsr_tf.records.patches import positions
+from mrsr_tf.records.reader import read_manifest
+from mrsr_tf.records.schema import FRAMING_BYTES, decode, framed, parse, record_dtype, serialise
+from tf_records_tools import cohort
+from tf_records_tools import shard as subject
+from tf_records_tools.cohort import make_records, split
+from tf_records_tools.shard import Settings, contrast, training_pair
+from tf_records_tools.verification import check_records
+
+DUAL = Settings("dual", patch_size=8, stride=4)
+SHAPE = (12, 11, 13)  # an odd number of slices, and sizes the stride does not reach
+RECORDS_EACH = len(positions(SHAPE, 8, 4))
+NAMES = ["Doe_Jane_19700101", "Roe_Richard_19651231", "Poe_Edgar_18490119", "Loe_Ann_20010203"]
+
+
+def write_scan(path, seed, shape=SHAPE, echoes=2):
+    array = np.random.default_rng(seed).integers(0, 3000, (*shape, echoes)).astype(np.int16)
+    image = nib.Nifti1Image(np.swapaxes(array, 0, 1), np.diag([0.4, 0.4, 0.7 + seed / 100, 1]))
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = path.parent.name.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.to_filename(path)
+    times = {"EchoTime": [0.007, 0.039][:echoes], "RepetitionTime": 0.023, "FlipAngle": 20}
+    path.with_name("image.json").write_text(json.dumps(times))
+
+
+@pytest.fixture
+def studies(tmp_path):
+    for seed, name in enumerate(NAMES):
+        write_scan(tmp_path / "studies" / name / "image.nii", seed)
+    return tmp_path / "studies"
+
+
+@pytest.fixture
+def records(studies, tmp_path):
+    make_records([studies], tmp_path / "records", DUAL)
+    return tmp_path / "records"
+
+
+def all_records(folder):
+    manifest = read_manifest(folder)
+    dtype = record_dtype(manifest["patch_size"], {"single": 1, "dual": 2}[manifest["contrasts"]])
+    for shard in manifest["subjects"]:
+        for serialized in tf.data.TFRecordDataset(str(folder / shard["shard"])):
+            yield shard, decode(serialized.numpy(), dtype)
+
+
+def test_the_records_are_the_thickened_and_the_true_scan_over_one_scale(records, studies):
+    hashes = {}
+    for name in NAMES:
+        volume = scans.read_scan(studies / name)
+        hashes[salted(read_manifest(records)["salt"], scan_sha256(volume))] = volume.array
+    count = 0
+    for facts, record in all_records(records):
+        fine = hashes[facts["source_sha256"]]
+        tci = interpolate(thicken(fine))[:, :, : SHAPE[2]]
+        scale = np.percentile(tci, 99.9)
+        place = tuple(slice(a, a + 8) for a in record["position"].tolist())
+        patches = [np.empty((8, 8, 8, 2), np.float32) for _ in range(2)]
+        parse(record, *patches)
+        np.testing.assert_allclose(patches[0], tci[place] / scale, atol=record["input_step"])
+        np.testing.assert_allclose(patches[1], fine[place] / scale, atol=record["truth_step"])
+        assert facts["intensity_scale"] == pytest.approx(scale)
+        count += 1
+    assert count == 4 * RECORDS_EACH
+
+
+def test_the_manifest_says_what_was_done(records):
+    manifest = read_manifest(records)
+    assert manifest["contrasts"] == "dual"
+    assert manifest["patch_size"] == [8, 8, 8]
+    assert manifest["stride"] == [4, 4, 4]
+    assert manifest["slice_factor"] == 2
+    assert manifest["thickening"] == {"profile": "fir", "order": 48, "first_slice": 0}
+    assert manifest["compression"] == "none"
+    assert manifest["counts"] == {
+        "train": {"subjects": 3, "persons": 3, "records": 3 * RECORDS_EACH, "air": 0},
+        "validation": {"subjects": 1, "persons": 1, "records": RECORDS_EACH, "air": 0},
+    }
+    assert manifest["spacing_mm"] == {"min": [0.4, 0.4, 0.7], "max": [0.4, 0.4, 0.73]}
+    for facts in manifest["subjects"]:
+        assert facts["echo_times_ms"] == [7.0, 39.0]
+        assert facts["repetition_time_ms"] == 23.0
+        assert facts["flip_angle_deg"] == 20.0
+        assert facts["shape"] == list(SHAPE)
+    assert {path.name for path in records.iterdir()} == {
+        "configuration.json",
+        "manifest.json",
+        "train-00000-of-00003.tfrecord",
+        "train-00001-of-00003.tfrecord",
+        "train-00002-of-00003.tfrecord",
+        "validation-00000-of-00001.tfrecord",
+    }
+
+
+def test_nothing_written_says_who_or_where(records, studies):
+    told = b"".join(path.read_bytes() for path in records.iterdir()).lower()
+    words = [word for name in NAMES for word in [name, *name.split("_")] if len(word) > 3]
+    for word in [*words, "studies", str(studies)]:
+        assert word.lower().encode() not in told
+
+
+def test_the_same_scan_is_another_source_in_another_cohort(records, studies, tmp_path):
+    write_scan(studies / "New_One" / "image.nii", 9)
+    make_records([studies], tmp_path / "more", DUAL)
+    first, second = (
+        {facts["source_sha256"] for facts in read_manifest(folder)["subjects"]}
+        for folder in (records, tmp_path / "more")
+    )
+    assert not first & second
+
+
+def test_a_remake_of_the_same_cohort_is_the_same_set(records, studies, tmp_path):
+    make_records([studies], tmp_path / "again", DUAL)
+    assert (tmp_path / "again" / "manifest.json").read_bytes() == (
+        records / "manifest.json"
+    ).read_bytes()
+    make_records([studies], tmp_path / "other", replace(DUAL, stride=8, contrasts="single"))
+    assert {facts["source_sha256"] for facts in read_manifest(records)["subjects"]} == {
+        facts["source_sha256"] for facts in read_manifest(tmp_path / "other")["subjects"]
+    }
+
+
+def test_the_same_call_gives_the_same_records_and_another_seed_another_split(
+    records, studies, tmp_path
+):
+    make_records([studies], tmp_path / "again", DUAL)
+    make_records([studies], tmp_path / "other", replace(DUAL, seed=2))
+    for name in ("train-00000-of-00003.tfrecord", "validation-00000-of-00001.tfrecord"):
+        assert (tmp_path / "again" / name).read_bytes() == (records / name).read_bytes()
+        assert (tmp_path / "other" / name).read_bytes() != (records / name).read_bytes()
+
+
+def test_records_lie_shuffled_within_their_subject(records):
+    places = [tuple(record["position"]) for _, record in all_records(records)][:RECORDS_EACH]
+    assert places != sorted(places)
+    assert sorted(places) == sorted(map(tuple, positions(SHAPE, 8, 4)))
+
+
+def test_a_finished_set_is_left_alone_and_another_configuration_is_refused(records, studies):
+    before = {path: path.stat().st_mtime_ns for path in records.iterdir()}
+    with pytest.raises(AlreadyDone):
+        make_records([studies], records, DUAL)
+    with pytest.raises(InputError, match="stride 4 -> 8"):
+        make_records([studies], records, replace(DUAL, stride=8))
+    assert before == {path: path.stat().st_mtime_ns for path in records.iterdir()}
+
+
+def test_overwrite_makes_them_anew(records, studies):
+    make_records([studies], records, replace(DUAL, stride=8), overwrite=True)
+    assert check_records(records)["stride"] == [8, 8, 8]
+
+
+def test_other_subjects_in_the_same_place_are_refused(records, studies):
+    write_scan(studies / "New_One" / "image.nii", 9)
+    with pytest.raises(InputError, match="subjects 4 -> 5"):
+        make_records([studies], records, DUAL)
+
+
+@pytest.mark.parametrize("stop_at", range(4 * RECORDS_EACH + 1, 0, -7))
+def test_an_interrupted_call_leaves_no_manifest_and_is_completed_by_the_same_call(
+    studies, tmp_path, monkeypatch, stop_at
+):
+    written = []
+
+    def encode(given, truth, places, patch_size, number, whole=subject.encode):
+        written.extend(places)
+        if len(written) >= stop_at:
+            raise KeyboardInterrupt
+        return whole(given, truth, places, patch_size, number)
+
+    monkeypatch.setattr(subject, "RECORDS_AT_ONCE", 3)
+    monkeypatch.setattr(subject, "encode", encode)
+    if stop_at <= 4 * RECORDS_EACH:
+        with pytest.raises(KeyboardInterrupt):
+            make_records([studies], tmp_path / "records", DUAL)
+        assert not list(tmp_path.rglob("manifest.json"))
+        assert not (tmp_path / "records").exists()
+    monkeypatch.undo()
+    make_records([studies], tmp_path / "records", DUAL)
+    check_records(tmp_path / "records")
+
+
+def test_finished_subjects_are_kept_unless_their_scan_has_changed(studies, tmp_path, monkeypatch):
+    def made(folder):
+        numbers = []
+
+        def write(volume, shard, number, settings, whole=subject.write_shard):
+            numbers.append(number)
+            if number == 3 and not (tmp_path / "whole").exists():
+                raise KeyboardInterrupt
+            return whole(volume, shard, number, settings)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(subject, "write_shard", write)
+            try:
+                make_records([folder], tmp_path / "records", DUAL)
+            except KeyboardInterrupt:
+                (tmp_path / "whole").touch()
+        return numbers
+
+    assert made(studies) == [0, 1, 2, 3]
+    order = np.random.default_rng(DUAL.seed).permutation(4)
+    write_scan(studies / sorted(NAMES)[order[1]] / "image.nii", 42)
+    assert made(studies) == [1, 3]
+    check_records(tmp_path / "records")
+
+
+@pytest.mark.parametrize(
+    ("subjects", "validation", "train"),
+    [(40, 10, 30), (40, None, 30), (1, None, 1), (2, None, 1), (3, 0, 3), (4, None, 3)],
+)
+def test_the_split_has_as_many_validation_subjects_as_asked(subjects, validation, train):
+    names = split([1] * subjects, validation)
+    assert len(set(names)) == subjects
+    assert sum(name.startswith("train") for name in names) == train
+    assert names[0] == f"train-00000-of-{train:05d}.tfrecord"
+
+
+@pytest.mark.parametrize("validation", [4, 5, -1])
+def test_a_split_that_leaves_no_training_is_refused(studies, tmp_path, validation):
+    with pytest.raises(InputError, match=f"than the 4 there are, got {validation}"):
+        make_records([studies], tmp_path / "records", DUAL, validation_subjects=validation)
+    assert not list(tmp_path.glob("records*"))
+
+
+def test_the_same_scan_under_two_names_is_refused(studies, tmp_path):
+    write_scan(studies / "Copy" / "image.nii.gz", 2)
+    with pytest.raises(InputError, match=r"each scan once, .*(Poe.*Copy|Copy.*Poe)"):
+        make_records([studies], tmp_path / "records", DUAL)
+
+
+def test_subjects_come_from_several_folders(studies, tmp_path):
+    write_scan(tmp_path / "more" / NAMES[0] / "image.nii", 7)
+    made = make_records([studies, tmp_path / "more"], tmp_path / "records", DUAL)
+    assert made["counts"]["train"]["subjects"] + made["counts"]["validation"]["subjects"] == 5
+
+
+def test_dual_contrast_of_one_echo_is_refused_by_file(studies, tmp_path):
+    write_scan(studies / NAMES[2] / "image.nii", 2, echoes=1)
+    with pytest.raises(InputError, match=r"two echoes for --contrasts=dual, got one echo: .*Poe"):
+        make_records([studies], tmp_path / "records", DUAL)
+
+
+@pytest.mark.parametrize("shape", [(7, 11, 13), (12, 11, 1)])
+def test_a_scan_smaller_than_a_patch_is_refused_by_file(studies, tmp_path, shape):
+    write_scan(studies / NAMES[2] / "image.nii", 2, shape=shape)
+    with pytest.raises(InputError, match=r"at least one patch .*: .*Poe"):
+        make_records([studies], tmp_path / "records", DUAL)
+
+
+def test_an_empty_image_is_refused_by_file(studies, tmp_path):
+    path = studies / NAMES[2] / "image.nii"
+    image = nib.load(path)
+    nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine, image.header).to_filename(path)
+    with pytest.raises(InputError, match=r"expected an image, got .*Poe"):
+        make_records([studies], tmp_path / "records", DUAL)
+
+
+def test_a_disk_too_small_for_the_cohort_is_refused_before_anything_is_written(
+    studies, tmp_path, monkeypatch
+):
+    usage = cohort.shutil.disk_usage(tmp_path)
+    needed = 4 * RECORDS_EACH * FRAME
+    monkeypatch.setattr(cohort.shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
+    said = []
+    with pytest.raises(InputError, match=rf"GB of free disk for {4 * RECORDS_EACH} records, found"):
+        make_records([studies], tmp_path / "records", DUAL, tell=said.append)
+    assert f"4 of 4 subjects to make: {4 * RECORDS_EACH} patches, {needed / 1e9:.2f} GB" in said[1]
+    assert not list(tmp_path.glob("records*"))
+
+
+def test_a_disk_that_fills_up_while_writing_is_told_with_the_file(studies, tmp_path, monkeypatch):
+    def no_space(record):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(subject, "framed", no_space)
+    with pytest.raises(OSError, match=r"cannot write .*train-00000.*: No space left on device"):
+        make_records([studies], tmp_path / "records", DUAL)
+
+
+def test_a_scan_that_changes_while_its_records_are_made_is_told(studies, tmp_path, monkeypatch):
+    def meddling(work, subjects, *told):
+        one_by_one(work, subjects, *told)
+        write_scan(studies / NAMES[1] / "image.nii", 77)
+
+    with pytest.raises(InputError, match=r"stay as they are .* another for (train|validation)-"):
+        make_records([studies], tmp_path / "records", DUAL, run=meddling)
+    make_records([studies], tmp_path / "records", DUAL)
+    check_records(tmp_path / "records", [studies])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_is_made_told_and_aligned(studies, tmp_path, profile):
+    make_records([studies], tmp_path / "records", replace(DUAL, profile=profile))
+    manifest = check_records(tmp_path / "records")
+    assert manifest["profile"] == manifest["thickening"]["profile"] == profile
+    first = manifest["thickening"]["first_slice"]
+    assert first == (0.5 if profile == "box" else 0)
+    ramp = np.broadcast_to(np.arange(1.0, 65, dtype=np.float32), (2, 2, 64))[..., None]
+    given, truth, _ = training_pair(ramp, 2, profile)
+    middle = slice(24, 40)
+    np.testing.assert_allclose(given[:, :, middle], truth[:, :, middle], rtol=2e-3)
+
+
+def test_an_unknown_profile_is_refused_before_anything_is_read(studies, tmp_path):
+    with pytest.raises(InputError, match="got 'gauss'"):
+        make_records([studies], tmp_path / "records", replace(DUAL, profile="gauss"))
+
+
+def write_half_empty(path, seed):
+    write_scan(path, seed, shape=(16, 16, 16))
+    image = nib.load(path)
+    array = np.array(image.dataobj)
+    array[8:] = array[8:] // 100  # dark: below a hundredth of the brightest
+    nib.Nifti1Image(array, image.affine, image.header).to_filename(path)
+
+
+def test_patches_of_air_are_left_out_and_counted(tmp_path):
+    for number in range(2):
+        write_half_empty(tmp_path / "scans" / str(number) / "image.nii", number)
+    made = make_records([tmp_path / "scans"], tmp_path / "all", replace(DUAL, stride=8))
+    assert made["counts"]["train"] == {"subjects": 1, "persons": 1, "records": 8, "air": 0}
+    settings = replace(DUAL, stride=8, air_below=0.05)
+    make_records([tmp_path / "scans"], tmp_path / "some", settings)
+    made = check_records(tmp_path / "some")
+    assert made["counts"]["train"] == {"subjects": 1, "persons": 1, "records": 4, "air": 4}
+    assert made["air_below"] == 0.05
+    assert {int(record["position"][1]) for _, record in all_records(tmp_path / "some")} == {0}
+
+
+def test_a_scan_of_nothing_but_air_is_refused_by_file(studies, tmp_path):
+    with pytest.raises(InputError, match=r"all to be air: lower --air_below: .*image.nii|studies"):
+        make_records([studies], tmp_path / "records", replace(DUAL, air_below=50.0))
+
+
+def test_compressed_records_are_the_same_records(records, studies, tmp_path):
+    make_records([studies], tmp_path / "small", replace(DUAL, compression="zlib"))
+    check_records(tmp_path / "small", [studies])
+    for (_, plain), (_, small) in zip(
+        all_records(records), all_records(tmp_path / "small"), strict=True
+    ):
+        for name in ("subject", "position", "input", "truth", "input_step", "truth_offset"):
+            np.testing.assert_array_equal(plain[name], small[name])
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("workers", [3])
+def test_any_number_of_workers_makes_the_same_bytes(records, studies, tmp_path, workers):
+    run = partial(in_processes, workers=workers)
+    make_records([studies], tmp_path / "parallel", DUAL, run=run)
+    assert content(tmp_path / "parallel") == content(records)
+
+
+def test_a_scan_that_will_not_do_is_told_by_a_worker_before_anything_is_written(studies, tmp_path):
+    write_scan(studies / NAMES[2] / "image.nii", 2, echoes=1)
+    with pytest.raises(InputError, match=r"two echoes for --contrasts=dual, got one echo: .*Poe"):
+        make_records([studies], tmp_path / "records", DUAL, run=partial(in_processes, workers=2))
+    assert not list(tmp_path.glob("records*"))
+
+
+def die(subject):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_told_and_does_not_hang(tmp_path):
+    subjects = [subject.Subject(n, n, tmp_path, tmp_path / f"{n}", DUAL) for n in range(3)]
+    with pytest.raises(InputError, match=r"found one killed, .* fewer --workers"):
+        in_processes(die, subjects, "subjects", 1, workers=2)
+
+
+def test_workers_are_bounded_by_memory(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 4096, "SC_PAGE_SIZE": 1000}.get)
+    assert [default_workers(bytes_each) for bytes_each in (1, 10**6, 10**7)] == [64, 3, 1]
+
+
+def test_slices_that_the_scanner_interpolated_are_refused_unless_allowed(
+    studies, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(subject, "interpolated_slices", lambda volume: "its slices are ZIP2")
+    with pytest.raises(InputError, match=r"acquired, to train on, but its slices are ZIP2 .*: .*/"):
+        make_records([studies], tmp_path / "records", DUAL)
+    made = make_records([studies], tmp_path / "records", replace(DUAL, allow_interpolated=True))
+    assert made["allow_interpolated"]
+
+
+def test_single_contrast_joins_two_echoes_and_takes_one_as_it_is(studies, tmp_path):
+    volume = scans.read_scan(studies / NAMES[0])
+    joined = contrast(volume, "single")
+    s1, s2 = np.moveaxis(volume.array.astype(np.float64), 3, 0)
+    np.testing.assert_allclose(joined[..., 0], np.sqrt(s1**2 + s2**2), rtol=1e-6)
+    one = replace(volume, array=volume.array[..., :1], echo_times_ms=None)
+    np.testing.assert_array_equal(contrast(one, "single"), volume.array[..., :1])
+    write_scan(studies / NAMES[2] / "image.nii", 2, echoes=1)
+    make_records([studies], tmp_path / "records", replace(DUAL, contrasts="single"))
+    manifest = check_records(tmp_path / "records")
+    assert sorted(facts["echoes_in_scan"] for facts in manifest["subjects"]) == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("factor", [2, 3, 5])
+def test_any_factor_leaves_the_number_of_slices(factor):
+    fine = np.random.default_rng(0).random((4, 5, 13, 2)).astype(np.float32) * 900
+    given, truth, scale = training_pair(fine, factor)
+    assert given.shape == truth.shape == fine.shape
+    assert given.dtype == truth.dtype == np.float32
+    np.testing.assert_allclose(truth * scale, fine, rtol=1e-5)
+
+
+def damaged(name, at, value=b"\xff"):
+    def damage(folder):
+        data = bytearray((folder / name).read_bytes())
+        data[at : at + len(value)] = value
+        (folder / name).write_bytes(data)
+
+    return damage
+
+
+def told_otherwise(key, value):
+    def damage(folder):
+        manifest = read_manifest(folder)
+        manifest["subjects"][1][key] = value(manifest["subjects"][0][key])
+        (folder / "manifest.json").write_text(json.dumps(sealed(manifest)))
+
+    return damage
+
+
+def edited(folder, old, new):
+    text = (folder / "manifest.json").read_text()
+    assert old in text
+    (folder / "manifest.json").write_text(text.replace(old, new, 1))
+
+
+def rewritten(change):
+    """The second shard with its records changed, checksums right."""
+
+    def damage(folder):
+        dtype = record_dtype(8, 2)
+        shard = folder / "train-00001-of-00003.tfrecord"
+        frame = np.dtype([("before", "S12"), ("record", dtype), ("after", "S4")])
+        records = np.fromfile(shard, frame)["record"].copy()
+        change(records)
+        shard.write_bytes(b"".join(framed(serialise(record)) for record in records))
+
+    return damage
+
+
+def doubled(records):
+    records[5] = records[4]
+
+
+def of_another_subject(records):
+    records["subject"][3] = 0
+
+
+def swapped(records):
+    records[[0, 1]] = records[[1, 0]]
+
+
+def of_another_range(records):
+    records["input_step"][4] *= 2
+
+
+def not_finite(records):
+    records["truth_step"][2] = np.nan
+
+
+def truncated(folder):
+    path = folder / "train-00002-of-00003.tfrecord"
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+FRAME = record_dtype(8, 2).itemsize + FRAMING_BYTES
+LENGTH = 12
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damaged("train-00001-of-00003.tfrecord", 3 * FRAME + 500), "record 3 of .*train-00001"),
+        (damaged("train-00001-of-00003.tfrecord", 2 * FRAME), "record 2 of .*train-00001"),
+        (damaged("validation-00000-of-00001.tfrecord", LENGTH + 4), "record 0 of .*valid"),
+        (truncated, f"end missing: record {RECORDS_EACH - 1} of .*train-00002"),
+        (rewritten(doubled), "grid once, found another at .*: record 5 of .*train-00001"),
+        (rewritten(of_another_subject), "subject 1, found subject 0: record 3 of .*train-00001"),
+        (rewritten(not_finite), "of truth from .*: record 2 of .*train-00001"),
+        (rewritten(of_another_range), "of input from .*: record 4 of .*train-00001"),
+        (rewritten(swapped), "the records that the manifest tells, found others: .*train-00001"),
+        (lambda f: (f / "train-00001-of-00003.tfrecord").unlink(), "missing .*train-00001"),
+        (lambda f: (f / "train-00003-of-00003.tfrecord").touch(), "more .*train-00003"),
+        (told_otherwise("source_sha256", lambda x: x), "found a source_sha256 twice"),
+        (told_otherwise("person", lambda x: 3), "one split, found person 3 in both"),
+        (told_otherwise("records", lambda x: x - 1), "for train, found"),
+        (told_otherwise("shape", lambda x: [16, 11, 13]), r"expected \d+ records and 0 patches"),
+        (lambda f: edited(f, '"stride": [\n    4', '"stride": [\n    8'), "changed since: .*json"),
+        (lambda f: (f / "manifest.json").unlink(), "no manifest.json"),
+    ],
+)
+def test_a_damaged_set_is_named_by_shard_and_record(records, damage, message):
+    check_records(records)
+    damage(records)
+    with pytest.raises(InputError, match=message):
+        check_records(records)
+
+
+def test_the_scans_that_records_were_made_of_are_told_from_others(records, studies, tmp_path):
+    check_records(records, [studies])
+    (studies / NAMES[0]).rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"all 4 scans .* found 1 missing in .*studies"):
+        check_records(records, [studies])
+    write_scan(studies / NAMES[0] / "image.nii", 99)
+    with pytest.raises(InputError, match=r"records were made of, found another: .*Doe"):
+        check_records(records, [studies])
+
+
+def run(command, *flags):
+    return subprocess.run(
+        [sys.executable, "-m", f"tf_records_tools.{command}", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_commands_make_and_check(studies, tmp_path):
+    times = {"EchoTime": [0.007, 0.035], "RepetitionTime": 0.023, "FlipAngle": 20}
+    (studies / NAMES[0] / "image.json").write_text(json.dumps(times))
+    made = run(
+        "make_records",
+        f"--input={studies}",
+        f"--output={tmp_path / 'records'}",
+        "--contrasts=dual",
+        "--patch_size=8",
+        "--stride=4",
+        "--validation_subjects=2",
+        "--profile=box",
+        "--compression=zlib",
+        "--workers=2",
+    )
+    assert made.returncode == 0, made.stderr
+    (warned,) = made.stderr.splitlines()  # once, though the scan is read twice, by workers
+    assert warned.lower().startswith("warning: expected the second echo of a dess")
+    assert NAMES[0] in warned
+    assert f"validation: {2 * RECORDS_EACH} records of 2 subjects" in made.stdout
+    checked = run("check_records", f"--records={tmp_path / 'records'}")
+    assert checked.returncode == 0, checked.stderr
+    assert "are right" in checked.stdout
+    truncated_shard = tmp_path / "records" / "train-00000-of-00002.tfrecord"
+    truncated_shard.write_bytes(truncated_shard.read_bytes()[:-1])
+    checked = run("check_records", f"--records={tmp_path / 'records'}")
+    assert checked.returncode == 1
+    errors = [line for line in checked.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "train-00000" in errors[0]
+    assert "Traceback" not in checked.stderr
+
+
+@pytest.mark.parametrize("command", ["make_records", "check_records"])
+def test_usage_is_shown_and_wrong_usage_is_told(command):
+    assert run(command, "--help").returncode == 0
+    assert run(command).returncode == 2

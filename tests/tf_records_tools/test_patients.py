@@ -1,0 +1,163 @@
+"""Nobody is on both sides of the split: visits, knees and whoever shares a name stay together."""
+
+import json
+import zipfile
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+from dicom_studies import SECRETS, scan, write_study
+
+from mrsr_tf.errors import InputError
+from mrsr_tf.io import scans
+from mrsr_tf.io.nifti import write_nifti
+from mrsr_tf.records.manifest import read_manifest, salted, scan_sha256, sealed
+from mrsr_tf.volume import Volume
+from tf_records_tools.cohort import grouped, make_records, split
+from tf_records_tools.patients import named_person, persons
+from tf_records_tools.shard import Settings
+from tf_records_tools.verification import check_records
+
+SETTINGS = Settings("dual", patch_size=4, stride=4)
+PATIENTS = {"PAT-1": 4, "PAT-2": 2, "PAT-3": 1, "PAT-4": 1}  # visits and knees of each
+
+
+def study(folder, patient="PAT-4711", name="Doe^Jane", seed=0):
+    def change(header, index, echo):
+        header.PatientID, header.PatientName = patient, name
+
+    return write_study(folder, scan(seed=seed), name="{slice}_{echo}", change=change)
+
+
+def nifti(path, seed=0):
+    write_nifti(Volume(scan(seed=seed), np.eye(4), (7.0, 39.0), 23.0, 20.0), path)
+    return path
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """The scans of several patients, in an order that does not sort by them."""
+    seed = 0
+    for patient, times in PATIENTS.items():
+        for visit in range(times):
+            study(tmp_path / "scans" / f"visit_{visit}_{seed:02d}", patient, seed=seed)
+            seed += 1
+    return tmp_path / "scans"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_scans_of_a_person_land_on_one_side(cohort, tmp_path, seed):
+    settings = replace(SETTINGS, seed=seed)
+    make_records([cohort], tmp_path / "records", settings, validation_subjects=2)
+    manifest = check_records(tmp_path / "records", [cohort])
+    side = {facts["source_sha256"]: facts["split"] for facts in manifest["subjects"]}
+    sides = {patient: set() for patient in PATIENTS}
+    for path in scans.find_subjects(cohort).values():
+        source = salted(manifest["salt"], scan_sha256(scans.read_scan(path)))
+        sides[named_person(path)].add(side[source])
+    assert all(len(found) == 1 for found in sides.values())
+    assert manifest["counts"]["validation"]["persons"] == 2
+    assert manifest["counts"]["train"]["persons"] == 2
+    told = b"".join(path.read_bytes() for path in (tmp_path / "records").iterdir())
+    assert not [word for word in (*PATIENTS, *SECRETS) if word.encode() in told]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_split_is_by_whole_persons_whatever_the_seed(seed):
+    person_of = np.random.default_rng(seed).integers(0, 7, 30)
+    person_of = np.unique(person_of, return_inverse=True)[1].tolist()
+    of_person = grouped(person_of, seed)
+    names = split([len(places) for places in of_person], 3)
+    validated = {person_of[place] for places in of_person[-3:] for place in places}
+    assert len(validated) == 3
+    flat = [place for places in of_person for place in places]
+    assert sorted(flat) == list(range(30))
+    for place, name in zip(flat, names, strict=True):
+        assert name.startswith("validation") == (person_of[place] in validated)
+
+
+def test_dicom_names_a_person_by_number_else_by_name(tmp_path):
+    assert named_person(study(tmp_path / "a", " 4711 ")) == "4711"
+    assert named_person(study(tmp_path / "b", "")) == "Doe^Jane"
+    assert named_person(study(tmp_path / "c", "", "")) is None
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.write(tmp_path / "a" / "0_1", "0_1")
+    assert named_person(tmp_path / "d.zip") == "4711"
+
+
+@pytest.mark.parametrize(
+    ("name", "person"),
+    [
+        ("sub-07/ses-1/anat/sub-07_ses-1_qdess.nii.gz", "sub-07"),
+        ("flat/sub-07_ses-2_qdess.nii", "sub-07"),
+        ("sub-all/x/y/z/knee.nii.gz", None),
+        ("knees/knee_1.nii.gz", None),
+    ],
+)
+def test_a_nifti_names_a_person_as_bids_does(tmp_path, name, person):
+    assert named_person(nifti(tmp_path / name)) == person
+
+
+def test_an_skm_tea_file_is_of_whom_its_dicom_says(tmp_path):
+    (tmp_path / "image_files").mkdir()
+    for name in ("MTR_001", "MTR_002"):
+        with h5py.File(tmp_path / "image_files" / f"{name}.h5", "w") as file:
+            file["echo1"] = file["echo2"] = scan()[..., 0]
+    study(tmp_path / "dicoms" / "MTR_001", "0815")
+    found = [named_person(path) for path in sorted((tmp_path / "image_files").iterdir())]
+    assert found == ["0815", None]
+
+
+def test_scans_that_name_nobody_are_each_of_a_person(tmp_path):
+    named = [(str(n), nifti(tmp_path / f"{n}.nii")) for n in range(2)]
+    named += [(str(n), study(tmp_path / str(n), "")) for n in range(2)]
+    assert persons(named) == [0, 1, 2, 2]  # the two DICOM scans share their name
+    assert persons(named, "scan") == [0, 1, 2, 3]
+
+
+def test_one_made_up_number_for_all_is_refused_with_what_to_do(cohort, tmp_path):
+    for number in range(3):
+        study(tmp_path / "same" / str(number), "ANON", seed=number)
+    with pytest.raises(InputError, match=r"than the 1 there are, got 1 \(3 scans; .*group_by=scan"):
+        make_records([tmp_path / "same"], tmp_path / "records", SETTINGS)
+    made = make_records([tmp_path / "same"], tmp_path / "records", SETTINGS, group_by="scan")
+    assert made["counts"]["train"]["persons"] == 2
+    assert made["group_by"] == "scan"
+    check_records(tmp_path / "records", [tmp_path / "same"])
+
+
+def test_a_table_says_who_is_who(tmp_path):
+    for number in range(4):
+        nifti(tmp_path / "scans" / f"knee_{number}.nii.gz", number)
+    table = tmp_path / "who.csv"
+    rows = [f"knee_{number},{'ab'[number % 2]}" for number in range(4)]
+    table.write_text("\n".join(["subject,person", *rows]))
+    found = list(scans.find_subjects(tmp_path / "scans").items())
+    assert persons(found, str(table)) == [0, 1, 0, 1]
+    made = make_records([tmp_path / "scans"], tmp_path / "out", SETTINGS, group_by=str(table))
+    assert made["group_by"] == "table"
+    assert made["counts"]["validation"]["subjects"] == 2
+    assert "who.csv" not in json.dumps(made)
+    table.write_text("\n".join(["subject,person", *rows[:2]]))
+    with pytest.raises(InputError, match=r"found none for knee_2 \(2 in all\): .*who\.csv"):
+        persons(found, str(table))
+
+
+@pytest.mark.parametrize("text", [None, "", "subject;person\nknee_0;a", "subject,person\nknee_0"])
+def test_a_table_that_is_none_is_refused(tmp_path, text):
+    if text is not None:
+        (tmp_path / "who.csv").write_text(text)
+    with pytest.raises(InputError, match=r"columns subject and person|found none for knee_0"):
+        persons([("knee_0", tmp_path)], str(tmp_path / "who.csv"))
+
+
+def test_records_that_call_one_person_two_are_found_by_their_scans(tmp_path):
+    for number in range(2):
+        study(tmp_path / "scans" / str(number), "PAT-1", seed=number)
+    study(tmp_path / "scans" / "other", "PAT-2", seed=9)
+    make_records([tmp_path / "scans"], tmp_path / "out", SETTINGS, group_by="scan")
+    manifest = read_manifest(tmp_path / "out") | {"group_by": "person"}
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(sealed(manifest)))
+    with pytest.raises(InputError, match="one person to be told as one, found two"):
+        check_records(tmp_path / "out", [tmp_path / "scans"])

@@ -1,0 +1,159 @@
+"""Whether a set of records is what its manifest says."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from mrsr_tf.errors import InputError
+from mrsr_tf.io import scans
+from mrsr_tf.records.manifest import read_manifest, salted, scan_sha256
+from mrsr_tf.records.patches import positions
+from mrsr_tf.records.schema import (
+    BEFORE_RECORD_BYTES,
+    CHECKSUM_BYTES,
+    LEVELS,
+    decode,
+    frame_bytes,
+    record_dtype,
+    unframed,
+)
+from tf_records_tools.patients import BY_PERSON, BY_SCAN, persons
+
+ECHOES = {"single": 1, "dual": 2}
+
+
+def check_records(folder: str | Path, inputs: Sequence[str | Path] = ()) -> Mapping[str, Any]:
+    """Reads every record.
+
+    Args:
+        folder: what `make_records` made.
+        inputs: folders of the scans that the records were made of, if these are to be checked too.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputError: a shard or a record is missing, damaged, doubled or of another kind than the
+            manifest says, a person is on both sides of the split, or a scan is not among those
+            that the records were made of; it names shard and record.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    _check_split(manifest, folder)
+    total = sum(subject["records"] for subject in manifest["subjects"])
+    with tqdm(total=total, unit="record", disable=None, delay=2) as bar:
+        for subject in manifest["subjects"]:
+            _check_subject(folder / subject["shard"], subject, manifest, bar)
+    if inputs:
+        _check_sources(manifest, inputs)
+    return manifest
+
+
+def _check_split(manifest: Mapping[str, Any], folder: Path) -> None:
+    subjects = manifest["subjects"]
+    for key in ("number", "source_sha256", "shard"):
+        values = [subject[key] for subject in subjects]
+        if len(set(values)) != len(values):
+            raise InputError(f"expected each subject once, found a {key} twice: {folder}")
+    found = {path.name for path in folder.glob("*.tfrecord")}
+    expected = {subject["shard"] for subject in subjects}
+    if found != expected:
+        raise InputError(
+            f"expected the shards of the manifest in {folder}, found missing "
+            f"{sorted(expected - found)} and more {sorted(found - expected)}"
+        )
+    sides: dict[int, str] = {}
+    for subject in subjects:
+        if sides.setdefault(subject["person"], subject["split"]) != subject["split"]:
+            raise InputError(
+                f"expected each person in one split, found person {subject['person']} in both: "
+                f"{folder}"
+            )
+    for split, counts in manifest["counts"].items():
+        chosen = [subject for subject in subjects if subject["split"] == split]
+        found_counts = {
+            "subjects": len(chosen),
+            "persons": len({subject["person"] for subject in chosen}),
+            **{key: sum(subject[key] for subject in chosen) for key in ("records", "air")},
+        }
+        if counts != found_counts:
+            raise InputError(
+                f"expected {counts} for {split}, found {found_counts} in the manifest: {folder}"
+            )
+
+
+def _check_subject(
+    shard: Path, subject: Mapping[str, Any], manifest: Mapping[str, Any], bar: tqdm
+) -> None:
+    places = positions(subject["shape"], manifest["patch_size"], manifest["stride"])
+    dtype = record_dtype(manifest["patch_size"], ECHOES[manifest["contrasts"]])
+    left, checksums = set(map(tuple, places.tolist())), hashlib.sha256()
+    count = 0
+    try:
+        for frame in _frames(shard):
+            left.remove(_checked_place(decode(unframed(frame), dtype), subject, left))
+            checksums.update(frame[-CHECKSUM_BYTES:])
+            count += 1
+            bar.update()
+    except InputError as error:
+        raise InputError(f"{error}: record {count} of {shard}") from None
+    if (count, len(left)) != (subject["records"], subject["air"]):
+        raise InputError(
+            f"expected {subject['records']} records and {subject['air']} patches of air left out, "
+            f"found {count} and {len(left)}: {shard}"
+        )
+    if salted(manifest["salt"], checksums.hexdigest()) != subject["records_sha256"]:
+        raise InputError(f"expected the records that the manifest tells, found others: {shard}")
+
+
+def _frames(shard: Path) -> Iterator[bytes]:
+    size = shard.stat().st_size
+    with shard.open("rb") as file:
+        while beginning := file.read(BEFORE_RECORD_BYTES):
+            yield beginning + file.read(min(frame_bytes(beginning) - len(beginning), size))
+
+
+def _checked_place(
+    record: np.void, subject: Mapping[str, Any], left: set[tuple[int, ...]]
+) -> tuple[int, ...]:
+    if record["subject"] != subject["number"]:
+        raise InputError(f"expected subject {subject['number']}, found subject {record['subject']}")
+    for name in ("input", "truth"):
+        lowest = float(record[f"{name}_offset"])
+        found = lowest, lowest + LEVELS * float(record[f"{name}_step"])
+        if not (np.isfinite(found).all() and list(found) == subject[f"{name}_range"]):
+            raise InputError(
+                f"expected intensities of {name} from {subject[f'{name}_range']}, found {found}"
+            )
+    place = tuple(record["position"].tolist())
+    if place not in left:
+        raise InputError(f"expected each patch of the grid once, found another at {place}")
+    return place
+
+
+def _check_sources(manifest: Mapping[str, Any], inputs: Sequence[str | Path]) -> None:
+    found = [named for folder in inputs for named in scans.find_subjects(folder).items()]
+    left = {subject["source_sha256"]: subject for subject in manifest["subjects"]}
+    whose = persons(found, BY_PERSON if manifest.get("group_by") == BY_PERSON else BY_SCAN)
+    number_of: dict[int, int] = {}
+    for (_, path), person in tqdm(
+        list(zip(found, whose, strict=True)), "scans", unit="scan", disable=None, delay=2
+    ):
+        volume = scans.read_scan(path, slice_axis=manifest["slice_axis"])
+        source = salted(manifest["salt"], scan_sha256(volume))
+        if source not in left:
+            raise InputError(
+                f"expected a scan that the records were made of, found another: {path}"
+            )
+        number = left.pop(source)["person"]
+        if number_of.setdefault(person, number) != number:
+            raise InputError(f"expected scans of one person to be told as one, found two: {path}")
+    if left:
+        raise InputError(
+            f"expected all {len(manifest['subjects'])} scans that the records were made of, found "
+            f"{len(left)} missing in {', '.join(map(str, inputs))}"
+        )
