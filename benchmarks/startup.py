@@ -20,7 +20,7 @@ PACKAGES = ("mrsr_tf", "tf_records_tools", "phantom", "eval")
 HELP_SECONDS, LOAD_SECONDS = 1.0, 5.0
 # Keras imports scikit-learn where it finds it: here, as these benchmarks need it.
 ALONE = "import sys; sys.modules['sklearn'] = None; "
-LOAD = "from mrsr_tf import runs; runs.load('pretrained')"
+LOAD = "from mrsr_tf.network import run_folder; run_folder.load('pretrained')"
 IMPORT = "import keras"
 
 
@@ -50,7 +50,7 @@ def _commands() -> list[str]:
         f"{package}.{path.stem}"
         for package in PACKAGES
         for path in sorted((root / package).glob("*.py"))
-        if path.read_text(encoding="utf-8").endswith("    command.run(main)\n")
+        if path.read_text(encoding="utf-8").endswith("    cli.run(main)\n")
     ]
 
 

@@ -48,6 +48,6 @@ def test_the_page_has_all_flags_of_make_records_and_no_other():
 
 
 def test_the_page_has_all_keys_of_the_sidecar():
-    read = re.findall(r"\"([A-Z]\w{5,})\"", (ROOT / "mrsr_tf" / "sidecar.py").read_text())
+    read = re.findall(r"\"([A-Z]\w{5,})\"", (ROOT / "mrsr_tf" / "io" / "sidecar.py").read_text())
     table = PAGE.partition("| key |")[2].partition("\n\n")[0]
     assert set(read) <= set(re.findall(r"`(\w+)`", table))

@@ -73,7 +73,7 @@ def test_the_wheel_holds_the_packages_with_their_data_and_the_flagfiles_and_noth
         held = {name for name in packed.namelist() if ".dist-info/" not in name}
     code = {name for name in sources(*PACKAGES) if name.endswith((".py", *DATA))}
     assert held == code | {f"mrsr_tf/{name}" for name in sources("flags")}
-    assert {"eval/report.html.jinja", "mrsr_tf/network/check_export.py"} <= held
+    assert {"eval/reporting/templates/report.html.jinja", "mrsr_tf/network/check_export.py"} <= held
 
 
 def test_the_source_distribution_holds_what_tests_and_documents_it(sdist):

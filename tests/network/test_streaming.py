@@ -218,7 +218,7 @@ MEMORY = """
 import resource
 import numpy as np
 import tensorflow as tf
-from mrsr_tf import streaming
+from mrsr_tf.network import streaming
 from mrsr_tf.network.architecture import UNFOLDED, Fold, build_model
 
 def peak_mb():

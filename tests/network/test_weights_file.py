@@ -121,7 +121,7 @@ def test_a_damaged_installation_is_told(tmp_path, monkeypatch):
 
 @SHIPS
 def test_the_shipped_networks_are_found_from_any_directory(tmp_path):
-    code = "from mrsr_tf import runs; print(runs.load('pretrained').contrasts)"
+    code = "from mrsr_tf.network import run_folder; print(run_folder.load('pretrained').contrasts)"
     run = [sys.executable, "-c", code]
     told = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert told.stdout.strip() == "2", told.stderr
