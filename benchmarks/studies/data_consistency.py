@@ -18,7 +18,7 @@ from mrsr_tf import cli
 from mrsr_tf.inference import super_resolution
 from mrsr_tf.inference.upsampling import Way, interpolation, resolved
 from mrsr_tf.io.scans import find_subjects, read_scan
-from mrsr_tf.mri.slices import PROFILES, thicken
+from mrsr_tf.mri.slices import Profile, thicken
 from mrsr_tf.network import run_folder
 from mrsr_tf.volume import Volume, intensity_scale
 
@@ -33,7 +33,7 @@ def main() -> None:
     print("subject  profile  way  error without -> with consistency  residual without")
     for name, path in find_subjects(DATA.value).items():
         truth = read_scan(path)
-        for profile in PROFILES:
+        for profile in Profile:
             ways = {"network": network, "tci": replace(tci, profile=network.profile)}
             if profile == network.profile:
                 ways["ensemble"] = replace(network, ensemble=True)

@@ -32,11 +32,11 @@ h_1 = k_1, and so reads long T2 too long. The exact one keeps them all.
 """
 
 import math
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from mrsr_tf.errors import InputError
 
@@ -46,6 +46,13 @@ T2_LIMIT_MS = 100.0
 VOXELS_AT_ONCE = 1 << 18
 
 Floats = NDArray[np.floating]
+
+
+class T2Method(StrEnum):
+    """How T2 follows from the two echoes; see `t2_map`."""
+
+    ANALYTIC = "analytic"
+    EXACT = "exact"
 
 
 class _Sequence(NamedTuple):
@@ -156,7 +163,7 @@ def t2_map(
     spoiler_area: float = 0.0,
     spoiler_duration_us: float = 0.0,
     diffusivity: float = WATER_IN_CARTILAGE,
-    method: str = "analytic",
+    method: str = T2Method.ANALYTIC,
     limit_ms: float = T2_LIMIT_MS,
 ) -> Floats:
     """T2 from the two echoes of a DESS scan.
@@ -184,8 +191,8 @@ def t2_map(
         InputError: shapes that do not fit, an impossible sequence, a T1 that is not positive, or
             another method.
     """
-    if method not in ("analytic", "exact"):
-        raise InputError(f"expected the T2 method analytic or exact, got {method!r}")
+    if method not in tuple(T2Method):
+        raise InputError(f"expected the T2 method {' or '.join(T2Method)}, got {method!r}")
     s1, s2 = _floats(s1, s2)
     t1, flip = np.asarray(t1_ms), np.asarray(flip_deg)
     sequence = _Sequence.checked(tr_ms, te_ms, flip, spoiler_area, spoiler_duration_us, diffusivity)
@@ -197,7 +204,7 @@ def t2_map(
         np.log(rate, out=rate)
         np.subtract(np.log(k * sequence.decay(0)).astype(rate.dtype), rate, out=rate)
         rate /= 2 * (tr_ms - te_ms)
-        if method == "exact":
+        if method == T2Method.EXACT:
             _add_higher_orders(rate, k, flip, sequence, limit_ms)
         t2 = np.divide(1, rate, out=rate)
         np.copyto(t2, np.nan, where=~((t2 > 0) & (t2 <= limit_ms)))
@@ -208,6 +215,8 @@ def _add_higher_orders(
     rate: Floats, k: Floats, flip_deg: Floats, sequence: _Sequence, limit_ms: float
 ) -> None:
     """Makes analytic rates 1/T2 exact, in place, by a table of their smooth, small difference."""
+    from scipy import ndimage  # slow to load, and not needed by whoever wants a name alone
+
     k_nodes, flip_nodes = _nodes(k), _nodes(flip_deg)
     rate_nodes, table = _higher_orders(k_nodes, flip_nodes, sequence, limit_ms)
     axes = [(rate, rate_nodes), (k, k_nodes), (flip_deg, flip_nodes)]

@@ -11,6 +11,7 @@ position f*m, but a mean of f slices at their middle.
 Beyond its ends a scan is continued by half-sample symmetry (... 1 0 | 0 1 2 ...).
 """
 
+from enum import StrEnum
 from functools import lru_cache
 from typing import TypeVar
 
@@ -19,13 +20,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from mrsr_tf.errors import InputError
 
+DEFAULT_FACTOR = 2  # fine slices per thick one
 FIR_ORDER = 48
 Real = TypeVar("Real", float, NDArray[np.float64])
-PROFILES = ("fir", "box", "kspace", "kspace_hamming")
+
+
+class Profile(StrEnum):
+    """What makes a slice thick; see `thicken`."""
+
+    FIR = "fir"
+    BOX = "box"
+    KSPACE = "kspace"
+    KSPACE_HAMMING = "kspace_hamming"
 
 
 def thicken(
-    array: ArrayLike, factor: int = 2, axis: int = 2, *, profile: str = "fir"
+    array: ArrayLike, factor: int = DEFAULT_FACTOR, axis: int = 2, *, profile: str = Profile.FIR
 ) -> NDArray[np.floating]:
     """Simulates a scan of slices `factor` times as thick.
 
@@ -57,15 +67,15 @@ def first_slice(profile: str, factor: int) -> float:
     Raises:
         InputError: the factor is not an integer of at least 2, or the profile is unknown.
     """
-    if profile not in PROFILES:
-        raise InputError(f"expected a profile of {', '.join(PROFILES)}, got {profile!r}")
+    if profile not in tuple(Profile):
+        raise InputError(f"expected a profile of {', '.join(Profile)}, got {profile!r}")
     middle = (_checked(factor) - 1) / 2
-    return middle if profile == "box" else 0.0
+    return middle if profile == Profile.BOX else 0.0
 
 
 def interpolate(
     array: ArrayLike,
-    factor: int = 2,
+    factor: int = DEFAULT_FACTOR,
     axis: int = 2,
     method: str = "tricubic",
     *,
@@ -96,21 +106,21 @@ def interpolate(
 
 
 @lru_cache(maxsize=16)
-def thicken_matrix(slices: int, factor: int, profile: str = "fir") -> NDArray[np.float64]:
+def thicken_matrix(slices: int, factor: int, profile: str = Profile.FIR) -> NDArray[np.float64]:
     """(ceil(slices / factor), slices): one row for each thick slice."""
-    if profile == "fir":
+    if profile == Profile.FIR:
         from scipy import ndimage, signal  # takes longer to load than the networks that ship
 
         taps = signal.firwin(FIR_ORDER + 1, 1 / factor)
         return ndimage.correlate1d(np.eye(slices), taps, axis=0, mode="reflect")[::factor]
     places = np.arange(0, slices, factor)
-    if profile == "box":
+    if profile == Profile.BOX:
         unit = np.eye(slices)
         return np.mean([unit[_reflected(places + n, slices)] for n in range(factor)], axis=0)
     # Of the thick Nyquist, 1/(2 factor) per fine slice: what lies on it is shared by both sides.
     frequency = np.arange(slices) * factor / slices
     gain = np.select([frequency < 1, frequency == 1], [1.0, 0.5], 0.0)
-    if profile == "kspace_hamming":
+    if profile == Profile.KSPACE_HAMMING:
         gain *= 0.54 + 0.46 * np.cos(np.pi * frequency)
     return _cosines(slices, places, gain)
 

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 
 from mrsr_tf.mri.slices import cubic_weights
 from mrsr_tf.network.architecture import UNFOLDED, Fold, FoldVoxels, UnfoldVoxels
+from mrsr_tf.network.precision import Precision
 from mrsr_tf.volume import SCALE_PERCENTILE
 
-PRECISIONS = ("float32", "bfloat16", "float16")
 # One layer's activations in one slab.
 SLAB_BYTES = 192 * 2**20
 # So many layers catch up with the end of a scan in one go, each by one plane more than the last.
@@ -90,7 +90,7 @@ class SuperResolver(tf.Module):
         volume: tf.Tensor,
         advance: Callable[[int], object] | None = None,
         *,
-        precision: str = "float32",
+        precision: str = Precision.FLOAT32,
     ) -> tf.Tensor:
         """Super-resolves one scan.
 
@@ -98,7 +98,7 @@ class SuperResolver(tf.Module):
             volume: float32 (rows, cols, thick slices, echoes), raw intensities.
             advance: called with the number of planes, of those that `planes` tells, that each slab
                 finished.
-            precision: of `PRECISIONS`, that of the convolutions; all else is float32.
+            precision: one of `Precision`, for the convolutions; everything else is float32.
 
         Returns:
             float32 (rows, cols, slice_factor * thick slices, echoes), on the same scale; slice i

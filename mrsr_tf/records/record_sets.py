@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.mri.slices import DEFAULT_FACTOR
 from mrsr_tf.records.manifest import read_manifest, sealed
 
 Records = str | Path | Sequence[str | Path]
 SETS = "sets"
-DEFAULT_FACTOR = 2
 SAME_IN_ALL = ("contrasts", "patch_size")
 
 

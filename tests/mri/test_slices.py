@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage, signal
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.mri.slices import PROFILES, first_slice, interpolate, thicken
+from mrsr_tf.mri.slices import Profile, first_slice, interpolate, thicken
 
 METHODS = ("tricubic", "fourier")
 PERIOD, LENGTH = 12, 720  # fine slices
@@ -34,7 +34,7 @@ def test_the_measure_of_delay_sees_a_tenth_of_a_slice():
     assert delay(shifted) == pytest.approx(0.1, abs=1e-9)
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", Profile)
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_thick_slices_sit_where_their_profile_says(factor, profile):
     found = delay(thicken(sine(LENGTH), factor, axis=0, profile=profile), spacing=factor)
@@ -52,7 +52,7 @@ def test_interpolation_does_not_shift(factor, method, first):
     assert delay(back) == pytest.approx(0, abs=5e-4)
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", Profile)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("factor", [2, 3])
 def test_there_and_back_does_not_shift(method, profile, factor):
@@ -161,7 +161,7 @@ def test_nothing_is_lost_at_any_slice_count(slices, factor, method):
     np.testing.assert_allclose(fine[..., ::factor], thick, atol=1e-10)
 
 
-@given(slices=st.integers(1, 40), factor=st.integers(2, 5), profile=st.sampled_from(PROFILES))
+@given(slices=st.integers(1, 40), factor=st.integers(2, 5), profile=st.sampled_from(Profile))
 def test_any_profile_has_as_many_slices_and_keeps_a_constant(slices, factor, profile):
     thick = thicken(np.full((3, 2, slices), 0.7), factor, profile=profile)
     assert thick.shape == (3, 2, -(-slices // factor))

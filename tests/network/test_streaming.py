@@ -136,7 +136,7 @@ def test_graph_interpolation_equals_the_numpy_one(thick_slices, profile):
         )
 
 
-@pytest.mark.parametrize("profile", slices.PROFILES)
+@pytest.mark.parametrize("profile", slices.Profile)
 def test_what_is_thickened_comes_back_where_it_was(profile):
     """A sine along slices, thickened by each profile, is met without any delay."""
     wave = 2 * np.pi * np.arange(96) / 12

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.io import scans
-from mrsr_tf.mri.slices import PROFILES, interpolate, thicken
+from mrsr_tf.mri.slices import Profile, interpolate, thicken
 from mrsr_tf.parallel import default_workers, in_processes, one_by_one
 from mrsr_tf.records.manifest import salted, scan_sha256, sealed
 from mrsr_tf.records.patches import positions
@@ -308,7 +308,7 @@ def test_a_scan_that_changes_while_its_records_are_made_is_told(studies, tmp_pat
     check_records(tmp_path / "records", [studies])
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", Profile)
 def test_every_profile_is_made_told_and_aligned(studies, tmp_path, profile):
     make_records([studies], tmp_path / "records", replace(DUAL, profile=profile))
     manifest = check_records(tmp_path / "records")
