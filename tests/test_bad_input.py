@@ -9,7 +9,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import SAGITTAL, scan, write_study
+from dicom_studies import SAGITTAL, write_study
+from random_scans import make_array
 from small_runs import make_run
 
 
@@ -30,7 +31,7 @@ def two_subjects(folder: Path) -> None:
     def another(header, index, echo):
         header.PatientID = "PAT-4712"
 
-    write_study(folder, scan((6, 5, 7), seed=1), name="other_{slice}_{echo}", change=another)
+    write_study(folder, make_array((6, 5, 7), seed=1), name="other_{slice}_{echo}", change=another)
 
 
 def unequal_spacing(folder: Path) -> None:
@@ -39,7 +40,7 @@ def unequal_spacing(folder: Path) -> None:
         header.ImagePositionPatient = list(position + (index > 4) * 0.3 * SAGITTAL[:3, 2])
 
     shutil.rmtree(folder)
-    write_study(folder, scan((6, 5, 7)), change=moved)
+    write_study(folder, make_array((6, 5, 7)), change=moved)
 
 
 def truncated_file(folder: Path) -> None:
@@ -65,7 +66,7 @@ def empty_folder(folder: Path) -> None:
     ],
 )
 def test_a_study_that_is_not_one_whole_scan_is_refused(tmp_path, spoil, said):
-    study = write_study(tmp_path / "knee", scan((6, 5, 7)))
+    study = write_study(tmp_path / "knee", make_array((6, 5, 7)))
     spoil(study)
     refused(tmp_path, said, "mrsr_tf.infer", f"--input={study}", "--method=tci", "--output=OUTPUT")
 
@@ -84,7 +85,7 @@ def test_a_nifti_of_three_echoes_is_refused(tmp_path):
 
 
 def test_t2_of_a_single_contrast_scan_is_refused_with_the_reason(tmp_path):
-    study = write_study(tmp_path / "knee", scan((6, 5, 7), echoes=1))
+    study = write_study(tmp_path / "knee", make_array((6, 5, 7), echoes=1))
     refused(tmp_path, "combine", "eval.t2map", f"--input={study}", "--output=OUTPUT")
 
 

@@ -6,11 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from random_scans import make_scan
 
 from mrsr_tf.io.nifti import write_nifti
-from mrsr_tf.volume import Volume
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "data.md").read_text()
@@ -22,8 +21,7 @@ def place(tmp_path_factory):
     """A folder with what the page's commands read."""
     place = tmp_path_factory.mktemp("page")
     for seed in range(3):
-        array = np.random.default_rng(seed).integers(1, 3000, (33, 32, 34, 2))
-        scan = Volume(array, np.diag([0.4, 0.4, 0.7, 1]), (7.0, 39.0), 23.0, 20.0)
+        scan = make_scan((33, 32, 34), spacing_mm=(0.4, 0.4, 0.7), seed=seed)
         write_nifti(scan, place / "knees" / f"knee_{seed}.nii.gz")
     (place / "persons.csv").write_text("subject,person\nknee_0,a\nknee_1,b\nknee_2,a\n")
     return place

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_studies import scan
+from random_scans import make_array
 from skm_tea_files import skm_tea_file
 from small_runs import make_run
 
@@ -67,12 +67,12 @@ def test_a_network_with_a_flipped_bit_is_refused_or_computes_the_same(networks, 
 
 
 def test_an_hdf5_file_with_a_flipped_bit_is_refused_or_of_the_same_shape(tmp_path):
-    path, random, refused = skm_tea_file(tmp_path, scan()), np.random.default_rng(3), 0
+    path, random, refused = skm_tea_file(tmp_path, make_array()), np.random.default_rng(3), 0
     whole = path.read_bytes()
     for _ in range(150):
         path.write_bytes(flipped(whole, random))
         try:
-            assert skm_tea.read_scan(path).array.shape == scan().shape
+            assert skm_tea.read_scan(path).array.shape == make_array().shape
         except InputError:
             refused += 1
     assert 0 < refused < 150

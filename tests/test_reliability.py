@@ -10,7 +10,8 @@ import zipfile
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import SAGITTAL, scan, write_study
+from dicom_studies import SAGITTAL, write_study
+from random_scans import make_array, make_scan
 from small_runs import make_run
 
 from mrsr_tf.errors import InputError
@@ -86,11 +87,11 @@ def test_a_nifti_whose_name_climbs_out_of_its_archive_is_read_and_written_nowher
     tmp_path, climbing
 ):
     packed = tmp_path / "in" / "knee.nii.gz"
-    nifti.write_nifti(Volume(scan(), SAGITTAL), packed)
+    nifti.write_nifti(Volume(make_array(), SAGITTAL), packed)
     (tmp_path / "a").mkdir()
     with zipfile.ZipFile(tmp_path / "a" / "a.zip", "w") as archive:
         archive.write(packed, climbing)
-    np.testing.assert_array_equal(scans.read_scan(tmp_path / "a" / "a.zip").array, scan())
+    np.testing.assert_array_equal(scans.read_scan(tmp_path / "a" / "a.zip").array, make_array())
     assert not list(tmp_path.rglob("escaped*"))
     assert not list(tmp_path.parent.glob("escaped*"))
 
@@ -100,7 +101,7 @@ def test_a_nifti_whose_name_climbs_out_of_its_archive_is_read_and_written_nowher
 
 def test_locale_time_zone_and_a_name_beyond_ascii_change_nothing(tmp_path):
     source = tmp_path / "Knie, größer" / "knee.nii.gz"
-    nifti.write_nifti(Volume(scan(), SAGITTAL, (7.0, 39.0), 23.0, 20.0), source)
+    nifti.write_nifti(make_scan(affine=SAGITTAL), source)
     told = set()
     for name, environment in {
         "plain": {"LC_ALL": "C.UTF-8"},
@@ -126,20 +127,20 @@ def test_too_little_memory_is_said_in_one_line_and_leaves_nothing(tmp_path):
 
 
 def test_a_scan_among_thousands_of_strange_files_is_read_and_they_are_counted(tmp_path, caplog):
-    study = write_study(tmp_path / "study", scan())
+    study = write_study(tmp_path / "study", make_array())
     for number in range(3000):
         (study / f"note{number}").write_text("x")
-    np.testing.assert_array_equal(scans.read_scan(study).array, scan())
+    np.testing.assert_array_equal(scans.read_scan(study).array, make_array())
     assert "3000 not DICOM" in caplog.text
 
 
 def test_two_processes_on_one_series_one_is_refused_and_the_other_ends_whole(tmp_path):
-    study = Study(write_study(tmp_path / "study", scan()), tmp_path / "fine")
+    study = Study(write_study(tmp_path / "study", make_array()), tmp_path / "fine")
     (tmp_path / "fine.partial").mkdir()
     with held(tmp_path / "fine.partial"), pytest.raises(InputError, match="another process"):
         derive(study, interpolation("tci"))
     assert (tmp_path / "fine.partial").is_dir()
     (tmp_path / "fine.partial" / "left_by_a_killed_call").touch()
     derive(study, interpolation("tci"))
-    slices = 2 * 2 * scan().shape[2]
+    slices = 2 * 2 * make_array().shape[2]
     assert len(list((tmp_path / "fine").iterdir())) == slices

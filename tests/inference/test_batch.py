@@ -7,7 +7,8 @@ from dataclasses import replace
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import SECRETS, scan, write_study
+from dicom_studies import SECRETS, write_study
+from random_scans import make_array, make_scan
 
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.inference.batch import Study, derive, derive_all, find_studies
@@ -15,7 +16,6 @@ from mrsr_tf.inference.upsampling import Way, interpolation, resolved
 from mrsr_tf.io import derived_scans, scans
 from mrsr_tf.io.nifti import read_map
 from mrsr_tf.mri.slices import interpolate, thicken
-from mrsr_tf.volume import Volume
 
 TCI = interpolation("tci")
 
@@ -25,24 +25,19 @@ def uneven(thick):
     return interpolate(thick, 2) + np.linspace(0, 50, thick.shape[0])[:, None, None, None]
 
 
+SPOILER = {"spoiler_area": 3132.0, "spoiler_duration_us": 1560.0}
+
+
 def ensemble_way(**changes) -> Way:
     return Way(uneven, 2, {"method": "uneven", "slice_factor": 2}, ensemble=True, **changes)
-
-
-def volume(slices=6, echoes=2, **changes) -> Volume:
-    array = np.random.default_rng(0).uniform(200, 900, (8, 9, slices, echoes))
-    array[..., 1:] *= 0.3
-    times = {"echo_times_ms": (7.0, 39.0)[:echoes], "repetition_time_ms": 23.0}
-    told = {"flip_angle_deg": 20.0, "spoiler_area": 3132.0, "spoiler_duration_us": 1560.0}
-    return Volume(array, np.diag([0.5, 0.5, 1.5, 1]), **(times | told | changes))
 
 
 @pytest.fixture
 def cohort(tmp_path):
     """Two DICOM studies and a NIfTI file."""
     for number in range(2):
-        write_study(tmp_path / "in" / f"knee_{number}", scan((8, 9, 6), seed=number))
-    image = nib.Nifti1Image(scan((8, 9, 6)).astype(np.float32), np.diag([-0.5, -0.5, 1.5, 1]))
+        write_study(tmp_path / "in" / f"knee_{number}", make_array((8, 9, 6), seed=number))
+    image = nib.Nifti1Image(make_array((8, 9, 6)).astype(np.float32), np.diag([-0.5, -0.5, 1.5, 1]))
     nib.save(image, tmp_path / "in" / "knee_2.nii.gz")
     return tmp_path / "in"
 
@@ -57,7 +52,7 @@ def test_a_folder_that_is_a_scan_is_one_study(cohort, tmp_path):
     one = cohort / "knee_0"
     assert find_studies(one, tmp_path / "out") == [Study(one, tmp_path / "out")]
     two_series = write_study(
-        tmp_path / "split", scan(), one_series=False, name="echo{echo}/{slice:03d}.dcm"
+        tmp_path / "split", make_array(), one_series=False, name="echo{echo}/{slice:03d}.dcm"
     )
     assert find_studies(two_series, tmp_path / "out") == [Study(two_series, tmp_path / "out")]
 
@@ -197,7 +192,7 @@ def test_what_is_unlike_the_training_is_said_before_the_computing(cohort, tmp_pa
 
 @pytest.mark.parametrize("ensemble", [False, True])
 def test_consistent_means_that_thick_again_it_is_the_input(ensemble):
-    thick = volume()
+    thick = make_scan((8, 9, 6), **SPOILER)
     way = replace(ensemble_way(), ensemble=ensemble)
     before, after = resolved(thick, way), resolved(thick, replace(way, consistent=True))
     assert before.residual_of_scale > 0.01
@@ -207,7 +202,7 @@ def test_consistent_means_that_thick_again_it_is_the_input(ensemble):
 
 
 def test_the_ensemble_of_t2_is_that_of_its_members():
-    made = resolved(volume(), ensemble_way())
+    made = resolved(make_scan((8, 9, 6), **SPOILER), ensemble_way())
     assert made.t2_uncertainty_ms.shape == (8, 9, 12)
     assert np.nanmax(made.t2_uncertainty_ms) > 0
     # The way adds up to 50 along rows, 0 to 50 in four members and 50 to 0 in the others.
@@ -216,16 +211,16 @@ def test_the_ensemble_of_t2_is_that_of_its_members():
 
 
 def test_no_t2_no_uncertainty_of_it(caplog):
-    assert resolved(volume(echoes=1), ensemble_way()).t2_uncertainty_ms is None
+    assert resolved(make_scan((8, 9, 6), echoes=1), ensemble_way()).t2_uncertainty_ms is None
     assert caplog.text == ""
-    bare = volume(echo_times_ms=None)
+    bare = make_scan((8, 9, 6), echo_times_ms=None)
     assert resolved(bare, ensemble_way(), "knee_7").t2_uncertainty_ms is None
     assert "no uncertainty of T2" in caplog.text
     assert "knee_7" in caplog.text
 
 
 def test_too_few_rows_tell_no_noise():
-    thick = volume()
+    thick = make_scan((8, 9, 6), **SPOILER)
     two_rows = replace(thick, array=thick.array[:2])
     assert resolved(two_rows, TCI).residual_of_noise is None
     assert resolved(thick, TCI).residual_of_noise > 0

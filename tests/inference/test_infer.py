@@ -10,7 +10,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import SECRETS, scan, write_study
+from dicom_studies import SECRETS, write_study
+from random_scans import make_array
 from small_runs import make_run
 
 from mrsr_tf.io import dicom, scans
@@ -30,7 +31,7 @@ def dual_run(tmp_path_factory):
 
 @pytest.fixture
 def study(tmp_path):
-    return write_study(tmp_path / "knee", scan((12, 10, 5)))
+    return write_study(tmp_path / "knee", make_array((12, 10, 5)))
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_nifti_gives_the_nifti_named(nifti, tmp_path, dual_run):
 
 def test_a_folder_of_studies_goes_on_past_a_bad_one(tmp_path):
     for number in range(3):
-        write_study(tmp_path / "in" / f"knee_{number}", scan((12, 10, 5), seed=number))
+        write_study(tmp_path / "in" / f"knee_{number}", make_array((12, 10, 5), seed=number))
     (tmp_path / "in" / "knee_1" / "slice002_echo2.dcm").unlink()
     call = tmp_path / "in", tmp_path / "out", "--method=tci"
     code, said = infer(*call)
@@ -211,7 +212,7 @@ def test_a_model_of_another_factor_or_other_echoes_is_refused(study, tmp_path, d
     code, said = infer(study, tmp_path / "out", f"--model={dual_run}", "--slice_factor=3")
     assert code == 1
     assert "expected --slice_factor=2" in said
-    single = write_study(tmp_path / "single", scan((12, 10, 5), echoes=1))
+    single = write_study(tmp_path / "single", make_array((12, 10, 5), echoes=1))
     code, said = infer(single, tmp_path / "out", f"--model={dual_run}")
     assert code == 1
     assert "expected a scan of 2 echoes" in said

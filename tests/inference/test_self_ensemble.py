@@ -1,12 +1,9 @@
 import numpy as np
 import pytest
+from random_scans import make_scan
 
 from mrsr_tf.inference.self_ensemble import MEMBERS, Spread, members
 from mrsr_tf.mri.slices import first_slice, interpolate
-
-
-def scan(slices: int) -> np.ndarray:
-    return np.random.default_rng(slices).uniform(0, 3000, (5, 4, slices, 2)).astype(np.float32)
 
 
 @pytest.mark.parametrize("profile", ["fir", "box"])
@@ -15,8 +12,9 @@ def scan(slices: int) -> np.ndarray:
 def test_a_way_without_a_preferred_direction_has_no_spread(profile, factor, slices):
     """All eight lie in the same place, to the last slice, whatever was reversed."""
     first = first_slice(profile, factor)
-    expected = interpolate(scan(slices), factor, first=first)
-    made = list(members(lambda s: interpolate(s, factor, first=first), scan(slices), factor, first))
+    thick = make_scan((5, 4, slices)).array
+    expected = interpolate(thick, factor, first=first)
+    made = list(members(lambda s: interpolate(s, factor, first=first), thick, factor, first))
     assert len(made) == MEMBERS == 8
     for one in made:
         np.testing.assert_allclose(one, expected, atol=0.02)
@@ -29,7 +27,7 @@ def test_each_mirrored_input_is_given_once():
         given.append(thick.copy())
         return interpolate(thick, 2)
 
-    list(members(resolve, scan(3), 2))
+    list(members(resolve, make_scan((5, 4, 3)).array, 2))
     assert len({one.tobytes() for one in given}) == 8
 
 

@@ -8,8 +8,9 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from dicom_studies import SAGITTAL, SECRETS, scan, write_enhanced, write_study
+from dicom_studies import SAGITTAL, SECRETS, write_enhanced, write_study
 from pydicom import uid
+from random_scans import make_array
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import scans
@@ -18,7 +19,7 @@ SHAPE = (4, 5, 3)
 
 
 def classic(folder):
-    return write_study(folder, scan(SHAPE), name="{slice}_{echo}")
+    return write_study(folder, make_array(SHAPE), name="{slice}_{echo}")
 
 
 def rle(folder):
@@ -50,16 +51,16 @@ def archive(folder):
 def nifti(folder):
     folder.mkdir()
     affine = np.diag([-1.0, -1, 1, 1]) @ SAGITTAL[:, [1, 0, 2, 3]]
-    image = nib.Nifti1Image(scan(SHAPE).transpose(1, 0, 2, 3), affine)
+    image = nib.Nifti1Image(make_array(SHAPE).transpose(1, 0, 2, 3), affine)
     image.header.set_xyzt_units("mm")
     nib.save(image, folder / "scan.nii.gz")
 
 
 KINDS = {
     "files": (classic, 900),
-    "enhanced": (lambda folder: write_enhanced(folder, scan(SHAPE)), 500),
+    "enhanced": (lambda folder: write_enhanced(folder, make_array(SHAPE)), 500),
     "enhanced, one object per echo": (
-        lambda folder: write_enhanced(folder, scan(SHAPE), one_object=False),
+        lambda folder: write_enhanced(folder, make_array(SHAPE), one_object=False),
         200,
     ),
     "run-length coded": (rle, 200),
@@ -95,7 +96,7 @@ def test_damage_is_refused_or_harmless(tmp_path, caplog, recwarn, kind):
     folder = tmp_path / "scan"
     make(folder)
     original = scans.read_scan(folder)
-    np.testing.assert_array_equal(original.array, scan(SHAPE))
+    np.testing.assert_array_equal(original.array, make_array(SHAPE))
     files, random = sorted(folder.iterdir()), np.random.default_rng(7)
     told, refused = "", 0
     for _ in range(times):

@@ -4,10 +4,11 @@ from contextlib import suppress
 import numpy as np
 import pydicom
 import pytest
-from dicom_studies import SAGITTAL, SECRETS, save, scan, write_study
+from dicom_studies import SAGITTAL, SECRETS, save, write_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import generate_uid
+from random_scans import make_array
 from scipy.spatial.transform import Rotation
 
 from mrsr_tf.errors import InputError
@@ -55,7 +56,7 @@ leave_out = deleting("Rows")
 
 @pytest.mark.parametrize("one_series", [True, False])
 def test_both_echoes_come_back_bit_for_bit_in_one_series_or_two(tmp_path, one_series):
-    array = scan()
+    array = make_array()
     volume = dicom.read_series(write_study(tmp_path, array, one_series=one_series))
     np.testing.assert_array_equal(volume.array, array)
     np.testing.assert_allclose(volume.affine, SAGITTAL, atol=1e-6)
@@ -66,7 +67,7 @@ def test_both_echoes_come_back_bit_for_bit_in_one_series_or_two(tmp_path, one_se
 def test_a_voxel_lies_where_the_standards_equation_puts_it(tmp_path):
     """PS3.3 C.7.6.2.1.1: P = IPP + X dx column + Y dy row."""
     affine = SAGITTAL @ np.diag([1, 1.6, 1, 1])  # rows and columns of different spacing
-    volume = dicom.read_series(write_study(tmp_path, scan(), affine=affine))
+    volume = dicom.read_series(write_study(tmp_path, make_array(), affine=affine))
     header = header_of(tmp_path, "slice002_echo1.dcm")
     along_row, along_column = np.reshape(header.ImageOrientationPatient, (2, 3)).astype(float)
     between_rows, between_columns = header.PixelSpacing
@@ -93,7 +94,7 @@ def test_oblique_and_flipped_scans_keep_every_voxel_in_place(
     affine[:3, 3] = np.random.default_rng(seed).uniform(-200, 200, 3)
     if flipped:
         affine[:3, 2] *= -1
-    array = scan(seed=seed)
+    array = make_array(seed=seed)
     volume = dicom.read_series(write_study(tmp_path_factory.mktemp("s"), array, affine=affine))
     normal = np.cross(volume.affine[:3, 1], volume.affine[:3, 0])
     assert volume.affine[:3, 2] @ normal > 0
@@ -122,7 +123,7 @@ def test_twelve_stored_bits_are_read_with_their_sign(tmp_path):
 
 
 def test_rescale_slope_and_intercept_are_applied(tmp_path):
-    array = scan()
+    array = make_array()
     change = setting(RescaleSlope="0.5", RescaleIntercept="-3")
     volume = dicom.read_series(write_study(tmp_path, array, change=change))
     np.testing.assert_array_equal(volume.array, array * 0.5 - 3)
@@ -140,7 +141,7 @@ def test_rescale_slope_and_intercept_are_applied(tmp_path):
     ],
 )
 def test_echoes_are_told_apart_by_number_or_time(tmp_path, change, times):
-    array = scan()
+    array = make_array()
     volume = dicom.read_series(write_study(tmp_path, array, change=change))
     np.testing.assert_array_equal(volume.array, array)
     assert volume.echo_times_ms == times
@@ -150,13 +151,13 @@ def test_the_earlier_echo_comes_first_whatever_its_number(tmp_path):
     def swap(header, index, echo):
         header.EchoNumbers = 2 - echo
 
-    array = scan()
+    array = make_array()
     volume = dicom.read_series(write_study(tmp_path, array, change=swap))
     np.testing.assert_array_equal(volume.array, array)
 
 
 def test_a_single_contrast_scan_without_echo_tags_is_one_echo(tmp_path):
-    array = scan(echoes=1)
+    array = make_array(echoes=1)
     study = write_study(tmp_path, array, change=deleting("EchoNumbers", "EchoTime"))
     np.testing.assert_array_equal(dicom.read_series(study).array, array)
 
@@ -164,7 +165,7 @@ def test_a_single_contrast_scan_without_echo_tags_is_one_echo(tmp_path):
 def test_files_without_ending_in_nested_folders_among_strays_are_read_and_strays_counted(
     tmp_path, caplog
 ):
-    array = scan()
+    array = make_array()
     write_study(tmp_path, array, name="visit/e{echo}/IM{slice}", change=leave_out)
     write_study(tmp_path, array, name="visit/e{echo}/IM{slice}")
     (tmp_path / "notes.txt").write_text("not a slice")
@@ -179,7 +180,7 @@ def test_files_without_ending_in_nested_folders_among_strays_are_read_and_strays
 
 
 def test_slices_are_sorted_by_position_not_by_name_or_number(tmp_path):
-    array = scan()
+    array = make_array()
 
     def misnumber(header, index, echo):
         header.InstanceNumber = [3, 1, 4, 2][index]
@@ -190,7 +191,7 @@ def test_slices_are_sorted_by_position_not_by_name_or_number(tmp_path):
 
 def test_spacing_comes_from_the_positions(tmp_path):
     change = setting(SliceThickness="3", SpacingBetweenSlices="0.75")
-    volume = dicom.read_series(write_study(tmp_path, scan(), change=change))
+    volume = dicom.read_series(write_study(tmp_path, make_array(), change=change))
     np.testing.assert_allclose(volume.spacing_mm, [0.5, 0.5, 1.5])
 
 
@@ -199,14 +200,14 @@ def test_spacing_comes_from_the_positions(tmp_path):
     [(setting(SpacingBetweenSlices="2.5"), 2.5), (setting(SliceThickness="3"), 3)],
 )
 def test_one_slice_has_its_spacing_from_the_header(tmp_path, change, spacing):
-    study = write_study(tmp_path, scan((4, 4, 1)), change=change)
+    study = write_study(tmp_path, make_array((4, 4, 1)), change=change)
     volume = dicom.read_series(study)
     assert volume.array.shape == (4, 4, 1, 2)
     assert volume.spacing_mm[2] == spacing
 
 
 def test_one_file_is_a_scan_of_one_slice(tmp_path):
-    array = scan()
+    array = make_array()
     write_study(tmp_path, array)
     volume = dicom.read_series(tmp_path / "slice002_echo2.dcm")
     np.testing.assert_array_equal(volume.array, array[:, :, 2:3, 1:])
@@ -214,7 +215,7 @@ def test_one_file_is_a_scan_of_one_slice(tmp_path):
 
 def test_echoes_that_an_anonymiser_put_into_two_studies_are_one_scan(tmp_path):
     change = only(None, 1, setting(StudyInstanceUID=generate_uid(None)))
-    array = scan()
+    array = make_array()
     volume = dicom.read_series(write_study(tmp_path, array, one_series=False, change=change))
     np.testing.assert_array_equal(volume.array, array)
 
@@ -226,7 +227,8 @@ def test_the_spoiler_is_read_under_its_private_creator_wherever_its_block_lies(t
         block.add_new(0xB6, "DS", "3132.0")
         block.add_new(0xB7, "DS", "1560.0")
 
-    volume = dicom.read_series(write_study(tmp_path, scan(), spoiler=None, change=second_block))
+    study = write_study(tmp_path, make_array(), spoiler=None, change=second_block)
+    volume = dicom.read_series(study)
     assert (volume.spoiler_area, volume.spoiler_duration_us) == (3132, 1560)
 
 
@@ -243,7 +245,7 @@ def test_the_spoiler_is_read_under_its_private_creator_wherever_its_block_lies(t
     ],
 )
 def test_the_spoiler_is_unknown_where_it_is_not_a_ge_dess(tmp_path, change):
-    volume = dicom.read_series(write_study(tmp_path, scan(), change=change))
+    volume = dicom.read_series(write_study(tmp_path, make_array(), change=change))
     assert (volume.spoiler_area, volume.spoiler_duration_us) == (None, None)
 
 
@@ -261,76 +263,77 @@ def refused(folder, expected):
 
 
 def test_a_slice_missing_in_one_echo_is_refused_with_its_position(tmp_path):
-    write_study(tmp_path, scan(), change=only(2, 1, leave_out))
+    write_study(tmp_path, make_array(), change=only(2, 1, leave_out))
     refused(tmp_path, r"echo 2 at 39 ms is missing at -32\.25 mm .*slice002_echo1\.dcm")
 
 
 def test_the_last_slice_missing_in_one_echo_is_refused(tmp_path):
-    write_study(tmp_path, scan(), change=only(3, 0, leave_out))
+    write_study(tmp_path, make_array(), change=only(3, 0, leave_out))
     refused(tmp_path, r"echo 1 at 7 ms is missing at -30\.75 mm .*slice003_echo2\.dcm")
 
 
 def test_a_slice_missing_in_both_echoes_is_refused_with_its_neighbours(tmp_path):
-    write_study(tmp_path, scan((4, 4, 7)), change=only(3, None, leave_out))
+    write_study(tmp_path, make_array((4, 4, 7)), change=only(3, None, leave_out))
     refused(tmp_path, r"every 1\.5 mm, got 3 mm \(a slice is missing\) .*slice002.*slice004")
 
 
 def test_a_slice_missing_of_four_is_not_taken_for_wide_spacing(tmp_path):
-    write_study(tmp_path, scan(), change=only(1, None, leave_out))
+    write_study(tmp_path, make_array(), change=only(1, None, leave_out))
     refused(tmp_path, r"every 1\.5 mm, got 3 mm \(a slice is missing\) .*slice000.*slice002")
 
 
 def test_a_duplicate_slice_is_refused_with_both_files(tmp_path):
-    write_study(tmp_path, scan())
+    write_study(tmp_path, make_array())
     shutil.copy(tmp_path / "slice001_echo1.dcm", tmp_path / "copy.dcm")
     refused(tmp_path, r"two at -33\.75 mm .*copy\.dcm and .*slice001_echo1\.dcm")
 
 
 def test_two_echoes_that_nothing_tells_apart_are_refused(tmp_path):
-    write_study(tmp_path, scan(), change=deleting("EchoNumbers", "EchoTime"))
+    write_study(tmp_path, make_array(), change=deleting("EchoNumbers", "EchoTime"))
     refused(tmp_path, "one slice of images without EchoNumbers without EchoTime at each position")
 
 
 def test_two_subjects_mixed_are_refused(tmp_path):
-    write_study(tmp_path / "a", scan())
-    write_study(tmp_path / "b", scan(), change=setting(PatientID="other"))
+    write_study(tmp_path / "a", make_array())
+    write_study(tmp_path / "b", make_array(), change=setting(PatientID="other"))
     refused(tmp_path, "expected one subject, got two: in .*a.slice000.* and .*b.slice000")
 
 
 def test_two_subjects_of_one_anonymous_name_are_refused(tmp_path):
-    write_study(tmp_path / "a", scan())
-    write_study(tmp_path / "b", scan())
+    write_study(tmp_path / "a", make_array())
+    write_study(tmp_path / "b", make_array())
     refused(tmp_path, "expected one frame of reference .*a.slice000.* and .*b.slice000")
 
 
 def test_two_series_of_the_same_echo_are_refused(tmp_path):
-    study = write_study(tmp_path, scan(), change=only(1, 0, setting(SeriesInstanceUID="2.25.1")))
+    other_series = setting(SeriesInstanceUID="2.25.1")
+    study = write_study(tmp_path, make_array(), change=only(1, 0, other_series))
     refused(study, r"one series for echo 1 at 7 ms, got two: .*slice000_echo1.*slice001_echo1")
 
 
 def test_unequal_spacing_is_refused_with_the_place(tmp_path):
     move = setting(ImagePositionPatient=["32.75", "-68.125", "79.75"])
-    write_study(tmp_path, scan(), change=only(2, None, move))
+    write_study(tmp_path, make_array(), change=only(2, None, move))
     refused(tmp_path, r"every 1\.5 mm, got 1 mm between .*slice001_.*slice002")
 
 
 def test_a_stack_that_leans_is_refused(tmp_path):
     leaning = SAGITTAL.copy()
     leaning[1, 2] = 0.2
-    write_study(tmp_path, scan(), affine=leaning)
+    write_study(tmp_path, make_array(), affine=leaning)
     refused(tmp_path, "sheared stack")
 
 
 @pytest.mark.parametrize("bytes_left", [131, 140, 400, 900, -30, -1])
 def test_a_truncated_file_is_refused_by_name(tmp_path, bytes_left):
-    write_study(tmp_path, scan())
+    write_study(tmp_path, make_array())
     file = tmp_path / "slice002_echo2.dcm"
     file.write_bytes(file.read_bytes()[:bytes_left])
     refused(tmp_path, r"slice002_echo2\.dcm")
 
 
 def test_an_empty_file_is_refused_by_name(tmp_path):
-    write_study(tmp_path, scan())
+    write_study(tmp_path, make_array())
     (tmp_path / "slice009").touch()
     refused(tmp_path, "an empty one: .*slice009")
 
@@ -349,13 +352,13 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 
 def test_a_file_named_dcm_that_is_none_is_refused(tmp_path):
-    write_study(tmp_path, scan())
+    write_study(tmp_path, make_array())
     (tmp_path / "other.dcm").write_bytes(b"x" * 400)
     refused(tmp_path, r"expected DICM at byte 128 .*other\.dcm")
 
 
 def test_three_echoes_are_refused_by_their_times(tmp_path):
-    write_study(tmp_path, scan(echoes=3))
+    write_study(tmp_path, make_array(echoes=3))
     refused(tmp_path, "echo 1 at 7 ms, echo 2 at 39 ms, echo 3 at 71 ms")
 
 
@@ -380,7 +383,7 @@ def test_three_echoes_are_refused_by_their_times(tmp_path):
     ],
 )
 def test_one_image_that_differs_is_refused_by_name(tmp_path, change, words):
-    write_study(tmp_path, scan())
+    write_study(tmp_path, make_array())
     other = header_of(tmp_path, "slice003_echo2.dcm")
     change(other, 3, 1)
     save(other, tmp_path / "slice003_echo2.dcm")
@@ -390,12 +393,12 @@ def test_one_image_that_differs_is_refused_by_name(tmp_path, change, words):
 
 
 def test_one_slice_of_unknown_thickness_is_refused(tmp_path):
-    write_study(tmp_path, scan((4, 4, 1)), change=deleting("SliceThickness"))
+    write_study(tmp_path, make_array((4, 4, 1)), change=deleting("SliceThickness"))
     refused(tmp_path, "expected SpacingBetweenSlices or SliceThickness")
 
 
 def test_damaged_files_are_read_or_refused_and_tell_nothing(tmp_path, recwarn, caplog):
-    write_study(tmp_path, scan((3, 3, 2)))
+    write_study(tmp_path, make_array((3, 3, 2)))
     file = tmp_path / "slice001_echo1.dcm"
     whole, random = file.read_bytes(), np.random.default_rng(0)
     for _ in range(150):

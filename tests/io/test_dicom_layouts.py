@@ -7,14 +7,9 @@ from contextlib import suppress
 import numpy as np
 import pydicom
 import pytest
-from dicom_studies import (
-    SAGITTAL,
-    SECRETS,
-    scan,
-    write_enhanced,
-    write_study,
-)
+from dicom_studies import SAGITTAL, SECRETS, write_enhanced, write_study
 from pydicom import uid
+from random_scans import make_array
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import archives, dicom, scans
@@ -24,12 +19,12 @@ from mrsr_tf.io import archives, dicom, scans
 
 @pytest.fixture(params=[True, False], ids=["one object", "one object per echo"])
 def enhanced(request, tmp_path):
-    return write_enhanced(tmp_path / "enhanced", scan(), one_object=request.param)
+    return write_enhanced(tmp_path / "enhanced", make_array(), one_object=request.param)
 
 
 def test_enhanced_mr_reads_the_same_volume_with_its_acquisition(enhanced):
     volume = dicom.read_series(enhanced)
-    np.testing.assert_array_equal(volume.array, scan())
+    np.testing.assert_array_equal(volume.array, make_array())
     np.testing.assert_allclose(volume.affine, SAGITTAL, atol=1e-6)
     assert volume.echo_times_ms == (7, 39)
     assert (volume.repetition_time_ms, volume.flip_angle_deg) == (23, 20)
@@ -38,14 +33,14 @@ def test_enhanced_mr_reads_the_same_volume_with_its_acquisition(enhanced):
 
 
 def test_one_enhanced_object_of_one_echo_is_a_single_contrast_scan(tmp_path):
-    array = scan(echoes=1)
+    array = make_array(echoes=1)
     write_enhanced(tmp_path, array)
     np.testing.assert_array_equal(scans.read_scan(tmp_path / "object1").array, array)
 
 
 def test_derived_series_of_enhanced_mr_refer_to_its_frames(enhanced, tmp_path):
     dicom.write_series(dicom.read_series(enhanced), tmp_path / "out", like=enhanced)
-    np.testing.assert_array_equal(dicom.read_series(tmp_path / "out").array, scan())
+    np.testing.assert_array_equal(dicom.read_series(tmp_path / "out").array, make_array())
     written = pydicom.dcmread(tmp_path / "out" / "echo2_0002.dcm")
     (reference,) = written.SourceImageSequence
     source = next(
@@ -66,8 +61,8 @@ def test_each_frame_has_its_own_rescale(tmp_path):
             0
         ].RescaleSlope = "0.5"
 
-    write_enhanced(tmp_path, scan(), change=rescale)
-    np.testing.assert_array_equal(dicom.read_series(tmp_path).array, scan() * 0.5)
+    write_enhanced(tmp_path, make_array(), change=rescale)
+    np.testing.assert_array_equal(dicom.read_series(tmp_path).array, make_array() * 0.5)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +82,7 @@ def test_each_frame_has_its_own_rescale(tmp_path):
     ],
 )
 def test_a_damaged_enhanced_object_is_refused(tmp_path, change, words):
-    write_enhanced(tmp_path, scan(), change=change)
+    write_enhanced(tmp_path, make_array(), change=change)
     with pytest.raises(InputError, match=words):
         dicom.read_series(tmp_path)
 
@@ -122,7 +117,7 @@ def test_jpeg_lossless_as_scanners_send_it_reads_bit_for_bit(tmp_path, syntax):
         pytest.skip("dcmcjpeg (Debian package dcmtk) is not installed")
     import subprocess
 
-    array = scan((16, 16, 3))
+    array = make_array((16, 16, 3))
     write_study(tmp_path, array)
     for file in tmp_path.iterdir():
         way = "+e1" if syntax == uid.JPEGLosslessSV1 else "+el"
@@ -132,7 +127,7 @@ def test_jpeg_lossless_as_scanners_send_it_reads_bit_for_bit(tmp_path, syntax):
 
 
 def test_the_package_is_named_that_a_compressed_scan_needs(tmp_path, monkeypatch):
-    study = compressed(tmp_path, scan((8, 8, 2)), uid.RLELossless)
+    study = compressed(tmp_path, make_array((8, 8, 2)), uid.RLELossless)
     decoder = type(pydicom.pixels.get_decoder(uid.RLELossless))
     monkeypatch.setattr(decoder, "is_available", property(lambda self: False))
     with pytest.raises(
@@ -143,7 +138,7 @@ def test_the_package_is_named_that_a_compressed_scan_needs(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("syntax", [uid.MPEG2MPML, uid.UID("1.2.3.4")])
 def test_a_transfer_syntax_that_nothing_reads_is_named(tmp_path, syntax):
-    write_study(tmp_path, scan((4, 4, 2)))
+    write_study(tmp_path, make_array((4, 4, 2)))
     for file in tmp_path.iterdir():
         header = pydicom.dcmread(file)
         header.file_meta.TransferSyntaxUID = syntax
@@ -156,12 +151,12 @@ def test_a_transfer_syntax_that_nothing_reads_is_named(tmp_path, syntax):
 
 @pytest.mark.parametrize("syntax", [uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian])
 def test_other_uncompressed_syntaxes_read_bit_for_bit(tmp_path, syntax):
-    write_study(tmp_path, scan())
+    write_study(tmp_path, make_array())
     for file in tmp_path.iterdir():
         header = pydicom.dcmread(file)
         header.file_meta.TransferSyntaxUID = syntax
         header.save_as(file, implicit_vr=syntax.is_implicit_VR, little_endian=True)
-    np.testing.assert_array_equal(dicom.read_series(tmp_path).array, scan())
+    np.testing.assert_array_equal(dicom.read_series(tmp_path).array, make_array())
 
 
 # Zip archives
@@ -177,7 +172,7 @@ def zipped(folder, archive, **options):
 
 @pytest.fixture
 def archive(tmp_path):
-    study = write_study(tmp_path / "study", scan(), name="visit/e{echo}/IM{slice}")
+    study = write_study(tmp_path / "study", make_array(), name="visit/e{echo}/IM{slice}")
     (study / "visit" / "notes.txt").write_text("not a slice")
     (study / "._IM0.dcm").write_bytes(b"what macOS adds")
     return zipped(study, tmp_path / "knee.zip")
@@ -185,7 +180,7 @@ def archive(tmp_path):
 
 def test_a_zip_archive_is_read_in_place(archive, caplog):
     before = sorted(archive.parent.iterdir())
-    np.testing.assert_array_equal(scans.read_scan(archive).array, scan())
+    np.testing.assert_array_equal(scans.read_scan(archive).array, make_array())
     assert "2 not DICOM" in caplog.text
     assert sorted(archive.parent.iterdir()) == before
 
@@ -194,30 +189,30 @@ def test_a_zip_archive_is_a_subject_and_the_source_of_derived_series(archive, tm
     assert scans.find_subjects(archive) == {"knee": archive}
     assert dicom.source_digest(archive) == dicom.source_digest(tmp_path / "study")
     dicom.write_series(dicom.read_series(archive), tmp_path / "out", like=archive)
-    np.testing.assert_array_equal(dicom.read_series(tmp_path / "out").array, scan())
+    np.testing.assert_array_equal(dicom.read_series(tmp_path / "out").array, make_array())
 
 
 def test_archives_side_by_side_are_subjects(tmp_path):
     for name in "ab":
-        study = write_study(tmp_path / "studies" / name, scan((3, 3, 2)))
+        study = write_study(tmp_path / "studies" / name, make_array((3, 3, 2)))
         (tmp_path / "zips").mkdir(exist_ok=True)
         zipped(study, tmp_path / "zips" / f"{name}.zip")
     assert list(scans.find_subjects(tmp_path / "zips")) == ["a", "b"]
 
 
 def test_enhanced_and_compressed_files_are_read_out_of_an_archive(tmp_path):
-    write_enhanced(tmp_path / "e", scan())
+    write_enhanced(tmp_path / "e", make_array())
     archive = zipped(tmp_path / "e", tmp_path / "e.zip", compression=zipfile.ZIP_STORED)
-    np.testing.assert_array_equal(dicom.read_series(archive).array, scan())
+    np.testing.assert_array_equal(dicom.read_series(archive).array, make_array())
 
 
 def test_names_that_climb_out_of_an_archive_write_nothing(tmp_path):
-    write_study(tmp_path / "study", scan())
+    write_study(tmp_path / "study", make_array())
     with zipfile.ZipFile(tmp_path / "inner.zip", "w") as target:
         for number, file in enumerate(sorted((tmp_path / "study").iterdir())):
             target.write(file, f"../../escape{number}")
     before = sorted(tmp_path.parent.rglob("*"))
-    np.testing.assert_array_equal(dicom.read_series(tmp_path / "inner.zip").array, scan())
+    np.testing.assert_array_equal(dicom.read_series(tmp_path / "inner.zip").array, make_array())
     assert sorted(tmp_path.parent.rglob("*")) == before
 
 
@@ -268,7 +263,7 @@ def test_damaged_archives_are_read_or_refused(archive):
         archive.write_bytes(damaged)
         with suppress(InputError):
             # An entry has a checksum: what is read is right.
-            np.testing.assert_array_equal(dicom.read_series(archive).array, scan())
+            np.testing.assert_array_equal(dicom.read_series(archive).array, make_array())
 
 
 # A media folder
@@ -277,7 +272,7 @@ def test_damaged_archives_are_read_or_refused(archive):
 def test_a_cd_with_its_dicomdir_reads_the_scan(tmp_path):
     from pydicom.fileset import FileSet
 
-    study = write_study(tmp_path / "study", scan())
+    study = write_study(tmp_path / "study", make_array())
     media = FileSet()
     for file in study.iterdir():
         header = pydicom.dcmread(file)
@@ -285,12 +280,12 @@ def test_a_cd_with_its_dicomdir_reads_the_scan(tmp_path):
         media.add(header)
     media.write(tmp_path / "cd")
     assert (tmp_path / "cd" / "DICOMDIR").is_file()
-    np.testing.assert_array_equal(scans.read_scan(tmp_path / "cd").array, scan())
+    np.testing.assert_array_equal(scans.read_scan(tmp_path / "cd").array, make_array())
     assert scans.find_subjects(tmp_path / "cd") == {"cd": tmp_path / "cd"}
 
 
 def test_nothing_of_a_patient_is_told_of_a_damaged_enhanced_object(tmp_path, recwarn, caplog):
-    write_enhanced(tmp_path, scan((3, 3, 2)))
+    write_enhanced(tmp_path, make_array((3, 3, 2)))
     file = tmp_path / "object1"
     whole, random = file.read_bytes(), np.random.default_rng(3)
     told = ""

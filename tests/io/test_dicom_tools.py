@@ -15,8 +15,9 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_peers import Node
-from dicom_studies import scan, write_enhanced, write_study
+from dicom_studies import write_enhanced, write_study
 from PIL import Image
+from random_scans import make_array
 
 from mrsr_tf.io import dicom
 from mrsr_tf.mri import slices
@@ -56,11 +57,11 @@ def phantom_study(folder):
 
 SOURCES = {
     "phantom": phantom_study,
-    "one series": lambda folder: write_study(folder, scan((16, 16, 3))),
-    "two series": lambda folder: write_study(folder, scan((16, 16, 3)), one_series=False),
-    "enhanced": lambda folder: write_enhanced(folder, scan((16, 16, 3))),
+    "one series": lambda folder: write_study(folder, make_array((16, 16, 3))),
+    "two series": lambda folder: write_study(folder, make_array((16, 16, 3)), one_series=False),
+    "enhanced": lambda folder: write_enhanced(folder, make_array((16, 16, 3))),
     "enhanced, one object per echo": lambda folder: write_enhanced(
-        folder, scan((16, 16, 3)), one_object=False
+        folder, make_array((16, 16, 3)), one_object=False
     ),
 }
 
@@ -228,7 +229,7 @@ def test_a_study_sent_to_the_node_comes_back_to_orthanc_as_three_series(orthanc,
     try:
         modality = {"AET": "MRSR", "Host": "127.0.0.1", "Port": node.port}
         orthanc.get("modalities/node", json.dumps(modality).encode(), method="PUT")
-        for file in write_study(tmp_path / "study", scan((16, 16, 3))).iterdir():
+        for file in write_study(tmp_path / "study", make_array((16, 16, 3))).iterdir():
             orthanc.get("instances", file.read_bytes())
         (study,) = json.loads(orthanc.get("studies"))
         orthanc.get("modalities/node/echo", b"{}")

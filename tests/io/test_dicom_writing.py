@@ -5,9 +5,10 @@ from contextlib import suppress
 import numpy as np
 import pydicom
 import pytest
-from dicom_studies import SAGITTAL, SECRETS, scan, write_study
+from dicom_studies import SAGITTAL, SECRETS, write_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_scans import make_array
 from scipy.spatial.transform import Rotation
 
 from mrsr_tf.errors import InputError
@@ -41,7 +42,7 @@ def set_all(**values):
 
 @pytest.fixture
 def source(tmp_path):
-    return write_study(tmp_path / "source", scan())
+    return write_study(tmp_path / "source", make_array())
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_there_is_one_file_for_each_slice_of_each_echo(source, output):
 @pytest.mark.parametrize("affine", [SAGITTAL, SAGITTAL @ np.diag([1, 1, -1, 1]), OBLIQUE])
 @pytest.mark.parametrize("factor", [2, 3])
 def test_a_landmark_keeps_its_patient_position(tmp_path, output, affine, factor):
-    array = scan(echoes=2, largest=100)
+    array = make_array(echoes=2, largest=100)
     array[2, 3, 1] = 2000  # the landmark
     source = write_study(tmp_path / "source", array, affine=affine)
     volume = dicom.read_series(source)
@@ -106,7 +107,7 @@ def test_untouched_slices_come_back_exactly_in_the_scanners_units(source, output
 
 def test_the_sources_own_scale_is_kept(tmp_path, output):
     source = write_study(
-        tmp_path / "s", scan(), change=set_all(RescaleSlope="0.5", RescaleIntercept="-8")
+        tmp_path / "s", make_array(), change=set_all(RescaleSlope="0.5", RescaleIntercept="-8")
     )
     volume = dicom.read_series(source)
     dicom.write_series(volume, output, like=source)
@@ -192,7 +193,7 @@ def test_thick_slices_refer_to_all_fine_ones_they_cover(source, output):
 
 
 def test_no_spoiler_is_written_where_none_is_known(tmp_path, output):
-    source = write_study(tmp_path / "source", scan(), spoiler=None)
+    source = write_study(tmp_path / "source", make_array(), spoiler=None)
     dicom.write_series(super_resolved(source), output, like=source)
     assert not any(element.tag.is_private for h in headers(output) for element in h)
 
@@ -201,7 +202,7 @@ def test_damaged_values_of_the_source_are_left_out(tmp_path, output):
     with pydicom.config.disable_value_validation():
         source = write_study(
             tmp_path / "source",
-            scan(),
+            make_array(),
             change=set_all(BodyPartExamined="knee, right", ProtocolName="x" * 80, PatientSex="f!"),
         )
         dicom.write_series(super_resolved(source), output, like=source)
@@ -210,7 +211,9 @@ def test_damaged_values_of_the_source_are_left_out(tmp_path, output):
 
 
 def test_names_in_any_alphabet_survive(tmp_path, output):
-    source = write_study(tmp_path / "s", scan(), change=set_all(PatientName="Müller^Zoë=山田^太郎"))
+    source = write_study(
+        tmp_path / "s", make_array(), change=set_all(PatientName="Müller^Zoë=山田^太郎")
+    )
     dicom.write_series(super_resolved(source), output, like=source)
     assert headers(output)[0].PatientName == "Müller^Zoë=山田^太郎"
 
@@ -223,7 +226,7 @@ def test_a_derived_series_can_be_derived_from_again(source, output):
 
 
 def test_one_echo_and_one_slice_can_be_written(tmp_path, output):
-    source = write_study(tmp_path / "source", scan((4, 4, 1), echoes=1))
+    source = write_study(tmp_path / "source", make_array((4, 4, 1), echoes=1))
     dicom.write_series(super_resolved(source), output, like=source)
     assert dicom.read_series(output).array.shape == (4, 4, 2, 1)
 
@@ -258,7 +261,7 @@ def test_dciodvfy_finds_no_error(tmp_path, output, affine, change):
         if "ImageLaterality" in header:
             del header.Laterality
 
-    source = write_study(tmp_path / "source", scan((8, 8, 2)), affine=affine, change=unmarked)
+    source = write_study(tmp_path / "source", make_array((8, 8, 2)), affine=affine, change=unmarked)
     volume = super_resolved(source)
     dicom.write_series(volume, output / "series", like=source, derivation={"slice_factor": 2})
     dicom.write_t2_map(volume.array[..., 0], volume, output / "t2", like=source)
@@ -294,7 +297,7 @@ def test_the_derivation_is_readable_text(source, output):
 def test_any_derivation_comes_back_as_it_was(tmp_path_factory, derivation):
     folder = tmp_path_factory.mktemp("derivation")
     text = derivation_text({**derivation, "last": "end"})
-    write_study(folder, scan((2, 2, 1), 1), change=set_all(DerivationDescription=text))
+    write_study(folder, make_array((2, 2, 1), 1), change=set_all(DerivationDescription=text))
     assert dicom.read_derivation(folder) == {**derivation, "last": "end"}
 
 
@@ -311,7 +314,7 @@ def test_a_scan_that_is_not_ours_has_no_derivation(source, tmp_path):
 
 def test_the_digest_tells_sources_apart_but_not_copies(source, tmp_path):
     shutil.copytree(source, tmp_path / "copy" / "deep")
-    other = write_study(tmp_path / "other", scan())
+    other = write_study(tmp_path / "other", make_array())
     assert dicom.source_digest(tmp_path / "copy") == dicom.source_digest(source)
     assert dicom.source_digest(other) != dicom.source_digest(source)
 
@@ -380,7 +383,7 @@ def test_damaged_sources_are_written_from_or_refused_and_tell_nothing(
 
 
 def test_a_map_of_a_derived_scan_tells_what_was_acquired_and_no_single_echo(tmp_path):
-    study = write_study(tmp_path / "study", scan())
+    study = write_study(tmp_path / "study", make_array())
     volume = dicom.read_series(study)
     acquired = float(pydicom.dcmread(next(study.iterdir())).SliceThickness)
     fine = volume.resliced(np.repeat(volume.array, 2, axis=2), 2)
@@ -399,7 +402,7 @@ def uids(folder):
 
 def test_the_same_derivation_of_the_same_images_gives_the_same_uids(source, tmp_path):
     fine, how = super_resolved(source), {"method": "mrsr", "weights_sha256": "0" * 64}
-    other = write_study(tmp_path / "other", scan())
+    other = write_study(tmp_path / "other", make_array())
     made = {}
     for name, like, derivation in (
         ("first", source, how),

@@ -7,7 +7,8 @@ import h5py
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import SAGITTAL, SECRETS, scan, write_enhanced, write_study
+from dicom_studies import SAGITTAL, SECRETS, write_enhanced, write_study
+from random_scans import make_array
 from skm_tea_files import skm_tea_file
 
 from mrsr_tf.errors import InputError
@@ -28,7 +29,7 @@ def oai(root, visit, patient, barcode, seed=0, description="SAG_3D_DESS_RIGHT", 
         header.PatientID = header.PatientName = patient
 
     folder = root / visit / "0.E.1" / patient / date / barcode
-    array = scan((6, 5, 4), echoes=1, seed=seed)
+    array = make_array((6, 5, 4), echoes=1, seed=seed)
     write_study(folder, array, name="{slice:03d}", spoiler=None, change=change)
     return folder, array
 
@@ -67,8 +68,8 @@ def test_both_knees_of_an_oai_patient_are_told_apart_and_other_sequences_left_ou
 
 
 def test_scans_mixed_below_one_another_are_refused(tmp_path):
-    study = write_study(tmp_path / "a" / "visit" / "scan", scan((3, 3, 2)))
-    write_study(study / "inner", scan((3, 3, 2)))
+    study = write_study(tmp_path / "a" / "visit" / "scan", make_array((3, 3, 2)))
+    write_study(study / "inner", make_array((3, 3, 2)))
     with pytest.raises(InputError, match="each scan in a folder of its own"):
         scans.find_subjects(tmp_path)
 
@@ -81,9 +82,9 @@ def zip2(header, index, echo):
 
 
 def test_an_skm_tea_file_alone_reads_bit_for_bit_with_the_published_geometry(tmp_path, caplog):
-    path = skm_tea_file(tmp_path, scan())
+    path = skm_tea_file(tmp_path, make_array())
     volume = scans.read_scan(path)
-    np.testing.assert_array_equal(volume.array, scan())
+    np.testing.assert_array_equal(volume.array, make_array())
     np.testing.assert_allclose(volume.spacing_mm, [0.3125, 0.3125, 0.8])
     assert "tells no geometry: SKM-TEA's published" in caplog.text
     assert "from 1.6 mm" in interpolated_slices(volume)
@@ -91,7 +92,7 @@ def test_an_skm_tea_file_alone_reads_bit_for_bit_with_the_published_geometry(tmp
 
 
 def test_an_skm_tea_file_has_its_acquisition_from_a_sidecar(tmp_path):
-    path = skm_tea_file(tmp_path, scan())
+    path = skm_tea_file(tmp_path, make_array())
     told = {"EchoTime": [0.006, 0.03], "RepetitionTime": 0.018, "FlipAngle": 20}
     path.with_suffix(".json").write_text(json.dumps(told))
     volume = scans.read_scan(path)
@@ -101,7 +102,7 @@ def test_an_skm_tea_file_has_its_acquisition_from_a_sidecar(tmp_path):
 
 @pytest.mark.parametrize("flipped", [False, True])
 def test_an_skm_tea_file_lies_where_the_dicom_beside_it_says(tmp_path, caplog, flipped):
-    array = scan()
+    array = make_array()
     write_study(tmp_path / "dicoms" / "MTR_001", array, change=zip2)
     path = skm_tea_file(tmp_path, array[:, :, ::-1] if flipped else array)
     volume, scanned = scans.read_scan(path), dicom.read_series(tmp_path / "dicoms" / "MTR_001")
@@ -116,19 +117,19 @@ def test_an_skm_tea_file_lies_where_the_dicom_beside_it_says(tmp_path, caplog, f
 
 def test_skm_teas_own_folder_has_its_subjects_in_dicoms_else_in_image_files(tmp_path):
     for name in ("MTR_001", "MTR_002"):
-        skm_tea_file(tmp_path, scan(), name)
+        skm_tea_file(tmp_path, make_array(), name)
     (tmp_path / "segmentation_masks" / "dicom-track").mkdir(parents=True)
     (tmp_path / "all_metadata.csv").write_text("x")
     subjects = scans.find_subjects(tmp_path)
     assert list(subjects) == ["MTR_001", "MTR_002"]
     assert subjects["MTR_001"].suffix == ".h5"
     for name in subjects:
-        write_study(tmp_path / "dicoms" / name, scan())
+        write_study(tmp_path / "dicoms" / name, make_array())
     assert scans.find_subjects(tmp_path)["MTR_002"] == tmp_path / "dicoms" / "MTR_002"
 
 
 def test_a_scan_derived_from_an_skm_tea_file_is_a_nifti(tmp_path):
-    path = skm_tea_file(tmp_path, scan())
+    path = skm_tea_file(tmp_path, make_array())
     volume = scans.read_scan(path)
     fine = volume.resliced(slices.interpolate(volume.array), 2)
     with pytest.raises(InputError, match=r"expected a name ending in \.nii\.gz"):
@@ -151,7 +152,7 @@ def test_a_scan_derived_from_an_skm_tea_file_is_a_nifti(tmp_path):
     ],
 )
 def test_an_skm_tea_file_without_two_like_echoes_is_refused(tmp_path, change, words):
-    path = skm_tea_file(tmp_path, scan())
+    path = skm_tea_file(tmp_path, make_array())
     with h5py.File(path, "a") as file:
         change(file)
     if words is None:
@@ -163,7 +164,7 @@ def test_an_skm_tea_file_without_two_like_echoes_is_refused(tmp_path, change, wo
 
 
 def test_a_damaged_skm_tea_file_is_refused_by_name(tmp_path):
-    path = skm_tea_file(tmp_path, scan())
+    path = skm_tea_file(tmp_path, make_array())
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(InputError, match=r"MTR_001\.h5"):
         skm_tea.read_scan(path)
@@ -187,35 +188,35 @@ def pair(folder, array, name="sub-01_echo-{}_qdess.nii.gz", sidecars=True, affin
 
 @pytest.mark.parametrize("name", ["sub-01_echo-{}_qdess.nii.gz", "echo-{}.nii", "k_echo-0{}.nii"])
 def test_two_nifti_files_of_an_echo_each_are_one_scan(tmp_path, name):
-    first, second = pair(tmp_path / "sub-01", scan(), name)
+    first, second = pair(tmp_path / "sub-01", make_array(), name)
     for path in (first, first.parent):
         volume = scans.read_scan(path)
-        np.testing.assert_array_equal(volume.array, scan())
+        np.testing.assert_array_equal(volume.array, make_array())
         np.testing.assert_allclose(volume.affine, SAGITTAL, atol=1e-5)
         assert volume.echo_times_ms == (7, 39)
         assert (volume.repetition_time_ms, volume.flip_angle_deg) == (23, 20)
-    np.testing.assert_array_equal(scans.read_scan(second).array, scan()[..., 1:])
+    np.testing.assert_array_equal(scans.read_scan(second).array, make_array()[..., 1:])
 
 
 def test_pairs_side_by_side_are_subjects(tmp_path):
     for subject in ("sub-01", "sub-02"):
-        pair(tmp_path, scan(), subject + "_echo-{}_qdess.nii.gz")
+        pair(tmp_path, make_array(), subject + "_echo-{}_qdess.nii.gz")
     assert list(scans.find_subjects(tmp_path)) == ["sub-01_qdess", "sub-02_qdess"]
 
 
 def test_a_bids_tree_has_a_subject_for_each_folder(tmp_path):
     for subject in ("sub-01", "sub-02"):
-        pair(tmp_path / subject / "anat", scan(), subject + "_echo-{}_qdess.nii.gz")
+        pair(tmp_path / subject / "anat", make_array(), subject + "_echo-{}_qdess.nii.gz")
     (tmp_path / "participants.tsv").write_text("participant_id")
     subjects = scans.find_subjects(tmp_path)
     assert list(subjects) == ["sub-01", "sub-02"]
-    np.testing.assert_array_equal(scans.read_scan(subjects["sub-02"]).array, scan())
+    np.testing.assert_array_equal(scans.read_scan(subjects["sub-02"]).array, make_array())
 
 
 def test_both_files_of_a_pair_are_the_source_of_what_is_derived(tmp_path):
-    first, second = pair(tmp_path, scan())
+    first, second = pair(tmp_path, make_array())
     before = derived_scans.source_digest(first)
-    nifti.write_nifti(Volume(scan(seed=1)[..., :1], SAGITTAL), second)
+    nifti.write_nifti(Volume(make_array(seed=1)[..., :1], SAGITTAL), second)
     assert derived_scans.source_digest(first) != before
 
 
@@ -228,26 +229,26 @@ def test_both_files_of_a_pair_are_the_source_of_what_is_derived(tmp_path):
     ],
 )
 def test_a_pair_whose_sidecars_contradict_is_refused(tmp_path, sidecar, words):
-    first, second = pair(tmp_path, scan())
+    first, second = pair(tmp_path, make_array())
     nifti.sidecar_path(second).write_text(json.dumps(sidecar))
     with pytest.raises(InputError, match=f"{words}.*{second.name}"):
         nifti.read_nifti(first)
 
 
 def test_a_pair_of_other_matrix_or_place_is_refused(tmp_path):
-    first, second = pair(tmp_path, scan())
-    nifti.write_nifti(Volume(scan((6, 5, 3))[..., :1], SAGITTAL), second)
+    first, second = pair(tmp_path, make_array())
+    nifti.write_nifti(Volume(make_array((6, 5, 3))[..., :1], SAGITTAL), second)
     with pytest.raises(InputError, match="two echoes of one matrix"):
         nifti.read_nifti(first)
     away = SAGITTAL.copy()
     away[0, 3] += 1
-    pair(tmp_path, scan(), affine=[SAGITTAL, away])
+    pair(tmp_path, make_array(), affine=[SAGITTAL, away])
     with pytest.raises(InputError, match="two echoes that lie alike"):
         nifti.read_nifti(first)
 
 
 def test_a_pair_without_sidecars_is_read_with_its_acquisition_unknown(tmp_path):
-    first, _ = pair(tmp_path, scan(), sidecars=False)
+    first, _ = pair(tmp_path, make_array(), sidecars=False)
     assert scans.read_scan(first).echo_times_ms is None
 
 
@@ -275,14 +276,14 @@ def test_echo_times_that_are_no_dess_are_told(tmp_path, caplog):
     def change(header, index, echo):
         header.EchoTime = ["7", "35"][echo]
 
-    write_study(tmp_path, scan(), change=change)
-    np.testing.assert_array_equal(scans.read_scan(tmp_path).array, scan())
+    write_study(tmp_path, make_array(), change=change)
+    np.testing.assert_array_equal(scans.read_scan(tmp_path).array, make_array())
     assert "at 2 TR - TE1 = 39 ms, got 35 ms" in caplog.text
 
 
 def test_nothing_is_told_of_a_scan_that_is_right(tmp_path, caplog):
-    write_study(tmp_path / "a", scan())
-    write_enhanced(tmp_path / "b", scan())
+    write_study(tmp_path / "a", make_array())
+    write_enhanced(tmp_path / "b", make_array())
     for name in "ab":
         scans.read_scan(tmp_path / name)
     assert not caplog.text
@@ -290,7 +291,7 @@ def test_nothing_is_told_of_a_scan_that_is_right(tmp_path, caplog):
 
 @pytest.mark.parametrize("echo", [0, 1])
 def test_an_echo_of_zeros_is_refused(tmp_path, echo):
-    array = scan()
+    array = make_array()
     array[..., echo] = 0
     write_study(tmp_path, array)
     with pytest.raises(InputError, match=rf"got only zeros as echo {echo + 1} of"):
@@ -316,13 +317,15 @@ def test_mixed_orientations_are_refused_naming_two_files(tmp_path):
         if index == 2:
             header.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
 
-    write_study(tmp_path, scan(), change=change)
+    write_study(tmp_path, make_array(), change=change)
     refused(tmp_path, "expected one orientation, got two .*slice000_echo1.*slice002_echo1")
 
 
 def test_echoes_of_different_matrix_are_refused_naming_two_files(tmp_path):
-    write_study(tmp_path, scan(), name="a{slice}_{echo}", change=lambda h, i, e: e and h.clear())
-    wide = scan((6, 8, 4))
+    write_study(
+        tmp_path, make_array(), name="a{slice}_{echo}", change=lambda h, i, e: e and h.clear()
+    )
+    wide = make_array((6, 8, 4))
     write_study(tmp_path, wide, name="b{slice}_{echo}", change=lambda h, i, e: e or h.clear())
     for file in tmp_path.iterdir():
         unify(file)
@@ -338,7 +341,7 @@ def unify(file):
 
 
 def test_a_gap_of_one_slice_in_one_echo_is_refused_with_its_position(tmp_path):
-    write_study(tmp_path, scan(), one_series=False, name="e{echo}/{slice:03d}")
+    write_study(tmp_path, make_array(), one_series=False, name="e{echo}/{slice:03d}")
     (tmp_path / "e2" / "001").unlink()
     refused(tmp_path, r"echo 2 at 39 ms is missing at -33\.75 mm .*e1/001")
 
@@ -347,7 +350,7 @@ def test_echoes_without_number_and_time_are_refused_in_two_series_too(tmp_path):
     def change(header, index, echo):
         del header.EchoNumbers, header.EchoTime
 
-    write_study(tmp_path, scan(), one_series=False, change=change)
+    write_study(tmp_path, make_array(), one_series=False, change=change)
     refused(tmp_path, "images without EchoNumbers without EchoTime")
 
 
@@ -360,7 +363,7 @@ def test_one_image_stored_in_another_form_is_refused(tmp_path, keyword, value):
         if (index, echo) == (2, 1):
             setattr(header, keyword, value)
 
-    write_study(tmp_path, scan(), change=change)
+    write_study(tmp_path, make_array(), change=change)
     refused(tmp_path, "one form of stored values, got two .*slice002_echo2")
 
 
@@ -369,7 +372,7 @@ def test_one_image_of_another_spoiler_is_refused(tmp_path):
         if (index, echo) == (2, 1):
             header[0x0019, 0x10B6].value = "3172"
 
-    write_study(tmp_path, scan(), change=change)
+    write_study(tmp_path, make_array(), change=change)
     refused(tmp_path, r"one spoiler area and duration, got \(3132.*3172.*slice002_echo2")
 
 

@@ -5,9 +5,10 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
-from dicom_studies import SAGITTAL, scan, write_study
+from dicom_studies import SAGITTAL, write_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_scans import make_array
 from scipy.spatial.transform import Rotation
 
 from eval.regions import rois as regions
@@ -160,7 +161,7 @@ def write_segmentation(path, study, labels, names=("Femoral cartilage", "Patella
 
 @pytest.fixture
 def study(tmp_path):
-    return write_study(tmp_path / "knee" / "dicom", scan((12, 10, 8)))
+    return write_study(tmp_path / "knee" / "dicom", make_array((12, 10, 8)))
 
 
 @pytest.mark.parametrize("drawn", [slice(None), slice(3, 4), slice(2, 7, 2)])
@@ -212,7 +213,7 @@ def test_the_labels_of_an_skm_tea_file_are_its_tissues(tmp_path):
     one_hot = np.zeros((6, 5, 4, 6), np.uint8)
     one_hot[1, 1, 1, 0] = one_hot[2, 2, 2, 5] = 1
     with h5py.File(tmp_path / "MTR_001.h5", "w") as file:
-        file["echo1"] = file["echo2"] = scan()[..., 0]
+        file["echo1"] = file["echo2"] = make_array()[..., 0]
         file["seg"] = one_hot
     path = tmp_path / "MTR_001.h5"
     found, names = rois.read_labels(rois.labels_path(path), skm_tea.read_scan(path))
@@ -224,7 +225,7 @@ def test_the_labels_of_an_skm_tea_file_are_its_tissues(tmp_path):
 
 
 def test_skm_teas_masks_are_found_beside_its_dicom_and_named(tmp_path):
-    study = write_study(tmp_path / "dicoms" / "MTR_001", scan())
+    study = write_study(tmp_path / "dicoms" / "MTR_001", make_array())
     volume = dicom.read_series(study)
     labels = np.zeros((6, 5, 4), np.uint8)
     labels[2:4, 1:3, 2] = 2

@@ -4,9 +4,10 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import SAGITTAL, scan, write_study
+from dicom_studies import SAGITTAL, write_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_scans import make_array
 from scipy.spatial.transform import Rotation
 
 from mrsr_tf.errors import InputError
@@ -56,7 +57,7 @@ def test_the_affine_is_turned_from_ras_to_lps(path):
 
 
 def test_dicom_through_nifti_is_the_same_volume(tmp_path, path):
-    volume = dicom.read_series(write_study(tmp_path / "dicom", scan()))
+    volume = dicom.read_series(write_study(tmp_path / "dicom", make_array()))
     nifti.write_nifti(volume, path)
     again = nifti.read_nifti(path)
     np.testing.assert_array_equal(again.array, volume.array)

@@ -1,7 +1,8 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import scan, write_study
+from dicom_studies import write_study
+from random_scans import make_array
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import scans
@@ -21,7 +22,7 @@ def names(path):
 
 
 def test_a_dicom_folder_a_dicom_file_and_a_nifti_are_scans(tmp_path):
-    array = scan()
+    array = make_array()
     study = write_study(tmp_path / "dicom", array)
     np.testing.assert_array_equal(scans.read_scan(study).array, array)
     one = scans.read_scan(study / "slice000_echo1.dcm")
@@ -37,7 +38,7 @@ def test_the_slice_axis_is_passed_on_to_nifti(tmp_path):
 
 
 def test_a_subjects_folder_is_a_scan_with_what_lies_beside_it_left_alone(tmp_path, caplog):
-    array = scan()
+    array = make_array()
     write_study(tmp_path / "s1" / "dicom", array)
     write_nifti(tmp_path / "s1" / "truth" / "t2_ms.nii.gz")
     write_nifti(tmp_path / "s1" / "rois.nii.gz")
@@ -49,16 +50,16 @@ def test_a_subjects_folder_is_a_scan_with_what_lies_beside_it_left_alone(tmp_pat
 
 
 def test_subjects_are_found_in_every_layout_and_sorted(tmp_path):
-    write_study(tmp_path / "d_phantom" / "dicom", scan((3, 3, 2)))
-    write_study(tmp_path / "c_plain", scan((3, 3, 2)), name="{slice}_{echo}")
-    write_study(tmp_path / "b_deep", scan((3, 3, 2)), name="visit/date/{slice}_{echo}")
+    write_study(tmp_path / "d_phantom" / "dicom", make_array((3, 3, 2)))
+    write_study(tmp_path / "c_plain", make_array((3, 3, 2)), name="{slice}_{echo}")
+    write_study(tmp_path / "b_deep", make_array((3, 3, 2)), name="visit/date/{slice}_{echo}")
     write_nifti(tmp_path / "a_image" / "image.nii.gz")
     write_nifti(tmp_path / "e_other" / "t1w.nii.gz")
     write_nifti(tmp_path / "f.nii.gz")
     (tmp_path / "README.md").write_text("about")
     (tmp_path / "notes").mkdir()
-    write_study(tmp_path / "g.partial" / "dicom", scan((3, 3, 2)))
-    write_study(tmp_path / ".hidden", scan((3, 3, 2)))
+    write_study(tmp_path / "g.partial" / "dicom", make_array((3, 3, 2)))
+    write_study(tmp_path / ".hidden", make_array((3, 3, 2)))
     subjects = scans.find_subjects(tmp_path)
     assert list(subjects) == ["a_image", "b_deep", "c_plain", "d_phantom", "e_other", "f"]
     assert subjects["d_phantom"] == tmp_path / "d_phantom"
@@ -68,7 +69,7 @@ def test_subjects_are_found_in_every_layout_and_sorted(tmp_path):
 
 @pytest.mark.parametrize("name", ["{slice}_{echo}", "dicom/{slice}_{echo}"])
 def test_one_bare_scan_is_one_subject(tmp_path, name):
-    study = write_study(tmp_path / "knee", scan((3, 3, 2)), name=name)
+    study = write_study(tmp_path / "knee", make_array((3, 3, 2)), name=name)
     assert scans.find_subjects(study) == {"knee": study}
 
 
@@ -84,7 +85,7 @@ def test_a_folder_with_an_image_beside_its_truth_is_one_subject(tmp_path):
 
 
 def test_a_scan_with_a_folder_for_each_echo_is_one_subject(tmp_path):
-    array = scan((3, 3, 2))
+    array = make_array((3, 3, 2))
     write_study(tmp_path / "knee", array, one_series=False, name="series{echo}/{slice}")
     subjects = scans.find_subjects(tmp_path / "knee")
     assert list(subjects) == ["knee"]
@@ -93,7 +94,7 @@ def test_a_scan_with_a_folder_for_each_echo_is_one_subject(tmp_path):
 
 def test_echoes_of_subjects_lying_side_by_side_are_refused(tmp_path):
     for subject in "ab":
-        write_study(tmp_path, scan((3, 3, 2)), name=subject + "_echo{echo}/{slice}")
+        write_study(tmp_path, make_array((3, 3, 2)), name=subject + "_echo{echo}/{slice}")
     with pytest.raises(InputError, match=r"two echoes of one in .*a_echo1 and .*a_echo2"):
         scans.find_subjects(tmp_path)
 
@@ -103,7 +104,7 @@ def test_two_scans_of_one_subject_are_two_entries(tmp_path):
         header.FrameOfReferenceUID = "2.25.1"
 
     for name in ("test", "retest"):
-        write_study(tmp_path / name, scan((3, 3, 2)), change=same_frame)
+        write_study(tmp_path / name, make_array((3, 3, 2)), change=same_frame)
     assert names(tmp_path) == ["retest", "test"]
 
 

@@ -8,7 +8,8 @@ import zipfile
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_studies import SAGITTAL, scan
+from dicom_studies import SAGITTAL
+from random_scans import make_array
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import derived_scans, nifti, scans
@@ -19,7 +20,7 @@ TOLD = {"EchoTime": [0.007, 0.039], "RepetitionTime": 0.023, "FlipAngle": 20}
 
 
 def write(path, array=None, **told):
-    nifti.write_nifti(Volume(scan() if array is None else array, SAGITTAL), path)
+    nifti.write_nifti(Volume(make_array() if array is None else array, SAGITTAL), path)
     nifti.sidecar_path(path).write_text(json.dumps(TOLD | told))
     return path
 
@@ -37,7 +38,7 @@ def test_a_nifti_and_its_sidecar_are_read_out_of_an_archive(tmp_path):
     (tmp_path / "zips").mkdir()
     archive = packed(tmp_path / "zips" / "a.zip", knee, nifti.sidecar_path(knee))
     volume = scans.read_scan(archive)
-    np.testing.assert_array_equal(volume.array, scan())
+    np.testing.assert_array_equal(volume.array, make_array())
     np.testing.assert_allclose(volume.affine, SAGITTAL, atol=1e-5)
     assert (volume.echo_times_ms, volume.repetition_time_ms) == ((7, 39), 23)
     assert scans.find_subjects(tmp_path / "zips") == {"a": archive}
@@ -51,10 +52,10 @@ def test_both_echoes_are_read_out_of_an_archive(tmp_path):
     files = []
     for echo in (1, 2):
         path = tmp_path / f"sub-01_echo-{echo}_qdess.nii"
-        write(path, scan()[..., echo - 1 : echo], EchoTime=TOLD["EchoTime"][echo - 1])
+        write(path, make_array()[..., echo - 1 : echo], EchoTime=TOLD["EchoTime"][echo - 1])
         files += [path, nifti.sidecar_path(path)]
     volume = scans.read_scan(packed(tmp_path / "a.zip", *files))
-    np.testing.assert_array_equal(volume.array, scan())
+    np.testing.assert_array_equal(volume.array, make_array())
     assert volume.echo_times_ms == (7, 39)
 
 

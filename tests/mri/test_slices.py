@@ -13,7 +13,7 @@ METHODS = ("tricubic", "fourier")
 PERIOD, LENGTH = 12, 720  # fine slices
 
 
-def scan(slices, rows=3, cols=2):
+def make_image(slices, rows=3, cols=2):
     return np.random.default_rng(slices).random((rows, cols, slices))
 
 
@@ -71,20 +71,20 @@ def test_what_the_filter_passes_comes_back_as_it_was(method):
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("blocks", [1, 2, 5])
 def test_a_box_is_the_mean_of_its_slices(blocks, factor):
-    image = scan(blocks * factor)
+    image = make_image(blocks * factor)
     expected = image.reshape(3, 2, blocks, factor).mean(axis=-1)
     np.testing.assert_allclose(thicken(image, factor, profile="box"), expected, atol=1e-12)
     # One slice more is the mean of itself and its mirror images.
-    more = thicken(scan(blocks * factor + 1), factor, profile="box")
+    more = thicken(make_image(blocks * factor + 1), factor, profile="box")
     assert more.shape[2] == blocks + 1
     if factor == 2:
-        np.testing.assert_allclose(more[..., -1], scan(2 * blocks + 1)[..., -1], atol=1e-12)
+        np.testing.assert_allclose(more[..., -1], make_image(2 * blocks + 1)[..., -1], atol=1e-12)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("thick_slices", [1, 2, 8, 15])
 def test_kspace_is_the_crop_of_the_mirrored_scans_spectrum(thick_slices, factor):
-    image = scan(thick_slices * factor)
+    image = make_image(thick_slices * factor)
     mirrored = np.concatenate([image, image[..., ::-1]], axis=2)
     kz = np.fft.fftshift(np.fft.fft(mirrored), axes=2)
     kept = kz[..., (factor - 1) * thick_slices : (factor + 1) * thick_slices]
@@ -118,8 +118,8 @@ def test_each_profile_has_its_gain_below_the_thick_nyquist(profile, at_half, at_
 @pytest.mark.parametrize("slices", [1, 2, 5, 47, 48, 160])
 def test_thickening_is_scipys_filter_of_the_array(slices, factor):
     taps = signal.firwin(49, 1 / factor)
-    expected = ndimage.correlate1d(scan(slices), taps, axis=2, mode="reflect")[..., ::factor]
-    np.testing.assert_allclose(thicken(scan(slices), factor), expected, atol=1e-12)
+    expected = ndimage.correlate1d(make_image(slices), taps, axis=2, mode="reflect")[..., ::factor]
+    np.testing.assert_allclose(thicken(make_image(slices), factor), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
@@ -129,17 +129,17 @@ def test_tricubic_is_scipys_spline_of_the_array(slices, factor):
     expected = np.array(
         [
             ndimage.map_coordinates(line, [fine], order=3, mode="reflect")
-            for line in scan(slices).reshape(-1, slices)
+            for line in make_image(slices).reshape(-1, slices)
         ]
     )
-    found = interpolate(scan(slices), factor).reshape(-1, factor * slices)
+    found = interpolate(make_image(slices), factor).reshape(-1, factor * slices)
     np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("slices", [1, 2, 5, 24, 25])
 def test_fourier_is_the_trigonometric_polynomial_through_the_mirrored_slices(slices, factor):
-    mirrored = np.concatenate([scan(slices), scan(slices)[..., ::-1]], axis=2)
+    mirrored = np.concatenate([make_image(slices), make_image(slices)[..., ::-1]], axis=2)
     spectrum = np.fft.fft(mirrored) / (2 * slices)
     positions = np.arange(factor * slices) / factor
     expected = np.zeros((3, 2, factor * slices), complex)
@@ -148,13 +148,13 @@ def test_fourier_is_the_trigonometric_polynomial_through_the_mirrored_slices(sli
         wave = np.exp(1j * np.pi * frequency * positions / slices)
         expected += share * spectrum[..., frequency % (2 * slices), None] * wave
     np.testing.assert_allclose(
-        interpolate(scan(slices), factor, method="fourier"), expected.real, atol=1e-12
+        interpolate(make_image(slices), factor, method="fourier"), expected.real, atol=1e-12
     )
 
 
 @given(slices=st.integers(1, 40), factor=st.integers(2, 5), method=st.sampled_from(METHODS))
 def test_nothing_is_lost_at_any_slice_count(slices, factor, method):
-    thick = thicken(scan(slices), factor)
+    thick = thicken(make_image(slices), factor)
     assert thick.shape == (3, 2, -(-slices // factor))
     fine = interpolate(thick, factor, method=method)
     assert fine.shape == (3, 2, factor * thick.shape[2])
@@ -181,7 +181,7 @@ def test_a_constant_stays_what_it_is(slices, factor):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_scan_upside_down_thickens_to_its_mirror_image_at_matching_slices(method):
     # Slice 0 and, of an odd count, the last slice are both kept by factor 2.
-    image = scan(25)
+    image = make_image(25)
     np.testing.assert_allclose(thicken(image[..., ::-1]), thicken(image)[..., ::-1], atol=1e-12)
     fine = interpolate(image, method=method)[..., :-1]
     turned = interpolate(image[..., ::-1], method=method)[..., :-1]
@@ -223,7 +223,7 @@ def test_echoes_do_not_mix(operator):
     [(np.float32, np.float32), (np.float64, np.float64), (np.int16, np.float32)],
 )
 def test_floats_keep_their_type_and_integers_become_floats(operator, given_type, type_back):
-    image = (100 * scan(9)).astype(given_type)
+    image = (100 * make_image(9)).astype(given_type)
     found = operator(image)
     assert found.dtype == type_back
     np.testing.assert_allclose(found, operator(image.astype(float)), rtol=1e-5, atol=1e-4)
@@ -233,14 +233,14 @@ def test_floats_keep_their_type_and_integers_become_floats(operator, given_type,
 @pytest.mark.parametrize("factor", [1, 0, -2, 2.5])
 def test_a_factor_that_is_none_is_refused(operator, factor):
     with pytest.raises(InputError, match=f"integer of 2 or more, got {factor}"):
-        operator(scan(8), factor)
+        operator(make_image(8), factor)
 
 
 def test_an_unknown_profile_is_refused():
     with pytest.raises(InputError, match="fir, box, kspace, kspace_hamming, got 'gauss'"):
-        thicken(scan(8), profile="gauss")
+        thicken(make_image(8), profile="gauss")
 
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(InputError, match="tricubic or fourier, got 'nearest'"):
-        interpolate(scan(8), method="nearest")
+        interpolate(make_image(8), method="nearest")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_scans import make_scan
 
 from eval.t2_noise import above_noise, sequence, t2_deviation, t2_map, with_sequence
 from mrsr_tf.errors import InputError
@@ -160,24 +161,13 @@ def test_what_does_not_fit_is_refused(arguments, message):
         t2_map(**({"s1": np.ones(2), "s2": np.ones(2)} | PAPER | arguments))
 
 
-def scan(echoes=2, **changed):
-    known = {
-        "echo_times_ms": (7.0, 39.0)[:echoes],
-        "repetition_time_ms": 23.0,
-        "flip_angle_deg": 20.0,
-        "spoiler_area": 3132.0,
-        "spoiler_duration_us": 1560.0,
-    }
-    return Volume(np.ones((2, 2, 2, echoes)), np.eye(4), **(known | changed))
-
-
 def test_the_sequence_is_what_the_scan_says():
-    assert sequence(scan()) == {**PAPER, **SPOILER}
+    assert sequence(make_scan(**SPOILER)) == {**PAPER, **SPOILER}
 
 
 def test_a_single_contrast_scan_has_no_t2_and_the_refusal_says_why():
     with pytest.raises(InputError, match=r"single-contrast .* combined into one image"):
-        sequence(scan(echoes=1))
+        sequence(make_scan(echoes=1))
 
 
 @pytest.mark.parametrize(
@@ -190,28 +180,22 @@ def test_a_single_contrast_scan_has_no_t2_and_the_refusal_says_why():
 )
 def test_an_unknown_time_or_flip_angle_is_asked_for(unknown, flag):
     with pytest.raises(InputError, match=f"without {flag}"):
-        sequence(scan(**{unknown: None}))
+        sequence(make_scan(**{**SPOILER, unknown: None}))
 
 
 def test_an_unknown_spoiler_means_no_diffusion_and_a_warning(caplog):
-    assert sequence(scan(spoiler_area=None), "knee_7") == PAPER
+    assert sequence(make_scan(spoiler_area=None), "knee_7") == PAPER
     assert "T2 is computed without diffusion, and reads 2-4 % low" in caplog.text
     assert "in knee_7" in caplog.text
 
 
 def test_echo_times_that_are_not_of_a_dess_are_warned_of(caplog):
-    sequence(scan(echo_times_ms=(7.0, 30.0)))
+    sequence(make_scan(echo_times_ms=(7.0, 30.0), **SPOILER))
     assert "TE1 + TE2 = 2 TR" in caplog.text
 
 
 def test_what_is_given_fills_what_the_header_lacks(caplog):
-    bare = scan(
-        echo_times_ms=None,
-        repetition_time_ms=None,
-        flip_angle_deg=None,
-        spoiler_area=None,
-        spoiler_duration_us=None,
-    )
+    bare = make_scan(echo_times_ms=None, repetition_time_ms=None, flip_angle_deg=None)
     told = with_sequence(bare, **PAPER, **SPOILER)
     assert sequence(told) == {**PAPER, **SPOILER}
     assert told.echo_times_ms == (7.0, 39.0)
@@ -219,7 +203,7 @@ def test_what_is_given_fills_what_the_header_lacks(caplog):
 
 
 def test_what_contradicts_the_header_is_used_and_said(caplog):
-    told = sequence(with_sequence(scan(), tr_ms=25.0, te_ms=7.48, flip_deg=20.0))
+    told = sequence(with_sequence(make_scan(**SPOILER), tr_ms=25.0, te_ms=7.48, flip_deg=20.0))
     assert (told["tr_ms"], told["te_ms"], told["flip_deg"]) == (25.0, 7.48, 20.0)
     assert "repetition time ms: 25 is given and used, the header says 23" in caplog.text
     assert "echo time ms: 7.48 is given and used, the header says 7" in caplog.text

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from dicom_studies import SAGITTAL, scan, write_study
+from dicom_studies import SAGITTAL, write_study
+from random_scans import make_array
 from scipy import ndimage
 
 from mrsr_tf.io import derived_scans, dicom, nifti, scans
@@ -68,7 +69,7 @@ def test_air_and_magnitude_do_not_hide_the_empty_half():
 
 
 def test_zip2_is_told_by_the_header_though_few_slices_have_no_spectrum_to_judge(tmp_path):
-    study = write_study(tmp_path, scan(), change=set_thickness("3", "1.5"))
+    study = write_study(tmp_path, make_array(), change=set_thickness("3", "1.5"))
     assert interpolated_slices(dicom.read_series(study)) == (
         "its slices of 1.5 mm were interpolated from 3 mm (SliceThickness)"
     )
@@ -76,12 +77,12 @@ def test_zip2_is_told_by_the_header_though_few_slices_have_no_spectrum_to_judge(
 
 @pytest.mark.parametrize("thickness", ["1.5", "1.2", "2", "", None])
 def test_slices_as_thick_as_they_are_far_apart_are_acquired(tmp_path, thickness):
-    study = write_study(tmp_path, scan(), change=set_thickness(thickness))
+    study = write_study(tmp_path, make_array(), change=set_thickness(thickness))
     assert interpolated_slices(dicom.read_series(study)) is None
 
 
 def test_the_sidecar_of_a_nifti_tells_it_too(tmp_path):
-    scanned = Volume(scan(), SAGITTAL, slice_thickness_mm=3.0)
+    scanned = Volume(make_array(), SAGITTAL, slice_thickness_mm=3.0)
     nifti.write_nifti(scanned, tmp_path / "scan.nii.gz")
     assert nifti.read_sidecar(tmp_path / "scan.nii.gz")["SliceThickness"] == 3
     assert "from 3 mm" in interpolated_slices(scans.read_scan(tmp_path / "scan.nii.gz"))
@@ -112,7 +113,7 @@ def test_our_own_output_is_not_taken_for_interpolated(tmp_path, kind):
 
 
 def test_reading_warns_and_says_what_to_do(tmp_path, caplog):
-    write_study(tmp_path, scan(), change=set_thickness("3"))
+    write_study(tmp_path, make_array(), change=set_thickness("3"))
     scans.read_scan(tmp_path)
     assert "interpolated from 3 mm (SliceThickness)" in caplog.text
     assert "do not train on them" in caplog.text

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from random_scans import make_scan
 from small_runs import MANIFEST, make_run
 
 from mrsr_tf.errors import AlreadyDone, InputError
@@ -11,17 +12,11 @@ from mrsr_tf.inference.super_resolution import super_resolve
 from mrsr_tf.network import run_folder
 from mrsr_tf.network.saved_model import CARD, export
 from mrsr_tf.outputs import CONFIGURATION, held
-from mrsr_tf.volume import Volume
 
 
 @pytest.fixture
 def finished(tmp_path):
     return make_run(tmp_path / "run")
-
-
-def scan(echoes=2, slices=4):
-    array = np.random.default_rng(0).uniform(0, 900, (10, 9, slices, echoes))
-    return Volume(array, np.diag([0.5, 0.5, 1.5, 1]), (7.0, 39.0)[:echoes], 23.0, 20.0)
 
 
 def test_a_run_loads_with_its_factor_contrasts_and_card(finished):
@@ -37,15 +32,15 @@ def test_an_export_gives_the_runs_weights_card_and_voxels(finished, tmp_path):
     exported = run_folder.load(tmp_path / "exported")
     assert exported.weights_sha256 == model.weights_sha256
     assert exported.card["records"] == MANIFEST
-    one, other = super_resolve(scan(), model), super_resolve(scan(), exported)
+    one, other = super_resolve(make_scan(), model), super_resolve(make_scan(), exported)
     np.testing.assert_allclose(one.array, other.array, rtol=1e-5)
 
 
 def test_super_resolution_keeps_the_origin_and_divides_the_slice_spacing(finished):
-    thick = scan()
+    thick = make_scan()
     fine = super_resolve(thick, run_folder.load(finished))
     assert fine.array.shape == (10, 9, 8, 2)
-    np.testing.assert_allclose(fine.spacing_mm, [0.5, 0.5, 0.75])
+    np.testing.assert_allclose(fine.spacing_mm, [0.4, 0.4, 0.75])
     np.testing.assert_array_equal(fine.affine[:, 3], thick.affine[:, 3])
     assert fine.echo_times_ms == thick.echo_times_ms
 
@@ -58,14 +53,14 @@ def test_an_untouched_network_gives_the_interpolated_scan(tmp_path):
     network = run_folder.load_network(run_dir)
     network.set_weights([np.zeros_like(w) for w in network.get_weights()])
     run_folder.finish(network, run_dir)
-    thick = scan(slices=5)
+    thick = make_scan((10, 9, 5))
     fine = super_resolve(thick, run_folder.load(run_dir)).array
     np.testing.assert_allclose(fine, interpolate(thick.array), atol=1e-3)
 
 
 def test_a_scan_of_other_echoes_is_refused(finished):
     with pytest.raises(InputError, match=r"expected a scan of 2 echoes.*got one of 1"):
-        super_resolve(scan(echoes=1), run_folder.load(finished))
+        super_resolve(make_scan(echoes=1), run_folder.load(finished))
 
 
 def test_a_network_of_slices_between_fine_ones_shifts_nothing(finished):
@@ -75,7 +70,7 @@ def test_a_network_of_slices_between_fine_ones_shifts_nothing(finished):
     network = run_folder.load_network(finished)
     network.set_weights([np.zeros_like(w) for w in network.get_weights()])
     run_folder.finish(network, finished)
-    thick = scan(slices=24)
+    thick = make_scan((10, 9, 24))
     ramp = 100 + 10 * np.arange(24)[:, None]
     thick = dataclasses.replace(thick, array=np.broadcast_to(ramp, thick.array.shape))
     fine = super_resolve(thick, run_folder.load(finished))
@@ -94,7 +89,7 @@ def test_a_network_of_several_factors_is_loaded_for_any_of_them(finished, tmp_pa
         folder = tmp_path / "exported"
         export(run_folder.load(finished), folder)
     assert run_folder.load(folder).slice_factor == 2
-    assert super_resolve(scan(), run_folder.load(folder, slice_factor=3)).array.shape == (
+    assert super_resolve(make_scan(), run_folder.load(folder, slice_factor=3)).array.shape == (
         10,
         9,
         12,

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_scans import make_scan
 
 from mrsr_tf.mri import slices
 from mrsr_tf.network import streaming
@@ -23,10 +24,6 @@ def network_and_resolver(
     return network, SuperResolver(network.get_weights(), factor, fold)
 
 
-def scan(shape, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(0, 3000, shape).astype(np.float32)
-
-
 def whole_volume_pass(network, thick: np.ndarray, factor: int) -> np.ndarray:
     """NumPy's interpolation and scale, and one pass of the Keras network over all of it."""
     fine = slices.interpolate(thick, factor)
@@ -39,7 +36,7 @@ def whole_volume_pass(network, thick: np.ndarray, factor: int) -> np.ndarray:
 def test_slabs_equal_one_pass_over_the_whole_volume(monkeypatch, slab_bytes, shape):
     monkeypatch.setattr(streaming, "SLAB_BYTES", slab_bytes)
     network, resolver = network_and_resolver(shape[3], convolutions=12)
-    thick = scan(shape)
+    thick = make_scan(shape[:3], shape[3]).array
     expected = whole_volume_pass(network, thick, 2)
     result = resolver.super_resolve(tf.constant(thick))
     np.testing.assert_allclose(result, expected, atol=1e-5 * expected.max())
@@ -58,8 +55,8 @@ def test_any_size_and_factor_streams_rightly(shape, factor, planes, fold, at_onc
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(streaming, "SLAB_BYTES", 4 * 4 * 14 * 56 * planes)
         patched.setattr(streaming, "LAYERS_AT_ONCE", at_once)
-        result = resolver.super_resolve(tf.constant(scan(shape)))
-    expected = whole_volume_pass(network, scan(shape), factor)
+        result = resolver.super_resolve(tf.constant(make_scan(shape[:3], shape[3]).array))
+    expected = whole_volume_pass(network, make_scan(shape[:3], shape[3]).array, factor)
     np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
 
 
@@ -88,7 +85,7 @@ def test_no_voxel_of_any_layer_is_computed_twice(monkeypatch, counted, shape):
     monkeypatch.setattr(streaming, "SLAB_BYTES", 1)
     monkeypatch.setattr(streaming, "LAYERS_AT_ONCE", 2)
     network, resolver = network_and_resolver(shape[3])
-    resolver.super_resolve(tf.constant(scan(shape)))
+    resolver.super_resolve(tf.constant(make_scan(shape[:3], shape[3]).array))
     assert len(counted) > 5 * (max(shape[0], 2 * shape[2]) - 10)  # slabs of one plane, five layers
     kernel_values = sum(kernel.size for kernel in network.get_weights()[0::2])
     assert sum(counted) == kernel_values * shape[0] * shape[1] * 2 * shape[2]
@@ -99,7 +96,7 @@ def test_no_slab_grows_by_all_that_the_layers_have_fallen_behind(monkeypatch, co
     monkeypatch.setattr(streaming, "SLAB_BYTES", 1)
     monkeypatch.setattr(streaming, "LAYERS_AT_ONCE", 3)
     network, resolver = network_and_resolver(1, convolutions=12)
-    resolver.super_resolve(tf.constant(scan((40, 4, 3, 1))))
+    resolver.super_resolve(tf.constant(make_scan((40, 4, 3), 1).array))
     kernel_values = max(kernel.size for kernel in network.get_weights()[0::2])
     longest = max(counted) // (kernel_values * 4 * 6)
     assert longest == 3  # planes of one layer: slabs are of one plane, the ends of three
@@ -109,7 +106,7 @@ def test_no_slab_grows_by_all_that_the_layers_have_fallen_behind(monkeypatch, co
 def test_low_precision_errs_by_its_rounding_of_the_residual_alone(monkeypatch, precision, bits):
     monkeypatch.setattr(streaming, "SLAB_BYTES", 20_000)
     _, resolver = network_and_resolver(2)
-    thick = tf.constant(scan((17, 9, 5, 2)))
+    thick = tf.constant(make_scan((17, 9, 5), 2).array)
     exact, rounded = (
         resolver.super_resolve(thick, precision=p).numpy() for p in ("float32", precision)
     )
@@ -126,7 +123,7 @@ def test_low_precision_errs_by_its_rounding_of_the_residual_alone(monkeypatch, p
 @pytest.mark.parametrize("profile", ["fir", "box"])
 @pytest.mark.parametrize("thick_slices", [1, 2, 3, 48])
 def test_graph_interpolation_equals_the_numpy_one(thick_slices, profile):
-    thick = scan((3, 2, thick_slices, 2))
+    thick = make_scan((3, 2, thick_slices), 2).array
     for factor in (2, 3, 4):
         first = slices.first_slice(profile, factor)
         np.testing.assert_allclose(
@@ -159,7 +156,7 @@ def test_graph_scale_equals_the_numpy_one(size):
 
 def test_scale_of_the_scan_is_the_scale_of_the_result():
     _, resolver = network_and_resolver(2)
-    thick = scan((8, 8, 4, 2))
+    thick = make_scan((8, 8, 4), 2).array
     once, thousandfold = (resolver.super_resolve(tf.constant(s * thick)) for s in (1.0, 1000.0))
     np.testing.assert_allclose(1000 * once, thousandfold, rtol=1e-4, atol=1)
 
@@ -175,7 +172,7 @@ def test_saved_model_needs_only_tensorflow_and_gives_the_same_voxels(tmp_path, f
     save_graph(resolver, tmp_path)
     serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     for shape in ((2, 12, 9, 3, 2), (1, 5, 40, 7, 2)):
-        volumes = scan(shape)
+        volumes = np.stack([make_scan(shape[1:4], seed=n).array for n in range(shape[0])])
         served = serve(volume=tf.constant(volumes))["super_resolved"].numpy()
         assert served.shape == (*shape[:3], 2 * shape[3], 2)
         for volume, result in zip(volumes, served, strict=True):
@@ -185,9 +182,9 @@ def test_saved_model_needs_only_tensorflow_and_gives_the_same_voxels(tmp_path, f
 
 def test_a_scan_of_another_size_needs_no_new_graph():
     _, resolver = network_and_resolver(1)
-    resolver.super_resolve(tf.constant(scan((30, 6, 3, 1))))
+    resolver.super_resolve(tf.constant(make_scan((30, 6, 3), 1).array))
     made = streaming.convolution.cache_info().misses
-    resolver.super_resolve(tf.constant(scan((8, 20, 9, 1))))
+    resolver.super_resolve(tf.constant(make_scan((8, 20, 9), 1).array))
     assert streaming.convolution.cache_info().misses == made
 
 
@@ -196,7 +193,7 @@ def test_progress_counts_planes():
     seen = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(streaming, "SLAB_BYTES", 4 * 4 * 6 * 6)
-        resolver.super_resolve(tf.constant(scan((30, 6, 3, 1))), seen.append)
+        resolver.super_resolve(tf.constant(make_scan((30, 6, 3), 1).array), seen.append)
     assert 20 < sum(seen) <= 30
 
 

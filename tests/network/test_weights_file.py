@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from random_scans import make_scan
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.super_resolution import super_resolve
@@ -40,11 +41,6 @@ RECORDS = {
 }
 
 
-def scan(echoes: int) -> Volume:
-    array = np.random.default_rng(1).uniform(0, 900, (12, 10, 6, echoes))
-    return Volume(array.astype(np.float32), np.diag([0.4, 0.4, 1.4, 1.0]))
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "small").mkdir()
@@ -54,8 +50,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_what_is_written_computes_the_same_when_read(folder):
     np.testing.assert_array_equal(
-        super_resolve(scan(2), run_folder.load(folder)).array,
-        super_resolve(scan(2), network()).array,
+        super_resolve(make_scan(), run_folder.load(folder)).array,
+        super_resolve(make_scan(), network()).array,
     )
     assert run_folder.load(folder).weights_sha256 == network().weights_sha256
 
@@ -96,7 +92,7 @@ def test_another_factor_is_refused(folder):
 def test_the_shipped_networks_take_one_echo_or_two_and_keep_their_scale(name):
     model = run_folder.load(name)
     for echoes in (1, 2):
-        flat = Volume(np.full((16, 16, 8, echoes), 500, np.float32), scan(2).affine)
+        flat = Volume(np.full((16, 16, 8, echoes), 500, np.float32), make_scan().affine)
         fine = super_resolve(flat, model).array
         assert fine.shape == (16, 16, 16, echoes)
         np.testing.assert_allclose(fine[4:-4, 4:-4, 4:-4], 500, rtol=0.05)

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pydicom
 import pytest
 from dicom_peers import Archive, Node, files_of, in_threads, send, send_until_taken, until
-from dicom_studies import SECRETS, scan, write_study
+from dicom_studies import SECRETS, write_study
+from random_scans import make_array
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.node.settings import Caller, Destination, Settings, parse_caller, parse_destination
@@ -34,7 +35,7 @@ def node(tmp_path, archive):
 
 def test_twenty_studies_come_back_exactly_once_through_a_kill(tmp_path, node, archive):
     studies = [
-        write_study(tmp_path / f"study{number}", scan((8, 8, 2), seed=number))
+        write_study(tmp_path / f"study{number}", make_array((8, 8, 2), seed=number))
         for number in range(STUDIES)
     ]
     killed = threading.Event()
@@ -67,7 +68,7 @@ def test_twenty_studies_come_back_exactly_once_through_a_kill(tmp_path, node, ar
 
 
 def test_sigterm_ends_it_with_an_association_open_and_half_a_pdu_sent(node, tmp_path):
-    study = files_of(write_study(tmp_path / "study", scan((8, 8, 2))))
+    study = files_of(write_study(tmp_path / "study", make_array((8, 8, 2))))
     node.start()
     half = socket.create_connection(("127.0.0.1", node.port))
     half.sendall(b"\1\0\0\0\x20\0half")

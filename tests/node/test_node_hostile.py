@@ -13,8 +13,9 @@ from dataclasses import replace
 import pydicom
 import pytest
 from dicom_peers import VERIFICATION, files_of, send, until
-from dicom_studies import scan, write_study
+from dicom_studies import write_study
 from pynetdicom import AE
+from random_scans import make_array
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.node.incoming import COMPLETE, Incoming
@@ -60,7 +61,7 @@ def receiving(settings):
 
 @pytest.fixture
 def study(tmp_path):
-    return files_of(write_study(tmp_path / "study", scan((8, 8, 2))))
+    return files_of(write_study(tmp_path / "study", make_array((8, 8, 2))))
 
 
 def echo(port, title="SCANNER", called="MRSR"):
@@ -163,7 +164,7 @@ def test_a_study_larger_than_allowed_is_refused_and_leaves_only_its_reason(
 
 def test_a_full_queue_takes_no_new_study_but_all_of_one_begun(settings, tmp_path):
     first, second, third = (
-        files_of(write_study(tmp_path / f"{n}", scan((8, 8, 2), seed=n))) for n in range(3)
+        files_of(write_study(tmp_path / f"{n}", make_array((8, 8, 2), seed=n))) for n in range(3)
     )
     with receiving(replace(settings, queue_bytes=2 * MIB + 2**16)) as (spool, incoming, port):
         statuses = []

@@ -8,7 +8,8 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_peers import Archive, files_of
-from dicom_studies import SECRETS, save, scan, write_enhanced, write_study
+from dicom_studies import SECRETS, save, write_enhanced, write_study
+from random_scans import make_array
 from small_runs import make_run
 
 from mrsr_tf.io import dicom
@@ -87,11 +88,11 @@ def localizer(folder):
         if index:
             header.ImageOrientationPatient = ["1", "0", "0", "0", "1", "0"]
 
-    return write_study(folder, scan((4, 4, 3), 1), change=change)
+    return write_study(folder, make_array((4, 4, 3), 1), change=change)
 
 
 def test_what_is_sent_is_what_the_slices_and_their_signals_give(bench, archive, tmp_path):
-    source = write_study(tmp_path / "source", scan(SHAPE, seed=3))
+    source = write_study(tmp_path / "source", make_array(SHAPE, seed=3))
     bench.queue(source)
     bench.work()
     assert list(archive.series().values()) == [
@@ -116,9 +117,9 @@ def test_what_is_sent_is_what_the_slices_and_their_signals_give(bench, archive, 
 @pytest.mark.parametrize("layout", ["one series", "two series", "enhanced"])
 def test_a_dess_is_found_among_other_series(bench, archive, tmp_path, layout):
     dess = (
-        write_enhanced(tmp_path / "dess", scan(SHAPE))
+        write_enhanced(tmp_path / "dess", make_array(SHAPE))
         if layout == "enhanced"
-        else write_study(tmp_path / "dess", scan(SHAPE), one_series=layout == "one series")
+        else write_study(tmp_path / "dess", make_array(SHAPE), one_series=layout == "one series")
     )
     unreadable = tmp_path / "unreadable"
     shutil.copytree(localizer(tmp_path / "localizer"), unreadable)
@@ -135,29 +136,29 @@ def test_a_dess_is_found_among_other_series(bench, archive, tmp_path, layout):
 
 
 def test_two_knees_of_one_study_both_come_back(bench, archive, tmp_path):
-    left = write_study(tmp_path / "left", scan(SHAPE, seed=1))
-    right = write_study(tmp_path / "right", scan(SHAPE, seed=2))
+    left = write_study(tmp_path / "left", make_array(SHAPE, seed=1))
+    right = write_study(tmp_path / "right", make_array(SHAPE, seed=2))
     bench.queue(left, right)
     bench.work()
     assert len(archive.came) == 2 * 3 * 6
 
 
 def test_one_echo_comes_back_without_a_t2_map_and_that_is_said(bench, archive, tmp_path):
-    bench.queue(write_study(tmp_path / "single", scan(SHAPE, echoes=1)))
+    bench.queue(write_study(tmp_path / "single", make_array(SHAPE, echoes=1)))
     bench.work()
     assert list(archive.series().values()) == [["Sag DESS MRSR echo 1"]]
     assert ["no T2 map" in note for note in bench.notes()] == [True]
 
 
 def test_an_unknown_spoiler_is_said(bench, archive, tmp_path):
-    bench.queue(write_study(tmp_path / "bare", scan(SHAPE), spoiler=None))
+    bench.queue(write_study(tmp_path / "bare", make_array(SHAPE), spoiler=None))
     bench.work()
     assert bench.notes() == ["T2 without diffusion: the spoiler is unknown"]
     assert len(archive.came) == 3 * 6
 
 
 def test_what_it_made_itself_and_studies_without_a_dess_are_left_alone(bench, archive, tmp_path):
-    bench.queue(write_study(tmp_path / "source", scan(SHAPE)))
+    bench.queue(write_study(tmp_path / "source", make_array(SHAPE)))
     bench.work()
     for number, header in enumerate(archive.headers.values()):
         save(header, tmp_path / "back" / str(number))
@@ -175,14 +176,14 @@ def test_one_study_failing_leaves_the_others_alone(bench, archive, tmp_path, cap
         if index == echo == 1:
             header.PhotometricInterpretation = "<script>"
 
-    bench.queue(write_study(tmp_path / "strange", scan(SHAPE), change=strange))
-    gap = write_study(tmp_path / "gap", scan(SHAPE))
+    bench.queue(write_study(tmp_path / "strange", make_array(SHAPE), change=strange))
+    gap = write_study(tmp_path / "gap", make_array(SHAPE))
     (gap / "slice001_echo1.dcm").unlink()
     bench.queue(gap)
-    cut = bench.queue(write_study(tmp_path / "cut", scan(SHAPE)))
+    cut = bench.queue(write_study(tmp_path / "cut", make_array(SHAPE)))
     broken = files_of(cut)[0]
     broken.write_bytes(broken.read_bytes()[:-40])
-    bench.queue(write_study(tmp_path / "good", scan(SHAPE)))
+    bench.queue(write_study(tmp_path / "good", make_array(SHAPE)))
     bench.work()
     assert len(archive.came) == 3 * 6
     assert len(bench.reasons()) == 3
@@ -194,7 +195,7 @@ def test_one_study_failing_leaves_the_others_alone(bench, archive, tmp_path, cap
 
 
 def test_a_failed_study_put_back_into_the_queue_is_tried_again(bench, archive, tmp_path):
-    study = bench.queue(write_study(tmp_path / "study", scan(SHAPE)))
+    study = bench.queue(write_study(tmp_path / "study", make_array(SHAPE)))
     last = max(study.rglob("*.dcm"))
     kept = last.read_bytes()
     last.write_bytes(kept[:-40])
@@ -209,14 +210,14 @@ def test_a_failed_study_put_back_into_the_queue_is_tried_again(bench, archive, t
 
 def test_a_scan_larger_unpacked_than_a_study_may_be_is_refused(settings, archive, tmp_path):
     bench = Bench(replace(settings, study_bytes=700))
-    bench.queue(write_study(tmp_path / "other", scan(SHAPE, seed=1)))
+    bench.queue(write_study(tmp_path / "other", make_array(SHAPE, seed=1)))
     bench.work()
     assert ["768 when unpacked" in reason for reason in bench.reasons()] == [True]
 
 
 def test_a_study_that_takes_the_process_down_is_given_up(settings, archive, tmp_path):
     bench = Bench(settings)
-    study = bench.queue(write_study(tmp_path / "study", scan(SHAPE)))
+    study = bench.queue(write_study(tmp_path / "study", make_array(SHAPE)))
     bench.spool.tell(study, attempts=MOST_ATTEMPTS)
     bench.work()
     assert ["the process ended 3 times" in reason for reason in bench.reasons()] == [True]
@@ -224,7 +225,7 @@ def test_a_study_that_takes_the_process_down_is_given_up(settings, archive, tmp_
 
 
 def test_the_same_study_sent_again_is_not_sent_back_again(bench, archive, tmp_path):
-    source = write_study(tmp_path / "source", scan(SHAPE))
+    source = write_study(tmp_path / "source", make_array(SHAPE))
     for _ in range(3):
         bench.queue(source)
         bench.work()
@@ -234,7 +235,7 @@ def test_the_same_study_sent_again_is_not_sent_back_again(bench, archive, tmp_pa
 
 
 def test_a_destination_that_is_away_or_busy_gets_everything_later(bench, archive, tmp_path):
-    bench.queue(write_study(tmp_path / "study", scan(SHAPE)))
+    bench.queue(write_study(tmp_path / "study", make_array(SHAPE)))
     archive.stop()
     bench.work(3)
     assert len(list(bench.spool.outbox.iterdir())) == 1
@@ -251,7 +252,7 @@ def test_a_destination_that_refuses_an_image_for_good_fails_that_study_only(
 ):
     archive.answers = [0xA900]
     for seed in range(2):
-        bench.queue(write_study(tmp_path / f"{seed}", scan(SHAPE, seed=seed)))
+        bench.queue(write_study(tmp_path / f"{seed}", make_array(SHAPE, seed=seed)))
     bench.work()
     assert ["status 0xA900" in reason for reason in bench.reasons()] == [True]
     assert len(archive.came) == 3 * 6
@@ -259,7 +260,7 @@ def test_a_destination_that_refuses_an_image_for_good_fails_that_study_only(
 
 def test_killed_between_made_and_tidied_up_it_is_not_made_again(settings, archive, tmp_path):
     bench = Bench(settings)
-    study = bench.queue(write_study(tmp_path / "study", scan(SHAPE)))
+    study = bench.queue(write_study(tmp_path / "study", make_array(SHAPE)))
     copy = shutil.copytree(study, tmp_path / "copy")
     bench.worker.step()
     shutil.copytree(copy, study)  # as if the last step of making had not been
@@ -275,8 +276,8 @@ def test_killed_between_made_and_tidied_up_it_is_not_made_again(settings, archiv
 def test_a_network_makes_both_echoes(settings, archive, tmp_path):
     make_run(tmp_path / "run")
     bench = Bench(replace(settings, method="mrsr", model=str(tmp_path / "run")))
-    bench.queue(write_study(tmp_path / "study", scan(SHAPE)))
-    bench.queue(write_study(tmp_path / "single", scan(SHAPE, echoes=1)))
+    bench.queue(write_study(tmp_path / "study", make_array(SHAPE)))
+    bench.queue(write_study(tmp_path / "single", make_array(SHAPE, echoes=1)))
     bench.work()
     assert len(archive.came) == 3 * 6
     assert ["expected a scan of 2 echoes" in reason for reason in bench.reasons()] == [True]

@@ -17,11 +17,6 @@ SAGITTAL = np.array(
 Change = Callable[[Dataset, int, int], None]
 
 
-def scan(shape=(6, 5, 4), echoes=2, seed=0, largest=2000) -> np.ndarray:
-    """Random intensities (rows, cols, slices, echoes), int16."""
-    return np.random.default_rng(seed).integers(0, largest, (*shape, echoes), dtype=np.int16)
-
-
 def write_study(
     folder: Path,
     array: np.ndarray,

@@ -4,12 +4,11 @@
 
 from functools import partial
 
-import numpy as np
 import pytest
+from random_scans import make_scan
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.nifti import write_nifti
-from mrsr_tf.volume import Volume
 from tf_records_tools.beam_runner import on_beam
 from tf_records_tools.cohort import make_records
 from tf_records_tools.shard import Settings
@@ -26,8 +25,7 @@ def beam():
 @pytest.fixture
 def studies(tmp_path):
     for seed in range(4):
-        array = np.random.default_rng(seed).integers(1, 3000, (12, 11, 13, 2)).astype(np.float32)
-        scan = Volume(array, np.diag([0.4, 0.4, 0.7, 1]), (7.0, 39.0), 23.0, 20.0)
+        scan = make_scan((12, 11, 13), spacing_mm=(0.4, 0.4, 0.7), seed=seed)
         write_nifti(scan, tmp_path / "studies" / f"scan_{seed}.nii.gz")
     return tmp_path / "studies"
 
@@ -45,7 +43,7 @@ def test_beam_with_two_workers_makes_the_same_records(beam, studies, tmp_path):
 
 
 def test_what_a_worker_refuses_is_told_in_its_own_words(beam, studies, tmp_path):
-    one_echo = Volume(np.ones((12, 11, 13, 1), np.float32), np.eye(4), (7.0,), 23.0, 20.0)
+    one_echo = make_scan((12, 11, 13), echoes=1)
     write_nifti(one_echo, studies / "single.nii.gz")
     run = partial(on_beam, runner="DirectRunner", workers=2)
     with pytest.raises(InputError) as refused:

@@ -7,13 +7,13 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from dicom_studies import SECRETS, scan, write_study
+from dicom_studies import SECRETS, write_study
+from random_scans import make_array, make_scan
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import scans
 from mrsr_tf.io.nifti import write_nifti
 from mrsr_tf.records.manifest import read_manifest, salted, scan_sha256, sealed
-from mrsr_tf.volume import Volume
 from tf_records_tools.cohort import grouped, make_records, split
 from tf_records_tools.patients import named_person, persons
 from tf_records_tools.shard import Settings
@@ -27,11 +27,11 @@ def study(folder, patient="PAT-4711", name="Doe^Jane", seed=0):
     def change(header, index, echo):
         header.PatientID, header.PatientName = patient, name
 
-    return write_study(folder, scan(seed=seed), name="{slice}_{echo}", change=change)
+    return write_study(folder, make_array(seed=seed), name="{slice}_{echo}", change=change)
 
 
 def nifti(path, seed=0):
-    write_nifti(Volume(scan(seed=seed), np.eye(4), (7.0, 39.0), 23.0, 20.0), path)
+    write_nifti(make_scan(seed=seed), path)
     return path
 
 
@@ -103,7 +103,7 @@ def test_an_skm_tea_file_is_of_whom_its_dicom_says(tmp_path):
     (tmp_path / "image_files").mkdir()
     for name in ("MTR_001", "MTR_002"):
         with h5py.File(tmp_path / "image_files" / f"{name}.h5", "w") as file:
-            file["echo1"] = file["echo2"] = scan()[..., 0]
+            file["echo1"] = file["echo2"] = make_array()[..., 0]
     study(tmp_path / "dicoms" / "MTR_001", "0815")
     found = [named_person(path) for path in sorted((tmp_path / "image_files").iterdir())]
     assert found == ["0815", None]

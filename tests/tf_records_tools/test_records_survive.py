@@ -9,11 +9,11 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from random_scans import make_scan
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.nifti import write_nifti
 from mrsr_tf.records.reader import training_batches
-from mrsr_tf.volume import Volume
 from tf_records_tools.cohort import make_records
 from tf_records_tools.shard import Settings
 from tf_records_tools.verification import check_records
@@ -23,8 +23,7 @@ SETTINGS = Settings("dual", patch_size=16, stride=4)
 
 def write_scans(folder, subjects, shape):
     for seed in range(subjects):
-        array = np.random.default_rng(seed).integers(1, 3000, (*shape, 2)).astype(np.float32)
-        scan = Volume(array, np.diag([0.4, 0.4, 0.7, 1]), (7.0, 39.0), 23.0, 20.0)
+        scan = make_scan(shape, spacing_mm=(0.4, 0.4, 0.7), seed=seed)
         write_nifti(scan, folder / f"scan_{seed}.nii")
     return folder
 
