@@ -5,7 +5,7 @@ r"""Runs a DICOM node: studies in by C-STORE, their DESS super-resolved and its 
 
 listens for studies from the AE title ORTHANC, and sends to it one derived series for each echo and
 one of T2. http://127.0.0.1:8108/ shows what it is doing. SIGTERM ends it; the same call goes on
-with what is in the spool. It needs the package's extra `node`; docs/node.md has the rest.
+with what is in the spool. It needs the package's extra `node`; docs/pacs.md has the rest.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What README and docs tell to type: commands, flags, files and links that there are."""
+"""Commands, flags, files and links in README and docs exist."""
 
 import re
 import shlex
@@ -9,26 +9,26 @@ from pathlib import Path
 import pytest
 from commands import COMMANDS, ROOT, flags_of
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-# A flagfile's usage comment is told to type as well.
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# The usage comment of a flagfile holds commands as well.
 FLAGFILES = sorted(path for path in (ROOT / "flags").rglob("*") if path.is_file())
 NAMES = {path: path.relative_to(ROOT).as_posix() for path in PAGES + FLAGFILES}
 
 
 def commands(path: Path) -> list[str]:
-    """The lines of a text that call a module of ours, those that go on joined."""
+    """The calls of this project's modules in a text, with continued lines joined."""
     text = re.sub(r"\\\n[# ]*", " ", path.read_text(encoding="utf-8"))
     ours = r"python -m ((?:mrsr_tf|tf_records_tools|phantom|eval|benchmarks)[.\w]+[^\n`&|]*)"
     return re.findall(ours, text)
 
 
 @pytest.mark.parametrize("path", NAMES, ids=NAMES.get)
-def test_every_command_of_a_page_exists_and_has_the_flags_it_is_given(path):
+def test_every_command_of_a_page_exists_and_has_its_flags(path):
     for line in commands(path):
         module, *arguments = shlex.split(line, comments=True)
         assert ROOT.joinpath(*module.split(".")).with_suffix(".py").is_file(), line
-        given = {match[1] for a in arguments if (match := re.match(r"--(\w+)", a))}
-        assert given <= flags_of(module), line
+        flags = {match[1] for a in arguments if (match := re.match(r"--(\w+)", a))}
+        assert flags <= flags_of(module), line
         for name in re.findall(r"--flagfile=(flags/\S+)", line):
             assert (ROOT / name).is_file() or name.endswith("..."), line
 
@@ -45,18 +45,37 @@ def test_links_between_pages_lead_somewhere(path):
 
 
 def test_every_page_is_in_the_table_of_contents():
-    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    listed = set(index.partition(":hidden:")[2].partition("```")[0].split())
-    assert listed == {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    docs = ROOT / "docs"
+    trees = (docs / "index.md").read_text(encoding="utf-8").split("```{toctree}")[1:]
+    listed = [
+        line
+        for tree in trees
+        for line in tree.partition("```")[0].split("\n")
+        if line and line[0] not in ":{"
+    ]
+    pages = {path.relative_to(docs).with_suffix("").as_posix() for path in docs.rglob("*.md")}
+    assert sorted(listed) == sorted(pages - {"index"})
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/reliability.md"])
+def test_paths_in_tables_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
+    names = re.findall(r"`([\w/]+(?:\.py|/\w+))`|`(\w+\.py)`", rows)
+    parts = ("mrsr_tf", "tf_records_tools", "phantom", "eval", "benchmarks", "tests")
+    files = {p.relative_to(ROOT).as_posix() for part in parts for p in (ROOT / part).rglob("*.py")}
+    folders = {str(parent) for name in files for parent in Path(name).parents}
+    for name in ("".join(pair) for pair in names):
+        assert name in folders or any(f"/{path}".endswith(f"/{name}") for path in files), name
 
 
 @pytest.mark.slow
 def test_the_documentation_builds_without_a_warning(tmp_path):
     pytest.importorskip("furo", reason="the extra `docs` is not installed")
-    built = subprocess.run(
+    sphinx = subprocess.run(
         [sys.executable, "-m", "sphinx", "--fail-on-warning", "-q", ROOT / "docs", tmp_path],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (built.returncode, built.stderr) == (0, "")
+    assert (sphinx.returncode, sphinx.stderr) == (0, "")
     assert "Sveinsson" in (tmp_path / "method.html").read_text(encoding="utf-8")
     assert "rows, cols" in (tmp_path / "api.html").read_text(encoding="utf-8")

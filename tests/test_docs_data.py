@@ -1,4 +1,4 @@
-"""docs/data.md: its commands run as they stand, and no flag is missing from it."""
+"""The pages on scans and records: commands run as written, flags and keys are complete."""
 
 import re
 import shlex
@@ -12,40 +12,41 @@ from random_scans import make_scan
 from mrsr_tf.io.nifti import write_nifti
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "data.md").read_text()
-COMMANDS = re.findall(r"^python (-m .+)$", PAGE, re.MULTILINE)
+SCANS = (ROOT / "docs" / "data.md").read_text()
+RECORDS = (ROOT / "docs" / "records.md").read_text()
+COMMANDS = re.findall(r"^python (-m .+)$", RECORDS, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with what the page's commands read."""
-    place = tmp_path_factory.mktemp("page")
+def folder(tmp_path_factory):
+    """A folder with the files that the commands read."""
+    folder = tmp_path_factory.mktemp("page")
     for seed in range(3):
         scan = make_scan((33, 32, 34), spacing_mm=(0.4, 0.4, 0.7), seed=seed)
-        write_nifti(scan, place / "knees" / f"knee_{seed}.nii.gz")
-    (place / "persons.csv").write_text("subject,person\nknee_0,a\nknee_1,b\nknee_2,a\n")
-    return place
+        write_nifti(scan, folder / "knees" / f"knee_{seed}.nii.gz")
+    (folder / "persons.csv").write_text("subject,person\nknee_0,a\nknee_1,b\nknee_2,a\n")
+    return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_page_runs_as_it_stands(place, command):
-    ran = subprocess.run(
+def test_a_command_of_the_page_runs_as_written(folder, command):
+    process = subprocess.run(
         [sys.executable, *shlex.split(command)],
-        cwd=place, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (process.returncode, process.stderr) == (0, "")
 
 
-def test_the_page_has_all_flags_of_make_records_and_no_other():
+def test_the_page_has_all_flags_of_make_records_and_no_others():
     source = (ROOT / "tf_records_tools" / "make_records.py").read_text()
     defined = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", source))
-    table = PAGE.partition("| flag |")[2].partition("\n\n")[0]
+    table = RECORDS.partition("| flag |")[2].partition("\n\n")[0]
     assert set(re.findall(r"`--(\w+)`", table)) == defined
     assert len(COMMANDS) >= 4
 
 
 def test_the_page_has_all_keys_of_the_sidecar():
     read = re.findall(r"\"([A-Z]\w{5,})\"", (ROOT / "mrsr_tf" / "io" / "sidecar.py").read_text())
-    table = PAGE.partition("| key |")[2].partition("\n\n")[0]
+    table = SCANS.partition("| key |")[2].partition("\n\n")[0]
     assert set(read) <= set(re.findall(r"`(\w+)`", table))
