@@ -146,7 +146,7 @@ def main() -> None:
     ) as folder:
         methods = {name: available[name] for name in METHODS.value}
         runner.evaluate(subjects, methods, settings, folder, workers=WORKERS.value, card=card)
-        write_json(folder / rows.MADE_WITH, _versions())
+        write_json(folder / rows.VERSIONS, _versions())
     evaluated = cli.counted(len(subjects), "subject")
     print(f"{evaluated} evaluated: {Path(OUTPUT.value) / rows.ROWS}")
 

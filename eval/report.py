@@ -1,10 +1,10 @@
-"""Makes the report of evaluations, one of each cohort: tables, figures and a page that holds them.
+"""Makes a report of evaluations: tables, figures and one HTML page that holds them.
 
     python -m eval.report --results=RESULTS/image_quality,RESULTS/t2 --output=REPORT
 
-Gives REPORT/report.html (opens offline), table1.csv of an image-quality evaluation, table2.csv of
-a T2 evaluation, lesions.csv and resolution.csv of the others, and figures/ as PNG and SVG; and
-prints the tables.
+The output folder holds report.html, which opens offline, figures/ as PNG and SVG, and a table for
+each evaluation: table1.csv of image quality, table2.csv of T2, lesions.csv and resolution.csv. The
+tables are printed, too.
 """
 
 import hashlib
@@ -18,63 +18,66 @@ from mrsr_tf import __version__, cli
 from mrsr_tf.errors import InputError
 
 if TYPE_CHECKING:
-    from eval.reporting.html import Section
+    from eval.reporting.summaries import Summary
     from eval.results.rows import Results
 
 RESULTS = flags.DEFINE_list(
-    "results", None, "Folders that eval.evaluate wrote, one per cohort.", required=True
+    "results",
+    None,
+    "Folders that eval.evaluate wrote, at most one for each experiment.",
+    required=True,
 )
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
 VIEWER_SUBJECT = flags.DEFINE_string(
-    "viewer_subject", None, "Whom the page's viewer shows; the first subject without."
+    "viewer_subject",
+    None,
+    "The subject that the page's viewer shows. By default it is the first one.",
 )
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what the output folder holds.")
+OVERWRITE = flags.DEFINE_bool(
+    "overwrite",
+    False,
+    "Whether to replace a report of other results in the output folder. By default that is an "
+    "error.",
+)
 
 
 def main() -> None:
     """Prints the tables and writes the report."""
-    from eval.reporting import html, summaries, table_layout
-    from eval.results import rows
+    from eval.reporting.summaries import summarize
+    from eval.reporting.table_layout import to_text
+    from eval.results.rows import read_results
     from mrsr_tf.outputs import output_folder
 
-    evaluations = _one_per_cohort([rows.read(Path(folder)) for folder in RESULTS.value])
-    _check_subject(evaluations)
-    tabulated = [table_layout.tabulate(each) for each in evaluations]
-    for _, _, laid_out in tabulated:
-        for table in laid_out:
-            print(table_layout.text(table), end="\n\n")
-    for each in evaluations:
-        for subject, how in each.known.items():
+    evaluations = _one_per_experiment([read_results(Path(path)) for path in RESULTS.value])
+    _check_viewer_subject(evaluations)
+    summaries = [summarize(results) for results in evaluations]
+    for summary in summaries:
+        for table in summary.tables:
+            print(to_text(table), end="\n\n")
+    for results in evaluations:
+        for subject, how in results.seen_subjects.items():
             print(f"not new to the network, which was {how} it: {subject}")
-    with output_folder(
-        OUTPUT.value, _configuration(evaluations), overwrite=OVERWRITE.value
-    ) as folder:
-        for name, records, _ in tabulated:
-            summaries.write_csv(folder / name, records)
-        sections = [
-            html.section(each, laid_out, VIEWER_SUBJECT.value or "")
-            for each, (_, _, laid_out) in zip(evaluations, tabulated, strict=True)
-        ]
-        _save_figures(sections, folder / "figures")
-        (folder / "report.html").write_text(html.html(sections, _versions()), encoding="utf-8")
+    configuration = _configuration(evaluations)
+    with output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value) as folder:
+        _write_report(list(zip(evaluations, summaries, strict=True)), folder)
     print(f"report: {Path(OUTPUT.value) / 'report.html'}")
 
 
-def _one_per_cohort(evaluations: "list[Results]") -> "list[Results]":
-    cohorts = [each.cohort for each in evaluations]
-    if not cohorts or len(set(cohorts)) < len(cohorts):
+def _one_per_experiment(evaluations: "list[Results]") -> "list[Results]":
+    experiments = [results.experiment for results in evaluations]
+    if not experiments or len(set(experiments)) < len(experiments):
         raise InputError(
-            f"expected one evaluation per cohort, got {' and '.join(cohorts) or 'none'} in "
+            f"expected one evaluation per experiment, got {' and '.join(experiments) or 'none'} in "
             f"{','.join(RESULTS.value)}"
         )
-    return sorted(evaluations, key=lambda each: each.cohort)
+    return sorted(evaluations, key=lambda results: results.experiment)
 
 
-def _check_subject(evaluations: "list[Results]") -> None:
-    known = [subject for each in evaluations for subject in each.subjects]
-    if VIEWER_SUBJECT.value and VIEWER_SUBJECT.value not in known:
+def _check_viewer_subject(evaluations: "list[Results]") -> None:
+    subjects = [subject for results in evaluations for subject in results.subjects]
+    if VIEWER_SUBJECT.value and VIEWER_SUBJECT.value not in subjects:
         raise InputError(
-            f"expected --viewer_subject among {', '.join(dict.fromkeys(known))}, got "
+            f"expected --viewer_subject among {', '.join(dict.fromkeys(subjects))}, got "
             f"{VIEWER_SUBJECT.value!r}"
         )
 
@@ -83,19 +86,26 @@ def _configuration(evaluations: "list[Results]") -> dict[str, str]:
     from eval.results.rows import ROWS
 
     digests = {
-        each.cohort: hashlib.sha256((each.folder / ROWS).read_bytes()).hexdigest()
-        for each in evaluations
+        str(results.experiment): hashlib.sha256((results.folder / ROWS).read_bytes()).hexdigest()
+        for results in evaluations
     }
-    chosen = {"viewer_subject": VIEWER_SUBJECT.value} if VIEWER_SUBJECT.value else {}
-    return {"version": __version__, **digests, **chosen}
+    viewer = {"viewer_subject": VIEWER_SUBJECT.value} if VIEWER_SUBJECT.value else {}
+    return {"version": __version__, **digests, **viewer}
 
 
-def _save_figures(sections: "list[Section]", folder: Path) -> None:
-    from eval.reporting import figures
+def _write_report(evaluations: "list[tuple[Results, Summary]]", folder: Path) -> None:
+    from eval.reporting.html import page
+    from eval.reporting.sections import section
+    from eval.reporting.style import save_figure
 
-    for section in sections:
-        for stem, (_, figure) in section.figures.items():
-            figures.save(figure, folder, stem)
+    sections = []
+    for results, summary in evaluations:
+        summary.write_csv(folder)
+        sections.append(section(results, summary, VIEWER_SUBJECT.value or ""))
+    for part in sections:
+        for stem, (_, figure) in part.figures.items():
+            save_figure(figure, folder / "figures", stem)
+    (folder / "report.html").write_text(page(sections, _versions()), encoding="utf-8")
 
 
 def _versions() -> dict[str, str]:

@@ -2,27 +2,21 @@
 
 from collections.abc import Mapping
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage import filters
 
 from eval import metrics
 from eval.methods import INPUT, Method, baseline_methods, fine_slices
-from eval.results import planes as pictures
+from eval.regions.body import body_mask
 from eval.results import viewer_boxes
-from eval.results.planes import POSTERIOR, TRUTH, Picture
+from eval.results.planes import TRUTH, Picture, reformats
 from eval.results.rows import QUALITIES, Row
 from mrsr_tf.mri import slices
 from mrsr_tf.volume import Volume, intensity_scale
 
-BODY_SMOOTHING_MM = 1.0
 # Thick slices at each end that what lies beyond the scan may reach: a cubic spline passes on 0.27
 # of a mistake from one slice to the next, half a per cent over four.
 OUTER_THICK_SLICES = 4
-CLASSES = 3
-FAINTEST = 1e-3  # of the scale
 
 
 def evaluate(
@@ -48,13 +42,13 @@ def evaluate(
     scale = intensity_scale(truth.array)
     thick = truth.resliced(slices.thicken(truth.array, factor), 1 / factor)
     body = body_mask(truth)
-    planes = pictures.reformats(truth)
+    planes = reformats(truth)
     panels = {plane: {TRUTH: plane.cut(truth.array) / scale} for plane in planes}
     rows: list[Row] = []
     shown = methods if INPUT in methods else {**methods, INPUT: baseline_methods(factor)[INPUT]}
     down, right = sorted((plane.axis, plane.index) for plane in planes)
     centre = (down[1], right[1], truth.array.shape[2] // 2)
-    box = viewer_boxes.box(truth, centre, len(shown) + 1)
+    box = viewer_boxes.box_around(truth, centre, len(shown) + 1)
     boxes = {TRUTH: box.images(truth.array)}
     for name, method in shown.items():
         estimate = fine_slices(name, method, thick, factor)[:, :, : truth.array.shape[2]]
@@ -65,8 +59,8 @@ def evaluate(
             pair = (np.clip(a[..., echo] / scale, 0, 1) for a in (truth.array, estimate))
             scored = scores(*pair, body=body, outer=OUTER_THICK_SLICES * factor)
             rows.append({"method": name, "echo": echo + 1} | scored)
-    reformats = [Picture(plane.view, plane.spacing_mm, panels[plane]) for plane in planes]
-    return rows, [*reformats, *box.pictures(boxes)]
+    pictures = [Picture(plane.view, plane.spacing_mm, panels[plane]) for plane in planes]
+    return rows, [*pictures, *box.pictures(boxes)]
 
 
 def scores(
@@ -110,25 +104,3 @@ def _scores(
     measures = {"psnr_db": metrics.psnr, "mse": metrics.mse, "rmse": metrics.rmse}
     errors = {name: of(truth, estimate, data_range=1.0) for name, of in measures.items()}
     return {"ssim": float(similarity.mean()), **errors}
-
-
-def body_mask(truth: Volume) -> NDArray[np.bool_]:
-    """(rows, cols, slices): what is leg, not air.
-
-    Otsu's lower threshold of three classes (air, dark and bright tissue) of the logarithm of echo
-    1, smoothed in plane. Bone and suppressed fat can be as dark as air, but a line from front to
-    back crosses a leg in one piece: the mask is filled between the foremost and the hindmost
-    voxel of each such line. An image of fewer brightnesses than classes is all body.
-    """
-    image = truth.array[..., 0] / intensity_scale(truth.array)
-    rows_mm, cols_mm, _ = truth.spacing_mm
-    sigma = (BODY_SMOOTHING_MM / rows_mm, BODY_SMOOTHING_MM / cols_mm, 0)
-    smooth = np.log(np.maximum(ndimage.gaussian_filter(image, sigma), FAINTEST))
-    try:
-        bright = smooth > filters.threshold_multiotsu(smooth, CLASSES)[0]
-    except ValueError:  # fewer brightnesses than classes
-        return np.ones(image.shape, bool)
-    orientation = nibabel.io_orientation(truth.affine)
-    axis = int(np.argmax(orientation[:, 0] == POSTERIOR))
-    from_back = np.flip(np.maximum.accumulate(np.flip(bright, axis), axis), axis)
-    return np.maximum.accumulate(bright, axis) & from_back

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.experiments.image_quality import body_mask
 from eval.methods import INPUT, Method, baseline_methods, fine_slices
+from eval.regions.body import body_mask
 from eval.results.planes import TRUTH, Picture
 from eval.results.rows import Row
 from mrsr_tf.errors import InputError

@@ -15,9 +15,8 @@ from tqdm import tqdm
 from eval.experiments import image_quality, lesions, resolution, t2_accuracy
 from eval.methods import NETWORK, Method
 from eval.regions import rois
-from eval.results import planes
-from eval.results import rows as results
-from eval.results.rows import Row
+from eval.results.planes import Picture, save_pictures
+from eval.results.rows import PICTURES, ROWS, SEEN, Row, read_rows, write_rows
 from eval.t2_noise import sequence
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.scans import read_scan
@@ -109,21 +108,19 @@ def evaluate(
     methods = {name: _one_at_a_time(of) if name == NETWORK else of for name, of in methods.items()}
 
     def one(name: str) -> None:
-        rows, kept = _evaluate(
-            subjects[name], methods, settings, card or {}, folder / results.KNOWN / name
-        )
-        planes.save(folder / results.PICTURES / f"{name}.npz", kept)
+        rows, kept = _evaluate(subjects[name], methods, settings, card or {}, folder / SEEN / name)
+        save_pictures(folder / PICTURES / f"{name}.npz", kept)
         # The rows last: they say that the subject is done.
         labelled = [{"subject": name} | row for row in rows]
-        results.write_rows(parts[name], labelled, settings.cohort)
+        write_rows(parts[name], labelled, settings.cohort)
 
     for _ in tqdm(
         _each(one, missing, workers), "evaluating", len(missing), unit="subject", disable=None,
         delay=2,
     ):  # fmt: skip
         pass
-    joined = [row for part in parts.values() for row in results.read_rows(part, settings.cohort)]
-    results.write_rows(folder / results.ROWS, joined, settings.cohort)
+    joined = [row for part in parts.values() for row in read_rows(part, settings.cohort)]
+    write_rows(folder / ROWS, joined, settings.cohort)
 
 
 def _each(work: Callable[[str], None], names: Sequence[str], workers: int) -> Iterator[None]:
@@ -156,7 +153,7 @@ def _evaluate(
     settings: Settings,
     card: Mapping[str, Any],
     known_note: Path,
-) -> tuple[list[Row], list[planes.Picture]]:
+) -> tuple[list[Row], list[Picture]]:
     axis, factor = settings.slice_axis, settings.slice_factor
     with READING:
         scan = read_scan(path, slice_axis=axis)

@@ -75,11 +75,11 @@ def evaluate(
         InputError: a method that gives other slices, or no voxel of a region has a T2.
     """
     matrix, main = combining_matrix(thick.array.shape[2], factor, combination), regions[0]
-    shown = planes.plane(thick, planes.SLICE_AXIS, int(np.argmax(main.inside.sum((0, 1)))))
+    shown = planes.upright_plane(thick, planes.SLICE_AXIS, int(np.argmax(main.inside.sum((0, 1)))))
     panels = {"s1": shown.cut(thick.array[..., 0]), "roi": shown.cut(main.inside)}
     of_main: dict[str, Map] = {}
     centre = tuple(int(np.median(where)) for where in np.nonzero(main.inside))
-    box = viewer_boxes.box(thick, centre, len(methods) + 1)
+    box = viewer_boxes.box_around(thick, centre, len(methods) + 1)
     images: dict[str, NDArray[np.uint8]] = {}
     t2_boxes: dict[str, NDArray[np.uint8]] = {}
 

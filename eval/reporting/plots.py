@@ -1,4 +1,4 @@
-"""The report's plots: dots per subject, Bland and Altman's of T2, lines per method."""
+"""The report's plots: dots per subject, Bland-Altman plots of T2, and lines per method."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,25 +10,25 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from eval import statistics
-from eval.reporting.figures import COLOURS, INK, OTHER_COLOUR, STYLE
+from eval.reporting.style import COLOURS, INK, OTHER_COLOUR, STYLE
 from eval.results.rows import method_name
 
-MARKS = {"mrsr": "o", "tci": "s", "fi": "^", "scsr": "D"}  # all else is dashed
+MARKERS = {"mrsr": "o", "tci": "s", "fi": "^", "scsr": "D"}  # anything else is a dashed line
 
 
-def dots(panels: Mapping[str, Mapping[str, Sequence[float]]], *, one_scale: bool = False) -> Figure:
-    """Per-subject values: for each panel a line per method, a dot per subject, a bar at the mean.
+def dots(panels: Mapping[str, Mapping[str, Sequence[float]]], *, shared_x: bool = False) -> Figure:
+    """One row per method in each panel, with a dot per subject and a bar at the mean.
 
     Args:
         panels: title -> method -> one value per subject, the same subjects throughout.
-        one_scale: whether all panels are of one unit and so share their scale.
+        shared_x: whether all panels have one unit and share their axis.
     """
     methods = list(next(iter(panels.values())))
     with mpl.rc_context(STYLE):
         figure = Figure(
             figsize=(2.6 * len(panels) + 0.6, 0.42 * len(methods) + 0.85), layout="constrained"
         )
-        axes = np.atleast_1d(figure.subplots(1, len(panels), sharex=one_scale, sharey=True))
+        axes = np.atleast_1d(figure.subplots(1, len(panels), sharex=shared_x, sharey=True))
         for ax, (title, values) in zip(axes, panels.items(), strict=True):
             _dots(ax, title, values)
         axes[0].set_yticks(range(len(methods)), [method_name(method) for method in methods])
@@ -38,27 +38,27 @@ def dots(panels: Mapping[str, Mapping[str, Sequence[float]]], *, one_scale: bool
 
 def _dots(ax: Axes, title: str, values: Mapping[str, Sequence[float]]) -> None:
     ax.axvline(0, color=INK, linewidth=0.8)
-    for line, (method, numbers) in enumerate(values.items()):
+    for row, (method, numbers) in enumerate(values.items()):
         colour = COLOURS.get(method, OTHER_COLOUR)
-        # The same subject lies at the same height within each line.
-        heights = line + np.linspace(-0.22, 0.22, len(numbers) + 2)[1:-1]
+        # A subject has the same height within every row.
+        heights = row + np.linspace(-0.22, 0.22, len(numbers) + 2)[1:-1]
         ax.plot(numbers, heights, "o", color=colour, markersize=5, alpha=0.85, markeredgewidth=0)
         mean = np.mean(numbers)
-        ax.plot([mean, mean], [line - 0.32, line + 0.32], color=colour, linewidth=2.5)
+        ax.plot([mean, mean], [row - 0.32, row + 0.32], color=colour, linewidth=2.5)
     ax.set_title(title, loc="left", fontsize=9)
     ax.tick_params(axis="y", length=0)
-    _plain(ax, "x")
+    _without_box(ax, "x")
 
 
 def bland_altman(
-    reference: Sequence[float], methods: Mapping[str, Sequence[float]], of: str
+    reference: Sequence[float], methods: Mapping[str, Sequence[float]], reference_name: str
 ) -> Figure:
-    """Difference over mean of each subject's two T2, mean difference and limits of agreement.
+    """Difference against mean of T2 per subject, with the mean difference and limits of agreement.
 
     Args:
         reference: one value in ms per subject, two subjects or more.
-        methods: method -> likewise, of the same subjects in the same order.
-        of: what the reference is, as it is to be read.
+        methods: method -> one value per subject, the same subjects in the same order.
+        reference_name: the reference's name for the axes.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.2 * len(methods) + 0.6, 2.5), layout="constrained")
@@ -66,8 +66,8 @@ def bland_altman(
         for ax, (method, values) in zip(axes, methods.items(), strict=True):
             _bland_altman(ax, reference, values, COLOURS.get(method, OTHER_COLOUR))
             ax.set_title(method_name(method), loc="left", fontsize=9)
-        axes[0].set_ylabel(f"T2 minus {of}, ms")
-        figure.supxlabel(f"mean of T2 and {of}, ms", fontsize=9)
+        axes[0].set_ylabel(f"T2 minus {reference_name}, ms")
+        figure.supxlabel(f"mean of T2 and {reference_name}, ms", fontsize=9)
     return figure
 
 
@@ -81,41 +81,45 @@ def _bland_altman(
     ax.axhline(difference.mean(), color=colour, linewidth=2)
     ax.plot(np.mean([reference, values], axis=0), difference, "o", color=colour, markersize=5)
     ax.yaxis.set_major_locator(MaxNLocator(5))
-    _plain(ax, "y")
+    _without_box(ax, "y")
 
 
-def lines(panels: Mapping[str, Mapping[str, Sequence[ArrayLike]]], along: str) -> Figure:
-    """A line per method in each panel, told apart by colour and by mark.
+def lines(panels: Mapping[str, Mapping[str, Sequence[ArrayLike]]], x_label: str) -> Figure:
+    """A line per method in each panel, distinguished by colour and marker.
 
     Args:
-        panels: title -> method, or what else it is of -> (positions, values).
-        along: what the positions are.
+        panels: title -> method or other name -> (x values, y values).
+        x_label: the label of the common x axis.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.6 * len(panels) + 0.4, 3.0), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels), sharex=True))
-        drawn = {}
-        for ax, (title, values) in zip(axes, panels.items(), strict=True):
-            for method, (positions, heights) in values.items():
-                colour, mark = COLOURS.get(method, OTHER_COLOUR), MARKS.get(method)
-                (drawn[method_name(method)],) = ax.plot(
-                    positions, heights, color=colour, marker=mark, markersize=4,
-                    linestyle="-" if mark else "--", linewidth=1.4,
+        legend = {}
+        for ax, (title, curves) in zip(axes, panels.items(), strict=True):
+            for method, (x, y) in curves.items():
+                colour, marker = COLOURS.get(method, OTHER_COLOUR), MARKERS.get(method)
+                (legend[method_name(method)],) = ax.plot(
+                    x, y, color=colour, marker=marker, markersize=4,
+                    linestyle="-" if marker else "--", linewidth=1.4,
                 )  # fmt: skip
             ax.set_title(title, loc="left", fontsize=9)
             ax.yaxis.set_major_locator(MaxNLocator(5))
-            _plain(ax, "y")
-        figure.supxlabel(along, fontsize=9)
+            _without_box(ax, "y")
+        figure.supxlabel(x_label, fontsize=9)
         figure.legend(
-            drawn.values(), drawn.keys(), loc="outside upper left", ncols=len(drawn), frameon=False
+            legend.values(),
+            legend.keys(),
+            loc="outside upper left",
+            ncols=len(legend),
+            frameon=False,
         )
     return figure
 
 
-def _plain(ax: Axes, across: str) -> None:
-    """No box, and a grid across the axis to read values from."""
+def _without_box(ax: Axes, grid_axis: str) -> None:
+    """Removes the frame and adds a grid for reading values."""
     ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.grid(axis=across, color=INK, alpha=0.12, linewidth=0.6)  # type: ignore[arg-type]
+    ax.grid(axis=grid_axis, color=INK, alpha=0.12, linewidth=0.6)  # type: ignore[arg-type]
     ax.patch.set_alpha(0)
     for side in ("top", "left", "right"):
         ax.spines[side].set_visible(False)

@@ -1,4 +1,4 @@
-"""What the paper reports: its Tables 1 and 2, to print beside ours.
+"""Tables 1 and 2 of the paper, shown beside our values.
 
 Chaudhari et al., Deep learning super-resolution enables rapid simultaneous morphological and
 quantitative magnetic resonance imaging, 2018.
@@ -9,20 +9,20 @@ from typing import NamedTuple
 METHODS = ("mrsr", "tci", "fi", "scsr")
 
 
-class Reported(NamedTuple):
-    """Mean and SD over subjects; whether the paper stars it (p < 0.05 against MRSR)."""
+class Published(NamedTuple):
+    """Mean and SD over subjects, and whether the paper stars it (p < 0.05 against MRSR)."""
 
     mean: float
     sd: float
     starred: bool
 
 
-def _row(*values: tuple[float, float, bool]) -> dict[str, Reported]:
-    return {method: Reported(*value) for method, value in zip(METHODS, values, strict=True)}
+def _row(*values: tuple[float, float, bool]) -> dict[str, Published]:
+    return {method: Published(*value) for method, value in zip(METHODS, values, strict=True)}
 
 
-# Table 1 by (metric, echo). What it prints as RMSE x 10^3 is MSE x 10^3: a pSNR of 37.7 dB is an
-# MSE of 10^-3.77 = 0.17e-3, beside the printed 0.18, and an RMSE of 13e-3.
+# Table 1 by (metric, echo). The values printed as RMSE x 10^3 are MSE x 10^3: a pSNR of 37.7 dB is
+# an MSE of 10^-3.77 = 0.17e-3 (0.18 is printed) and an RMSE of 13e-3.
 TABLE_1 = {
     ("ssim", 1): _row(
         (0.98, 0.01, False), (0.95, 0.02, True), (0.92, 0.02, True), (0.97, 0.01, True)
@@ -50,7 +50,7 @@ TABLE_1 = {
     ),
 }
 
-# Table 2: cartilage T2 in ms of the paper's five subjects, in its order.
+# Table 2: cartilage T2 in ms of the paper's five subjects, in the paper's order.
 T2_THICK_MS = (35.2, 42.6, 27.9, 35.3, 36.6)
 T2_MS = {
     "mrsr": (35.8, 44.1, 29.1, 38.5, 38.0),

@@ -1,26 +1,25 @@
-"""The report's viewer: three planes of one subject, input, methods and truth, with T2 over them."""
+"""A viewer for HTML pages: three linked planes of several volumes on one grid, with T2 over them.
+
+Volumes are embedded as PNG, which compresses them and which every browser decodes.
+"""
 
 import base64
-import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from eval.methods import NETWORK
-from eval.reporting import figures
-from eval.results import planes as pictures
-from eval.results.planes import IMAGES, T2_MAPS, Picture
-from eval.results.rows import PICTURES, Results, method_name
-from eval.results.viewer_boxes import GRAYS, T2_STEP_MS
+from eval.reporting.style import T2_COLOURS, T2_WINDOW_MS
+from eval.results.planes import GAMMA
+from eval.results.viewer_boxes import T2_STEP_MS, WHITE
 
-THICK = "thick"
-T2_COLOURS = "viridis"
 GRADIENT_STOPS = 9
-# View -> (axis down, axis to the right, letters above, below, left, right) of (down, back, left).
+# View -> (axis down, axis right, letters above, below, left, right) of volumes (down, back, left).
 PLANES = {
     "sagittal": (0, 1, "SIAP"),
     "coronal": (0, 2, "SIRL"),
@@ -30,7 +29,7 @@ PLANES = {
 
 @dataclass(frozen=True)
 class Plane:
-    """One of the three as it lies on the page; `count` planes are parallel to it."""
+    """One of the three planes on the page; the volume has `count` of them."""
 
     view: str
     width_mm: float
@@ -41,100 +40,113 @@ class Plane:
 
 @dataclass(frozen=True)
 class Viewer:
-    """What the template needs.
+    """What viewer.html.jinja renders.
 
     Attributes:
-        cohort: "image_quality" or "t2".
-        names: what can be shown -> its name, in the order of showing.
-        first: which is shown first.
-        echoes: (index, name) of each.
-        planes: the three.
-        caption: below them.
-        has_t2: whether there is T2.
-        data: the volumes and what viewer.js needs to draw them, as JSON has it.
+        key: distinguishes the viewers of one page.
+        names: volume -> display name, in the order of the buttons.
+        selected: the volume shown first.
+        echoes: index -> display name.
+        planes: the three planes.
+        caption: the text below them.
+        has_t2: whether there are T2 maps.
+        data: the volumes and what viewer.js needs to draw them, written as JSON.
     """
 
-    cohort: str
+    key: str
     names: Mapping[str, str]
-    first: str
-    echoes: tuple[tuple[int, str], ...]
-    planes: tuple[Plane, ...]
+    selected: str
+    echoes: Mapping[int, str]
+    planes: Sequence[Plane]
     caption: str
     has_t2: bool
     data: Mapping[str, Any]
 
     @property
     def window_ms(self) -> tuple[float, float]:
-        """The T2 of the colours' ends."""
-        return figures.T2_WINDOW_MS
+        """The T2 values at the ends of the colour map."""
+        return T2_WINDOW_MS
 
     @property
     def gradient(self) -> str:
-        """The colours of T2 as CSS has them."""
-        return ", ".join(
-            f"rgb({red}, {green}, {blue})" for red, green, blue in _colours(GRADIENT_STOPS)
-        )
+        """The colour map as stops of a CSS gradient."""
+        return ", ".join(f"rgb({r}, {g}, {b})" for r, g, b in _colours(GRADIENT_STOPS))
 
 
-def viewer(results: Results, subject: str) -> Viewer | None:
-    """The viewer of a subject; None where the evaluation kept no boxes (it did not always)."""
-    boxes = pictures.boxes(results.folder / PICTURES / f"{subject}.npz")
-    if IMAGES not in boxes:
-        return None
-    images, t2 = boxes[IMAGES], boxes.get(T2_MAPS)
-    maps: Mapping[str, NDArray] = t2.panels if t2 else {}
-    name_of = method_name if maps else figures.heading
-    shown = figures.in_order({**images.panels, **maps})
-    names = {name: name_of(name) for name in sorted(shown, key=lambda name: name != THICK)}
-    echoes, *shape = next(iter(images.panels.values())).shape
+def viewer(
+    key: str,
+    images: Mapping[str, NDArray[np.uint8]],
+    t2_maps: Mapping[str, NDArray[np.uint8]],
+    spacing_mm: Sequence[float],
+    *,
+    names: Mapping[str, str],
+    selected: str,
+    title: str,
+) -> Viewer:
+    """A viewer of volumes that `eval.results.viewer_boxes` quantized.
+
+    Args:
+        key: distinguishes the viewers of one page.
+        images: name -> (echoes, down, back, left), gray levels from 0 to `WHITE`.
+        t2_maps: name -> (1, down, back, left), T2 in steps of `T2_STEP_MS`, 0 where there is none.
+            A map without an image of its own is shown on the first image that `names` lists.
+        spacing_mm: (down, back, left).
+        names: volume -> display name, in the order of the buttons.
+        selected: the volume shown first.
+        title: what is shown; the caption begins with it.
+    """
+    echoes, *shape = next(iter(images.values())).shape
     return Viewer(
-        results.cohort,
-        names,
-        NETWORK if NETWORK in names else next(iter(names)),
-        tuple((echo, f"S{echo + 1}") for echo in range(echoes)),
-        _planes(shape, images),
-        _caption(subject, echoes, with_t2=bool(maps)),
-        bool(maps),
-        {
+        key=key,
+        names=names,
+        selected=selected,
+        echoes={echo: f"S{echo + 1}" for echo in range(echoes)},
+        planes=_planes(shape, spacing_mm),
+        caption=_caption(title, echoes, with_t2=bool(t2_maps)),
+        has_t2=bool(t2_maps),
+        data={
             "shape": shape,
-            "grays": GRAYS,
-            "images": _packed(images.panels),
-            "t2": _packed(maps),
-            "under": THICK,  # T2 whose images there are none of lies on these
+            "white": WHITE,
+            "images": _encode(images),
+            "t2_maps": _encode(t2_maps),
+            "background": next(name for name in names if name in images),
             "t2_step_ms": T2_STEP_MS,
-            "t2_window_ms": figures.T2_WINDOW_MS,
+            "t2_window_ms": T2_WINDOW_MS,
             "t2_colours": _colours(256).ravel().tolist(),
         },
     )
 
 
-def _planes(shape: list[int], images: Picture) -> tuple[Plane, ...]:
-    sides_mm = [count * mm for count, mm in zip(shape, images.spacing_mm, strict=True)]
-    return tuple(
+def _planes(shape: Sequence[int], spacing_mm: Sequence[float]) -> list[Plane]:
+    sides_mm = [count * mm for count, mm in zip(shape, spacing_mm, strict=True)]
+    return [
         Plane(view, sides_mm[right], sides_mm[down], shape[3 - down - right], letters)
         for view, (down, right, letters) in PLANES.items()
-    )
+    ]
 
 
-def _caption(subject: str, echoes: int, *, with_t2: bool) -> str:
+def _caption(title: str, echoes: int, *, with_t2: bool) -> str:
     return (
-        f"A part of {subject} in three planes. All images of an echo are in one window (gamma "
-        f"{pictures.GAMMA:g}). "
-        + ("T2 of the regions lies over them; the truth's on the thick scan. " if with_t2 else "")
-        + "Click or drag to move the crosshair. In a plane that was clicked, arrow keys move it, "
-        "page up, page down and the wheel go through the slices; 1, 2, … choose the image"
-        + (", e the other echo." if echoes > 1 else ".")
+        f"{title} in three planes. All images of an echo share one window (gamma {GAMMA:g}). "
+        + ("T2 of the regions is overlaid; the true T2 lies on the thick scan. " if with_t2 else "")
+        + "Click or drag to move the crosshair. In a plane that was clicked, the arrow keys move "
+        "the crosshair, page up, page down and the mouse wheel change the slice, and 1, 2, … "
+        "select the image" + (", e the other echo." if echoes > 1 else ".")
     )
 
 
-def _packed(panels: Mapping[str, NDArray[np.uint8]]) -> dict[str, list[str]]:
-    """Name -> each echo's bytes, deflated, in base64."""
-    return {
-        name: [base64.b64encode(zlib.compress(echo.tobytes(), 9)).decode() for echo in panel]
-        for name, panel in panels.items()
-    }
+def _encode(volumes: Mapping[str, NDArray[np.uint8]]) -> dict[str, list[str]]:
+    """Name -> each echo as a PNG in base64, its pixels in the order of the voxels."""
+    return {name: [_png(echo) for echo in volume] for name, volume in volumes.items()}
+
+
+def _png(volume: NDArray[np.uint8]) -> str:
+    """One row of pixels for each position down the body: PNG then predicts from neighbours."""
+    file = BytesIO()
+    Image.fromarray(volume.reshape(len(volume), -1)).save(file, "png", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _colours(count: int) -> NDArray[np.uint8]:
-    """(count, 3): red, green, blue from the shortest T2 to the longest."""
+    """(count, 3): red, green and blue from the shortest T2 to the longest."""
     return mpl.colormaps[T2_COLOURS](np.linspace(0, 1, count), bytes=True)[:, :3]

@@ -1,7 +1,7 @@
-"""The few planes of a scan that the report shows, oriented as a radiologist expects them.
+"""The planes of a scan that the report shows, oriented as radiologists expect them.
 
-An evaluation keeps these, and for the viewer a box (`eval.results.viewer_boxes`), but no whole
-scans. A picture is one plane of several arrays on one grid:
+An evaluation saves these planes, and a box for the viewer (`eval.results.viewer_boxes`), instead of
+whole scans:
 
     sagittal   anterior left, superior up
     coronal    patient's right left, superior up
@@ -22,11 +22,11 @@ from mrsr_tf.volume import Volume
 
 SLICE_AXIS = 2
 TRUTH = "truth"
-GAMMA = 0.6  # with it one window shows dark and bright tissue
-IMAGES, T2_MAPS = "images", "t2_maps"  # the two that are boxes
+GAMMA = 0.6  # makes dark and bright tissue visible in one window
+IMAGES, T2_MAPS = "images", "t2_maps"  # the pictures that are boxes
 
-# A view leaves out one patient axis of LPS (0: to the left, 1: to posterior, 2: to superior);
-# what runs down and what runs right in it, as (patient axis, direction).
+# Each view is perpendicular to one patient axis of LPS (0: left, 1: posterior, 2: superior). The
+# other two run down and right, each given as (patient axis, direction).
 LEFT, POSTERIOR, SUPERIOR = 0, 1, 2
 VIEWS = {
     LEFT: ("sagittal", (SUPERIOR, -1), (POSTERIOR, 1)),
@@ -37,13 +37,13 @@ VIEWS = {
 
 @dataclass(frozen=True)
 class Plane:
-    """Where a picture is cut out of an array (rows, cols, slices[, echoes]).
+    """A plane of a scan, turned upright.
 
     Attributes:
-        view: "sagittal", "coronal" or "axial": the one nearest to the plane. Nothing is resampled,
-            so that of an oblique scan is as oblique.
-        axis: the array axis that the plane is perpendicular to.
-        index: its position along that axis.
+        view: "sagittal", "coronal" or "axial", whichever is nearest. Nothing is resampled, so a
+            plane of an oblique scan is as oblique as the scan.
+        axis: the array axis perpendicular to the plane.
+        index: the position along that axis.
         steps: (down, right), each (array axis, 1 or -1).
         spacing_mm: (down, right).
     """
@@ -55,33 +55,33 @@ class Plane:
     spacing_mm: tuple[float, float]
 
     def cut(self, array: NDArray) -> NDArray:
-        """(down, right[, echoes]): the plane of `array`, turned upright."""
+        """(down, right[, echoes]): this plane of an array (rows, cols, slices[, echoes])."""
         (down, down_step), (right, right_step) = self.steps
         plane = np.moveaxis(array, (self.axis, down, right), (0, 1, 2))[self.index]
         return plane[::down_step, ::right_step]
 
 
-def plane(volume: Volume, axis: int, index: int) -> Plane:
-    """The plane of `volume` perpendicular to the array axis `axis` at `index`."""
-    # For each array axis, the patient axis nearest to it and the direction along it.
+def upright_plane(volume: Volume, axis: int, index: int) -> Plane:
+    """The plane perpendicular to the array axis `axis` at position `index`."""
+    # For each array axis: the nearest patient axis, and the direction along it.
     orientation = nibabel.io_orientation(volume.affine).astype(int)
     array_axis = {int(patient): index for index, (patient, _) in enumerate(orientation)}
     view, *sides = VIEWS[int(orientation[axis, 0])]
-    steps = tuple(
+    down, right = (
         (array_axis[patient], direction * int(orientation[array_axis[patient], 1]))
         for patient, direction in sides
     )
-    spacing = tuple(float(volume.spacing_mm[side]) for side, _ in steps)
-    return Plane(view, axis, index, steps, spacing)  # type: ignore[arg-type]
+    spacing = (float(volume.spacing_mm[down[0]]), float(volume.spacing_mm[right[0]]))
+    return Plane(view, axis, index, (down, right), spacing)
 
 
 def reformats(volume: Volume) -> list[Plane]:
-    """The two planes across the slices that hold most structure: coronal and axial, if sagittal.
+    """The two planes across the slices with most structure: coronal and axial of a sagittal scan.
 
-    They are chosen by `volume` alone (the truth), so that no method is favoured.
+    Pass the truth: the choice then favours no method.
     """
-    planes = [plane(volume, axis, _structured_index(volume, axis)) for axis in (0, 1)]
-    return sorted(planes, key=lambda each: each.view, reverse=True)
+    planes = [upright_plane(volume, axis, _structured_index(volume, axis)) for axis in (0, 1)]
+    return sorted(planes, key=lambda plane: plane.view, reverse=True)
 
 
 def _structured_index(volume: Volume, axis: int) -> int:
@@ -98,13 +98,13 @@ def _structured_index(volume: Volume, axis: int) -> int:
 
 @dataclass(frozen=True)
 class Picture:
-    """One plane, of the truth and of each method; or one box.
+    """One plane or box, of the truth and of each method.
 
     Attributes:
-        view: what it is: "coronal", "axial", ... or "t2"; `IMAGES` or `T2_MAPS` is a box.
-        spacing_mm: (down, right); of a box (down, back, left).
-        panels: by name, in the order of showing, arrays (down, right[, echoes]); of a box as
-            `eval.results.viewer_boxes` codes them.
+        view: "coronal", "axial", "t2", ...; `IMAGES` and `T2_MAPS` are boxes.
+        spacing_mm: (down, right) of a plane, (down, back, left) of a box.
+        panels: name -> array (down, right[, echoes]), in the order in which they are shown; of a
+            box, bytes (echoes, down, back, left) as `eval.results.viewer_boxes` quantizes them.
     """
 
     view: str
@@ -112,7 +112,7 @@ class Picture:
     panels: Mapping[str, NDArray]
 
 
-def save(path: Path, pictures: list[Picture]) -> None:
+def save_pictures(path: Path, pictures: list[Picture]) -> None:
     """Writes a compressed .npz of `VIEW.PANEL` arrays and each view's `VIEW.spacing_mm`."""
     arrays: dict[str, NDArray] = {}
     for picture in pictures:
@@ -122,19 +122,21 @@ def save(path: Path, pictures: list[Picture]) -> None:
         np.savez_compressed(partial, allow_pickle=False, **arrays)
 
 
-def load(path: Path) -> list[Picture]:
-    """The planes that `save` wrote."""
-    return [each for view, each in _saved(path).items() if view not in (IMAGES, T2_MAPS)]
+def load_planes(path: Path) -> list[Picture]:
+    """The planes in a file of `save_pictures`."""
+    pictures = _load(path)
+    return [pictures[view] for view in pictures if view not in (IMAGES, T2_MAPS)]
 
 
-def boxes(path: Path) -> dict[str, Picture]:
-    """The boxes that `save` wrote, by `IMAGES` and `T2_MAPS`; those that there are."""
-    return {view: each for view, each in _saved(path).items() if view in (IMAGES, T2_MAPS)}
+def load_boxes(path: Path) -> dict[str, Picture]:
+    """The boxes in a file of `save_pictures`, by `IMAGES` and `T2_MAPS` where present."""
+    pictures = _load(path)
+    return {view: pictures[view] for view in (IMAGES, T2_MAPS) if view in pictures}
 
 
-def _saved(path: Path) -> dict[str, Picture]:
+def _load(path: Path) -> dict[str, Picture]:
+    views: dict[str, dict[str, NDArray]] = {}
     with np.load(path, allow_pickle=False) as arrays:
-        views: dict[str, dict[str, NDArray]] = {}
         for key in arrays.files:
             view, name = key.split(".", 1)
             views.setdefault(view, {})[name] = arrays[key]

@@ -12,8 +12,9 @@ from small_scans import FLIP_DEG, TE_MS, TR_MS, knee, write_cohort, write_subjec
 from eval.experiments import image_quality, runner, t2_accuracy
 from eval.methods import NAMES, NETWORK, SPARSE, baseline_methods, check_names, fine_slices
 from eval.regions import rois as regions
-from eval.results import planes
-from eval.results import rows as results
+from eval.regions.body import body_mask
+from eval.results.planes import IMAGES, T2_MAPS, load_planes
+from eval.results.rows import COLUMNS, read_results, read_rows
 from eval.t2_noise import sequence, t2_map
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import dicom
@@ -52,7 +53,7 @@ def test_scores_are_of_the_cropped_estimate_on_the_truths_scale_clipped():
 def test_body_scores_are_over_the_body_alone():
     scan, _, _ = knee(shape=(48, 40, 6))
     truth = np.clip(scan.array[..., 0] / intensity_scale(scan.array), 0, 1)
-    body = image_quality.body_mask(scan)
+    body = body_mask(scan)
     spoilt = np.where(body, truth, 1 - truth)  # wrong everywhere but in the body
     scores = image_quality.scores(truth, spoilt, body=body)
     assert scores["mse_body"] == 0
@@ -63,14 +64,14 @@ def test_body_scores_are_over_the_body_alone():
 
 def test_the_body_holds_the_dark_bone_inside_and_no_air():
     scan, labels, _ = knee(shape=(48, 40, 6), noise=20)
-    body = image_quality.body_mask(scan)
+    body = body_mask(scan)
     assert body[labels > 0].mean() > 0.95
     assert body[labels == 0].mean() < 0.2
 
 
 @pytest.mark.parametrize("shape", [(12, 12, 1, 1), (12, 30, 2, 2)])
 def test_a_uniform_image_is_all_body(shape):
-    assert image_quality.body_mask(Volume(np.ones(shape), np.eye(4))).all()
+    assert body_mask(Volume(np.ones(shape), np.eye(4))).all()
 
 
 def test_a_perfect_method_scores_perfectly():
@@ -110,14 +111,14 @@ def test_inner_scores_leave_out_the_outer_slices_and_are_unknown_where_none_is_l
     truth = np.clip(scan.array[..., 0] / intensity_scale(scan.array), 0, 1)
     spoilt = truth.copy()
     spoilt[:, :, [0, 1, 8, 9]] = 0
-    body = image_quality.body_mask(scan)
+    body = body_mask(scan)
     scored = image_quality.scores(truth, spoilt, body=body, outer=2)
     assert scored["mse_inner"] == scored["mse_body_inner"] == 0
     assert scored["ssim_inner"] == pytest.approx(1)
     assert scored["mse"] > 0
     none_left = image_quality.scores(truth, spoilt, body=body, outer=5)
     assert np.isnan([none_left["ssim_inner"], none_left["mse_body_inner"]]).all()
-    assert set(none_left) == set(results.COLUMNS["image_quality"]) - {"subject", "method", "echo"}
+    assert set(none_left) == set(COLUMNS["image_quality"]) - {"subject", "method", "echo"}
 
 
 def test_an_empty_image_is_refused():
@@ -301,7 +302,7 @@ def test_pixel_wise_differences_from_the_truth_are_told_where_it_is_known():
 def test_femoral_cartilage_is_shown_laid_out_flat_and_other_is_not():
     scan, labels, truth = knee()
     _, shown = evaluate_t2(scan, {"femoral": labels == 3}, TCI, true_t2_ms=truth)
-    viewer = [planes.IMAGES, planes.T2_MAPS]
+    viewer = [IMAGES, T2_MAPS]
     assert [picture.view for picture in shown] == ["t2", "unrolled", *viewer]
     flat = shown[1].panels
     assert {panel.shape for panel in flat.values()} == {flat["thick"].shape}
@@ -470,9 +471,9 @@ def test_an_interrupted_cohort_goes_on_with_the_subjects_that_are_missing(tmp_pa
     assert not (out / "rows.csv").exists()
     runner.evaluate(subjects, {"tci": breaks_at_third}, settings, out)
     assert len(seen) == 4  # the two finished ones were not evaluated again
-    rows = results.read_rows(out / "rows.csv", "image_quality")
+    rows = read_rows(out / "rows.csv", "image_quality")
     assert [row["subject"] for row in rows] == [name for name in subjects for _ in (1, 2)]
-    assert len(planes.load(out / "reformats" / "subject_2.npz")) == 2
+    assert len(load_planes(out / "reformats" / "subject_2.npz")) == 2
 
 
 def test_workers_give_the_same_rows_and_the_network_never_works_for_two(tmp_path):
@@ -520,7 +521,7 @@ def test_a_subject_that_the_network_knows_is_warned_of(tmp_path, caplog, split, 
         for message, name in zip(told, warned, strict=True):
             assert name in message
             assert said in message
-        noted = {note.name: note.read_text() for note in (out / "known").glob("*")}
+        noted = {note.name: note.read_text() for note in (out / "seen_in_training").glob("*")}
         assert noted == dict.fromkeys(warned, said)
 
 
@@ -548,7 +549,7 @@ def test_t2_of_a_phantoms_folder_is_near_its_truth(tmp_path):
     data = write_cohort(tmp_path / "data", 2)
     subjects = {folder.name: folder for folder in sorted(data.iterdir())}
     runner.evaluate(subjects, METHODS, runner.Settings("t2"), tmp_path / "out")
-    rows = results.read_rows(tmp_path / "out" / "rows.csv", "t2")
+    rows = read_rows(tmp_path / "out" / "rows.csv", "t2")
     assert {row["roi"] for row in rows} == {"medial_femoral_cartilage"}
     for row in rows:
         assert row["t2_thick_ms"] == pytest.approx(row["t2_truth_ms"], rel=0.06)
@@ -581,7 +582,7 @@ def test_one_bare_scan_is_one_subject(tmp_path):
     source, out = tmp_path / "knee" / "image.nii.gz", tmp_path / "out"
     result = run("--cohort=image_quality", f"--data={source}", f"--output={out}", "--methods=tci")
     assert result.returncode == 0, result.stderr
-    assert {row["subject"] for row in results.read(out).rows} == {"image"}
+    assert {row["subject"] for row in read_results(out).rows} == {"image"}
 
 
 @pytest.mark.parametrize(
@@ -623,7 +624,7 @@ def test_the_network_is_one_of_the_methods_and_its_factor_is_the_evaluations(tmp
     assert (wrong.returncode, "--slice_factor=2, which the model" in wrong.stderr) == (1, True)
     result = run(*call, "--methods=mrsr,tci")
     assert result.returncode == 0, result.stderr
-    read = results.read(out)
+    read = read_results(out)
     ssim = {(row["method"], row["echo"]): row["ssim"] for row in read.rows}
     # A network of zeros adds nothing to its input.
     assert ssim["mrsr", 1] == pytest.approx(ssim["tci", 1], abs=1e-4)

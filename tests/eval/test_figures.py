@@ -6,8 +6,8 @@ from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from small_scans import knee, sagittal_affine
 
 from eval.reporting import figures, plots
-from eval.results import planes as pictures
-from eval.results.planes import Picture
+from eval.reporting.style import render, save_figure
+from eval.results.planes import Picture, load_planes, reformats, save_pictures, upright_plane
 from mrsr_tf.volume import Volume
 
 
@@ -31,7 +31,7 @@ def test_every_plane_is_upright_with_the_patients_right_to_the_left(affine, flip
     affine = affine @ np.diag([*flips, 1.0])
     scan = located(affine)
     for axis in range(3):
-        plane = pictures.plane(scan, axis, 1)
+        plane = upright_plane(scan, axis, 1)
         shown = plane.cut(scan.array)
         if plane.view in ("coronal", "axial"):
             assert (np.diff(shown[..., 0], axis=1) > 0).all()  # towards the patient's left
@@ -41,7 +41,7 @@ def test_every_plane_is_upright_with_the_patients_right_to_the_left(affine, flip
 
 def test_a_sagittal_scan_is_reformatted_to_a_coronal_and_an_axial_view_across_its_slices():
     scan, _, _ = knee()
-    coronal, axial = pictures.reformats(scan)
+    coronal, axial = reformats(scan)
     assert (coronal.view, axial.view) == ("coronal", "axial")
     assert coronal.cut(scan.array).shape == (24, 12, 2)
     assert axial.cut(scan.array).shape == (20, 12, 2)
@@ -53,22 +53,22 @@ def test_the_plane_shown_is_the_one_that_changes_most_from_slice_to_slice():
     array = np.zeros((32, 32, 6, 1))
     array[17, 5, ::2] = 1
     array[2, 14, ::2] = 9  # outside the middle: not shown
-    planes = pictures.reformats(Volume(array, sagittal_affine()))
+    planes = reformats(Volume(array, sagittal_affine()))
     assert {plane.axis: plane.index for plane in planes} == {0: 17, 1: 14}
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 2, 1, 2), (2, 3, 7, 1)])
 def test_a_scan_of_any_size_has_its_planes(shape):
     scan = Volume(np.ones(shape), sagittal_affine())
-    for plane in pictures.reformats(scan):
+    for plane in reformats(scan):
         assert plane.cut(scan.array).shape[-1] == shape[-1]
 
 
 def test_pictures_come_back_as_they_were_saved(tmp_path):
     panels = {"truth": np.ones((3, 2, 2)), "mrsr": np.zeros((3, 2, 2))}
     saved = [Picture("coronal", (0.4, 1.6), panels), Picture("axial", (0.5, 1.6), panels)]
-    pictures.save(tmp_path / "s.npz", saved)
-    loaded = pictures.load(tmp_path / "s.npz")
+    save_pictures(tmp_path / "s.npz", saved)
+    loaded = load_planes(tmp_path / "s.npz")
     assert [(p.view, p.spacing_mm, list(p.panels)) for p in loaded] == [
         (p.view, p.spacing_mm, list(p.panels)) for p in saved
     ]
@@ -139,14 +139,14 @@ def test_the_scale_bar_has_the_length_it_names_and_at_most_a_third_of_the_width(
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 2), (11, 400, 1)])
 def test_pictures_of_any_size_are_drawn(shape):
-    assert figures.rendered(reformat(shape), "png").startswith(b"\x89PNG")
+    assert render(reformat(shape), "png").startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5])
 def test_equal_truth_and_input_are_drawn_too(value):
     same = np.full((8, 8, 1), value)
     figure = figures.reformat(Picture("axial", (1.0, 1.0), {"truth": same, "tci": same}))
-    assert figures.rendered(figure, "png").startswith(b"\x89PNG")
+    assert render(figure, "png").startswith(b"\x89PNG")
 
 
 def t2_picture(**more) -> Picture:
@@ -184,7 +184,7 @@ def test_dots_has_a_dot_per_subject_and_a_bar_at_the_mean():
 
 def test_a_figure_is_saved_as_png_and_svg_the_same_each_time(tmp_path):
     for folder in ("a", "b"):
-        figures.save(plots.dots({"$x_$": {"mrsr": [1.0, 2.0]}}), tmp_path / folder, "gains")
+        save_figure(plots.dots({"$x_$": {"mrsr": [1.0, 2.0]}}), tmp_path / folder, "gains")
     for name in ("gains.png", "gains.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     text = (tmp_path / "a" / "gains.svg").read_text()
@@ -194,7 +194,7 @@ def test_a_figure_is_saved_as_png_and_svg_the_same_each_time(tmp_path):
 
 def test_panels_of_one_unit_share_their_scale_if_asked():
     values = {"T2 minus thick": {"mrsr": [1.0, 2.0]}, "T2 minus truth": {"mrsr": [30.0, 40.0]}}
-    apart, together = plots.dots(values), plots.dots(values, one_scale=True)
+    apart, together = plots.dots(values), plots.dots(values, shared_x=True)
     assert apart.axes[0].get_xlim() != apart.axes[1].get_xlim()
     assert together.axes[0].get_xlim() == together.axes[1].get_xlim()
 

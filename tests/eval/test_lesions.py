@@ -6,9 +6,11 @@ from small_scans import FLIP_DEG, SAGITTAL, TE_MS, TR_MS, write_subject
 
 from eval.experiments import lesions, runner
 from eval.methods import baseline_methods
-from eval.reporting import html as page
-from eval.reporting import table_layout
-from eval.results import rows as results
+from eval.reporting.html import page
+from eval.reporting.sections import section
+from eval.reporting.summaries import summarize
+from eval.reporting.table_layout import to_text
+from eval.results.rows import read_results
 from mrsr_tf.errors import InputError
 from mrsr_tf.outputs import write_json
 from mrsr_tf.volume import Volume
@@ -144,15 +146,15 @@ def test_the_report_has_a_section_of_lesions_and_one_of_resolution(tmp_path):
         stated = {"methods": list(METHODS), "model": None, "subjects": list(paths)}
         write_json(out / "configuration.json", settings.configuration() | stated)
         write_json(out / "made_with.json", {"python": "3"})
-        read = results.read(out)
-        name, records, laid_out = table_layout.tabulate(read)
-        files.append(name)
-        sections.append(page.section(read, laid_out))
-        assert laid_out[0].title in table_layout.text(laid_out[0])
-        assert {record["method"] for record in records} == {"truth", "tci", "fi"}
+        results = read_results(out)
+        summary = summarize(results)
+        files.append(summary.file)
+        sections.append(section(results, summary))
+        assert summary.tables[0].title in to_text(summary.tables[0])
+        assert {record.method for record in summary.records} == {"truth", "tci", "fi"}
     assert files == ["lesions.csv", "resolution.csv"]
     assert [list(section.figures) for section in sections] == [["lesions"], ["transfer", "edge"]]
-    html = page.html(sections, {"mrsr_tf": "0"})
+    html = page(sections, {"mrsr_tf": "0"})
     assert html.count("<figure") == 3
     assert "--lesion_mm=0.7,2.0" in html
     assert "Lesions found, %" in html

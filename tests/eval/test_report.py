@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,9 +11,10 @@ from small_scans import t2_rows, write_cohort, write_results
 
 from eval.experiments import runner
 from eval.methods import baseline_methods
-from eval.reporting import html as page
-from eval.reporting import table_layout
-from eval.results import rows
+from eval.reporting.html import command_line, page
+from eval.reporting.sections import section, signed, typical_subject
+from eval.reporting.summaries import summarize
+from eval.results.rows import SEEN, read_results
 from mrsr_tf.outputs import write_json
 
 METHODS = baseline_methods(2)
@@ -34,6 +36,12 @@ def evaluated(folder, cohort: str, methods=("mrsr", "tci", "fi"), subjects: int 
     write_json(out / "configuration.json", settings.configuration() | stated)
     write_json(out / "made_with.json", {"python": "3.12", "mrsr_tf": "0.1.0"})
     return out
+
+
+def report(folder) -> str:
+    """The page of one evaluation."""
+    results = read_results(folder)
+    return page([section(results, summarize(results))], {"mrsr_tf": "0"})
 
 
 @pytest.fixture(scope="module")
@@ -95,40 +103,37 @@ def test_the_command_prints_the_tables_and_writes_the_report(both, tmp_path):
 @pytest.mark.parametrize("cohort", ["image_quality", "t2"])
 def test_one_cohort_of_one_subject_without_the_network_is_a_report_too(tmp_path, cohort):
     folder = evaluated(tmp_path, cohort, methods=("tci",), subjects=1)
-    read = rows.read(folder)
-    section = page.section(read, table_layout.tabulate(read)[2])
-    html = page.html([section], {"mrsr_tf": "0"})
+    html = report(folder)
     assert "One subject only" in html
     assert "nan" not in Page(html).text
     assert "new to the network" not in html
 
 
-def test_subjects_that_the_network_was_trained_on_are_told_of_above_the_table(tmp_path):
+def test_subjects_that_the_network_was_trained_on_are_listed_above_the_table(tmp_path):
     folder = evaluated(tmp_path, "image_quality")
-    (folder / rows.KNOWN).mkdir()
-    (folder / rows.KNOWN / "subject_1").write_text("trained on")
-    read = rows.read(folder)
-    html = page.html([page.section(read, table_layout.tabulate(read)[2])], {"mrsr_tf": "0"})
-    told = "Not all of these scans are new to the network"
-    assert told in Page(html).text
+    (folder / SEEN).mkdir()
+    (folder / SEEN / "subject_1").write_text("trained on")
+    html = report(folder)
+    warning = "Not all of these scans are new to the network"
+    assert warning in Page(html).text
     assert "it was trained on subject_1" in " ".join(Page(html).text.split())
-    assert html.index(told) < html.index("<table")
+    assert html.index(warning) < html.index("<table")
 
 
-def test_several_regions_have_a_table_each_and_the_papers_numbers_stand_by_the_first(tmp_path):
+def test_several_regions_have_a_table_each_with_the_papers_values_beside_the_first(tmp_path):
     whole = "medial_femoral_cartilage"
     folder = evaluated(tmp_path, "t2", roi=(whole, f"{whole}:deep"), t2_method="exact")
-    read = rows.read(folder)
-    name, records, laid_out = table_layout.tabulate(read)
-    assert name == "table2.csv"
-    assert [table.title for table in laid_out] == [
+    summary = summarize(read_results(folder))
+    assert summary.file == "table2.csv"
+    titles = [table.title for table in summary.tables]
+    assert titles == [
         "Table 2. T2, medial femoral cartilage, 2 subjects",
         "Table 2. T2, medial femoral cartilage, deep layer, 2 subjects",
     ]
-    of_paper = {record["roi"] for record in records if np.isfinite(record["paper_value"])}
-    assert of_paper == {whole}
-    text = Page(page.html([page.section(read, laid_out)], {"mrsr_tf": "0"})).text
-    assert all(table.title in text for table in laid_out)
+    published = {record.roi for record in summary.records if np.isfinite(record.paper_value)}
+    assert published == {whole}
+    text = Page(report(folder)).text
+    assert all(title in text for title in titles)
     assert "steady state of both echoes inverted" in text
     assert f"{whole}, {whole}:deep" in text
 
@@ -138,7 +143,7 @@ def test_several_regions_have_a_table_each_and_the_papers_numbers_stand_by_the_f
     [(-0.0004, "0.000"), (0.0004, "0.000"), (-0.0006, "\N{MINUS SIGN}0.001"), (0.1, "+0.100")],
 )
 def test_a_headline_that_rounds_to_zero_has_no_sign(value, shown):
-    assert page._signed(value, 3) == shown
+    assert signed(value, 3) == shown
 
 
 def test_text_from_outside_cannot_become_markup(tmp_path):
@@ -151,17 +156,16 @@ def test_text_from_outside_cannot_become_markup(tmp_path):
     stated["roi"] = ["<b>"]
     (folder / "configuration.json").write_text(json.dumps(stated))
     (folder / "reformats" / "subject_0.npz").rename(folder / "reformats" / "x.npz")
-    read = rows.read(folder)
-    table = table_layout.tabulate(read)[2]
-    honest = rows.Results("t2", [r | {"subject": "x"} for r in read.rows], stated, folder)
-    html = page.html([page.section(honest, table)], {"mrsr_tf": "0"})
+    results = read_results(folder)
+    harmless = replace(results, rows=[row | {"subject": "x"} for row in results.rows])
+    html = page([section(harmless, summarize(results))], {"mrsr_tf": "0"})
     assert html.count("<script") == html.count("</script>") == 2  # the viewer's own
     assert evil in Page(html).text
     assert [load for load in Page(html).loads if "http" in load] == []
 
 
-def test_the_command_line_shown_is_what_was_called_without_its_paths():
-    shown = page.command_line(
+def test_the_command_line_shown_is_the_call_without_its_paths():
+    shown = command_line(
         {"cohort": "t2", "slice_factor": 2, "roi": ["patella"], "methods": ["mrsr", "tci"]}
         | {"model": {"name": "x"}, "subjects": ["a"], "scsr_sha256": "0f", "scsr_stride": 2}
     )
@@ -174,15 +178,15 @@ def test_the_command_line_shown_is_what_was_called_without_its_paths():
 def test_the_figures_are_of_the_subject_with_the_median_result(tmp_path):
     values = {"mrsr": [36.0, 39.0, 37.5], "tci": [40.0, 38.0, 39.0]}
     folder = write_results(tmp_path / "t2", "t2", t2_rows([35.0, 36.0, 37.0], values))
-    assert page.typical(rows.read(folder), "t2_ms") == "s2"
+    assert typical_subject(read_results(folder), "t2_ms") == "s2"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["--results=nowhere"], 1, "expected a finished evaluation, found no rows.csv in nowhere"),
-        (["--results={q},{q}"], 1, "expected one evaluation per cohort"),
-        (["--results="], 1, "expected one evaluation per cohort, got none"),
+        (["--results={q},{q}"], 1, "expected one evaluation per experiment"),
+        (["--results="], 1, "expected one evaluation per experiment, got none"),
         ([], 2, "results"),
     ],
 )
@@ -195,12 +199,12 @@ def test_a_wrong_call_ends_in_one_line_and_leaves_nothing(tmp_path, both, argume
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_report_of_other_results_is_not_overwritten_unasked(tmp_path, both):
+def test_a_report_of_other_results_is_overwritten_only_on_request(tmp_path, both):
     out = tmp_path / "out"
     assert run(f"--results={both[0]}", f"--output={out}").returncode == 0
     other = run(f"--results={both[1]}", f"--output={out}")
     assert other.returncode == 1
     assert "expected the configuration that made" in other.stderr
-    anew = run(f"--results={both[1]}", f"--output={out}", "--overwrite")
-    assert anew.returncode == 0
+    overwritten = run(f"--results={both[1]}", f"--output={out}", "--overwrite")
+    assert overwritten.returncode == 0
     assert not (out / "table1.csv").exists()

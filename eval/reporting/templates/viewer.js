@@ -1,7 +1,7 @@
 "use strict";
-// The report's viewer: three planes of a box through one point. Nothing is loaded from elsewhere.
+// Three linked planes through one point of a volume. Nothing is loaded from elsewhere.
 
-// Volumes run down, to the back, to the left: axes 0, 1, 2.
+// The axes 0, 1, 2 of a volume run down, back and left.
 const PLANES = {
   sagittal: { through: 2, down: 0, right: 1 },
   coronal: { through: 1, down: 0, right: 2 },
@@ -9,56 +9,51 @@ const PLANES = {
 };
 const STEPS = { ArrowUp: ["down", -1], ArrowDown: ["down", 1], ArrowLeft: ["right", -1], ArrowRight: ["right", 1] };
 
-async function inflated(base64) {
-  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
-// Undoes eval.volumes.coded: adds the mean of the neighbours above and in front.
-function decoded(values, [, rows, columns]) {
-  const slab = rows * columns;
-  for (let at = 0; at < values.length; at++) {
-    const above = at >= slab ? values[at - slab] : 0;
-    const before = at % slab >= columns ? values[at - columns] : 0;
-    values[at] += (above + before) >> 1;
-  }
-  return values;
+// The voxels of a volume: the gray levels of a PNG, whose pixels are in the order of the voxels.
+async function decoded(png) {
+  const image = new Image();
+  image.src = `data:image/png;base64,${png}`;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [image.width, image.height];
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const rgba = context.getImageData(0, 0, canvas.width, canvas.height).data;
+  return rgba.filter((_, index) => index % 4 === 0);
 }
 
 class Viewer {
   constructor(root) {
     this.root = root;
     this.data = JSON.parse(root.querySelector("script").textContent);
-    this.ready = new Map();
+    this.volumes = new Map();
     this.at = this.data.shape.map((count) => count >> 1);
     this.planes = [...root.querySelectorAll(".plane")];
     this.planes.forEach((plane) => this.listen(plane));
     root.querySelectorAll(".bar input").forEach((input) => (input.oninput = () => this.load()));
-    root.onkeydown = (event) => this.choose(event);
+    root.onkeydown = (event) => this.select(event);
     this.load();
   }
 
-  chosen(name) {
+  selected(name) {
     return this.root.querySelector(`[data-choice=${name}]:checked`).value;
   }
 
-  // Each volume is decoded when it is first looked at, and kept.
-  volume(packed) {
-    if (!this.ready.has(packed)) {
-      this.ready.set(packed, inflated(packed).then((values) => decoded(values, this.data.shape)));
-    }
-    return this.ready.get(packed);
+  // Each volume is decoded when it is first shown, and then kept.
+  volume(png) {
+    if (!this.volumes.has(png)) this.volumes.set(png, decoded(png));
+    return this.volumes.get(png);
   }
 
   async load() {
-    const { images, t2, under } = this.data;
-    const image = this.chosen("image");
-    const wanted = (images[image] || images[under])[this.chosen("echo")];
-    this.wanted = wanted;
-    const loaded = await Promise.all([this.volume(wanted), image in t2 ? this.volume(t2[image][0]) : null]);
-    if (this.wanted !== wanted || this.chosen("image") !== image) return; // another was chosen since
-    [this.grays, this.t2] = loaded;
+    const { images, t2_maps: maps, background } = this.data;
+    const [name, echo] = [this.selected("image"), this.selected("echo")];
+    const volumes = await Promise.all([
+      this.volume((images[name] || images[background])[echo]),
+      name in maps ? this.volume(maps[name][0]) : null,
+    ]);
+    if (this.selected("image") !== name || this.selected("echo") !== echo) return; // changed since
+    [this.grays, this.t2] = volumes;
     this.draw();
   }
 
@@ -68,19 +63,19 @@ class Viewer {
     this.planes.forEach((plane) => this.paint(plane));
     const [y, x] = [this.data.shape[1], this.data.shape[2]];
     const index = (this.at[0] * y + this.at[1]) * x + this.at[2];
-    const here = this.t2 && this.t2[index] ? `T2 ${(this.t2[index] * this.data.t2_step_ms).toFixed(1)} ms` : "no T2";
-    this.root.querySelector("output").textContent = this.t2 ? `${here} at the crosshair` : "";
+    const value = this.t2 && this.t2[index] ? `T2 ${(this.t2[index] * this.data.t2_step_ms).toFixed(1)} ms` : "no T2";
+    this.root.querySelector("output").textContent = this.t2 ? `${value} at the crosshair` : "";
   }
 
   paint(plane) {
-    const { shape, grays, t2_window_ms: [low, high], t2_step_ms: step, t2_colours: colours } = this.data;
+    const { shape, white, t2_window_ms: [low, high], t2_step_ms: step, t2_colours: colours } = this.data;
     const { through, down, right } = PLANES[plane.dataset.view];
     const strides = [shape[1] * shape[2], shape[2], 1];
     const picture = new ImageData(shape[right], shape[down]);
     for (let row = 0, to = 0; row < shape[down]; row++) {
       for (let column = 0; column < shape[right]; column++, to += 4) {
         const from = this.at[through] * strides[through] + row * strides[down] + column * strides[right];
-        const gray = (this.grays[from] * 255) / grays;
+        const gray = (this.grays[from] * 255) / white;
         const t2 = this.t2 ? this.t2[from] : 0;
         const colour = 3 * Math.max(0, Math.min(255, Math.round((255 * (t2 * step - low)) / (high - low))));
         const weight = t2 ? this.opacity : 0;
@@ -117,7 +112,7 @@ class Viewer {
       point(event);
     };
     plane.onpointermove = (event) => event.buttons && point(event);
-    // Only where one is at work: elsewhere the wheel scrolls the page.
+    // Only in the focused plane: elsewhere the wheel scrolls the page.
     plane.addEventListener("wheel", (event) => {
       if (document.activeElement !== plane) return;
       event.preventDefault();
@@ -133,22 +128,17 @@ class Viewer {
     plane.parentElement.querySelector("input").oninput = (event) => this.move(through, +event.target.value);
   }
 
-  // 1, 2, ... choose an image, e the other echo.
-  choose(event) {
+  // The keys 1, 2, ... select an image, e the other echo.
+  select(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const echoes = [...this.root.querySelectorAll("[data-choice=echo]")];
-    const wanted = event.key === "e"
+    const input = event.key === "e"
       ? echoes[(echoes.findIndex((echo) => echo.checked) + 1) % echoes.length]
       : this.root.querySelectorAll("[data-choice=image]")[/^[1-9]$/.test(event.key) ? event.key - 1 : -1];
-    if (!wanted) return;
-    wanted.checked = true;
+    if (!input) return;
+    input.checked = true;
     this.load();
   }
 }
 
-if (typeof document !== "undefined") {
-  for (const root of document.querySelectorAll(".viewer")) {
-    if (typeof DecompressionStream === "undefined") root.querySelector("output").textContent = "The viewer needs a browser of 2023 or later.";
-    else new Viewer(root);
-  }
-}
+for (const root of document.querySelectorAll(".viewer")) new Viewer(root);

@@ -1,0 +1,37 @@
+"""The part of a knee scan that is leg, not air."""
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage import filters
+
+from mrsr_tf.volume import Volume, intensity_scale
+
+SMOOTHING_MM = 1.0
+CLASSES = 3  # air, dark and bright tissue
+FAINTEST = 1e-3  # of the intensity scale
+POSTERIOR = 1  # the patient axis of LPS
+
+
+def body_mask(scan: Volume) -> NDArray[np.bool_]:
+    """A mask (rows, cols, slices) of the leg.
+
+    The threshold is the lower of Otsu's two thresholds for three classes, applied to the logarithm
+    of echo 1 after smoothing in plane. Bone and suppressed fat can be as dark as air, but a line
+    from front to back crosses the leg in one piece, so the mask is filled between the foremost and
+    the hindmost voxel of each such line. An image with fewer distinct values than classes is all
+    body.
+    """
+    image = scan.array[..., 0] / intensity_scale(scan.array)
+    rows_mm, cols_mm, _ = scan.spacing_mm
+    sigma = (SMOOTHING_MM / rows_mm, SMOOTHING_MM / cols_mm, 0)
+    smooth = np.log(np.maximum(ndimage.gaussian_filter(image, sigma), FAINTEST))
+    try:
+        bright = smooth > filters.threshold_multiotsu(smooth, CLASSES)[0]
+    except ValueError:  # fewer distinct values than classes
+        return np.ones(image.shape, bool)
+    orientation = nibabel.io_orientation(scan.affine)
+    axis = int(np.argmax(orientation[:, 0] == POSTERIOR))
+    reached_from_back = np.flip(np.maximum.accumulate(np.flip(bright, axis), axis), axis)
+    return np.maximum.accumulate(bright, axis) & reached_from_back
