@@ -1,1 +1,1 @@
-"""What a knee is made of, and where."""
+"""The anatomy: structures, findings and tissues of a random knee."""

@@ -1,4 +1,4 @@
-"""A knee's structures at random, in the order in which they are painted."""
+"""The structures of a random knee in the order in which they are painted."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,28 +12,34 @@ from phantom.anatomy.implicit_surfaces import (
     Points,
     Surface,
     by_height,
-    crossing,
+    dilated,
     ellipsoid,
-    grown,
+    first_hit,
     intersection,
 )
-from phantom.anatomy.pathology import Finding
+from phantom.anatomy.pathology import Finding, FindingKind
 from phantom.anatomy.texture import Texture
 from phantom.anatomy.tissues import LABELS
 
 SKIN_MM = 1.3
 FASCIA_MM = 0.35
 FLUID_BELOW_FASCIA_MM = 1.0
-FOLD_STEP_MM = 0.15  # the synovium folds in waves of up to 48 times that
-MUSCLE_GAP_MM = 0.2  # of fat around each
+FOLD_STEP_MM = 0.15  # the synovium folds in waves of up to 48 times this length
+MUSCLE_GAP_MM = 0.2  # fat around each muscle
 LEAST_CARTILAGE_MM = 0.35
+CORTEX_MM = by_height(
+    [-80, -50, -25, -8, 0, 30, 45, 65, 90], [3.5, 2.6, 1.1, 0.7, 0.5, 0.6, 0.9, 2, 3]
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """A body of one tissue; it is painted over those before it.
+    """A body of one tissue, which is painted over the structures before it.
 
-    `depth` is known of cartilage (0 at its surface, 1 at the bone) and of lesions.
+    Attributes:
+        label: of its tissue.
+        surface: negative inside.
+        depth: relative depth in cartilage (0 at its surface, 1 at the bone) and in lesions.
     """
 
     label: int
@@ -41,159 +47,152 @@ class Structure:
     depth: Surface | None = None
 
 
-def drawn(rng: np.random.Generator) -> tuple[list[Structure], list[Finding]]:
-    """One knee: its structures and what is wrong with it."""
-    shape = Shape.drawn(rng)
+def assemble(rng: np.random.Generator) -> tuple[list[Structure], list[Finding]]:
+    """The structures and the findings of a random knee."""
+    shape = Shape.random(rng)
     femur, tibia = bones.femur(shape), bones.tibia(shape)
     z = shape.patella_height
-    groove_y = crossing(femur.outer, (1, -60, z), (1, 10, z))[1]
+    groove_y = first_hit(femur.outer, (1, -60, z), (1, 10, z))[1]
     joint = {
         "tibial": tibia,
         "femoral": femur,
         "patellar": bones.patella(shape, groove_y - 0.5),
     }
-    findings = pathology.drawn(rng, joint)
-    joint = {name: pathology.affected(bone, name, findings) for name, bone in joint.items()}
+    findings = pathology.random_findings(rng, joint)
+    joint = {name: pathology.apply_findings(bone, name, findings) for name, bone in joint.items()}
     red_marrow = Texture(rng, (1.4, 1.4, 2.0), 3.2)
     return [
-        *_wrapping(rng),
-        *_flesh(rng),
-        *_cords(groove_y - 14, z),
-        *_fluid(rng, joint, z, findings),
-        *_inner(joint, findings),
-        *_skeleton(joint, findings, red_marrow),
+        *_skin_and_fascia(rng),
+        *_muscles_and_vessels(rng),
+        *_fat_pad_and_tendons(groove_y - 14, z),
+        *_joint_fluid(rng, joint, z, findings),
+        *_menisci_and_ligaments(joint, findings),
+        *_bones_and_cartilage(joint, findings, red_marrow),
     ], findings
 
 
-def _painted(tissue: str, surfaces: Iterable[Surface]) -> list[Structure]:
+def _structures(tissue: str, surfaces: Iterable[Surface]) -> list[Structure]:
     return [Structure(LABELS[tissue], surface) for surface in surfaces]
 
 
-def _wrapping(rng: np.random.Generator) -> list[Structure]:
+def _veins(rng: np.random.Generator, count: int, region: Surface) -> list[Structure]:
+    vessels = muscles_and_vessels.small_vessels(rng, count)
+    return _structures("vein", (intersection(vessel, region) for vessel in vessels))
+
+
+def _skin_and_fascia(rng: np.random.Generator) -> list[Structure]:
     fascia = muscles_and_vessels.fascia()
     skin = muscles_and_vessels.skin(fascia, float(rng.uniform(2, 8)))
-    dermis = grown(skin, -SKIN_MM)
+    below_skin = dilated(skin, -SKIN_MM)
     return [
-        *_painted("skin", [skin]),
-        *_painted("subcutaneous_fat", [dermis]),
-        *_painted(
-            "vein", (intersection(v, dermis) for v in muscles_and_vessels.small_vessels(rng, 30))
-        ),
-        *_painted("fascia", [fascia]),
-        *_painted("intermuscular_fat", [grown(fascia, -FASCIA_MM)]),
+        *_structures("skin", [skin]),
+        *_structures("subcutaneous_fat", [below_skin]),
+        *_veins(rng, 30, below_skin),
+        *_structures("fascia", [fascia]),
+        *_structures("intermuscular_fat", [dilated(fascia, -FASCIA_MM)]),
     ]
 
 
-def _flesh(rng: np.random.Generator) -> list[Structure]:
-    compartment = grown(muscles_and_vessels.fascia(), -FASCIA_MM - 0.3)
+def _muscles_and_vessels(rng: np.random.Generator) -> list[Structure]:
+    compartment = dilated(muscles_and_vessels.fascia(), -FASCIA_MM - 0.3)
     structures = []
     for muscle in muscles_and_vessels.muscles():
-        around = grown(muscle, MUSCLE_GAP_MM)
-        structures += _painted("intermuscular_fat", [intersection(around, compartment)])
-        structures += _painted("muscle", [intersection(muscle, compartment)])
-    structures += _painted(
-        "vein",
-        (
-            intersection(vessel, compartment)
-            for vessel in muscles_and_vessels.small_vessels(rng, 40)
-        ),
-    )
+        gap = dilated(muscle, MUSCLE_GAP_MM)
+        structures += _structures("intermuscular_fat", [intersection(gap, compartment)])
+        structures += _structures("muscle", [intersection(muscle, compartment)])
+    structures += _veins(rng, 40, compartment)
     for tissue, surfaces in muscles_and_vessels.vessels().items():
-        structures += _painted(tissue, surfaces)
+        structures += _structures(tissue, surfaces)
     return structures
 
 
-def _cords(patella_y: float, patella_z: float) -> list[Structure]:
+def _fat_pad_and_tendons(patella_y: float, patella_z: float) -> list[Structure]:
     return [
-        *_painted("hoffa_fat_pad", [ellipsoid((1, -21, 8), (25, 14, 17))]),
-        *_painted("capsule", soft_tissue.capsule()),
-        *_painted("tendon", soft_tissue.tendons(patella_y, patella_z)),
+        *_structures("hoffa_fat_pad", [ellipsoid((1, -21, 8), (25, 14, 17))]),
+        *_structures("capsule", soft_tissue.capsule()),
+        *_structures("tendon", soft_tissue.tendons(patella_y, patella_z)),
     ]
 
 
-def _fluid(
+def _joint_fluid(
     rng: np.random.Generator, joint: dict[str, Bone], patella_z: float, findings: list[Finding]
 ) -> list[Structure]:
-    effusion = pathology.worst(findings, "effusion")
+    effusion = pathology.largest_size(findings, FindingKind.EFFUSION)
     fill_mm = effusion or float(rng.uniform(0.6, 1.2))
     film_mm = float(rng.uniform(0.3, 0.55)) + 0.15 * effusion
-    folds = Texture(rng.spawn(1)[0], (FOLD_STEP_MM,) * 3, 6.0).at
-    within = grown(muscles_and_vessels.fascia(), -FLUID_BELOW_FASCIA_MM)
-    wet = [
+    folds = Texture(rng.spawn(1)[0], (FOLD_STEP_MM,) * 3, 6.0).sample
+    below_fascia = dilated(muscles_and_vessels.fascia(), -FLUID_BELOW_FASCIA_MM)
+    recesses = soft_tissue.recesses(joint["femoral"], joint["tibial"], fill_mm, patella_z, folds)
+    cysts = pathology.lobular_bodies(findings, FindingKind.POPLITEAL_CYST)
+    fluid = [
         *(soft_tissue.film(bone, film_mm, folds) for bone in joint.values()),
-        *(
-            intersection(pocket, within)
-            for pocket in soft_tissue.recesses(
-                joint["femoral"], joint["tibial"], fill_mm, patella_z, folds
-            )
-        ),
-        *(surface for surface, _ in pathology.lesions(findings, "popliteal_cyst")),
+        *(intersection(recess, below_fascia) for recess in recesses),
+        *(surface for surface, _ in cysts),
     ]
     return [
-        *_painted("synovium", (grown(surface, 0.4) for surface in wet)),
-        *_painted("synovial_fluid", wet),
+        *_structures("synovium", (dilated(surface, 0.4) for surface in fluid)),
+        *_structures("synovial_fluid", fluid),
     ]
 
 
-def _inner(joint: dict[str, Bone], findings: list[Finding]) -> list[Structure]:
+def _menisci_and_ligaments(joint: dict[str, Bone], findings: list[Finding]) -> list[Structure]:
     femur, tibia = joint["femoral"], joint["tibial"]
     menisci = {
         name: soft_tissue.meniscus(side, femur, tibia.plateau or tibia.outer)
         for name, side in pathology.SIDES.items()
     }
     return [
-        *_painted("meniscus", menisci.values()),
-        *_painted("synovial_fluid", pathology.tears(findings, menisci)),
-        *_painted("cruciate_ligament", soft_tissue.cruciates()),
-        *_painted("ligament", soft_tissue.collaterals()),
+        *_structures("meniscus", menisci.values()),
+        *_structures("synovial_fluid", pathology.meniscal_tears(findings, menisci)),
+        *_structures("cruciate_ligament", soft_tissue.cruciates()),
+        *_structures("ligament", soft_tissue.collaterals()),
     ]
 
 
-_CORTEX_MM = by_height(
-    [-80, -50, -25, -8, 0, 30, 45, 65, 90], [3.5, 2.6, 1.1, 0.7, 0.5, 0.6, 0.9, 2, 3]
-)
-
-
-def _skeleton(
+def _bones_and_cartilage(
     joint: dict[str, Bone], findings: list[Finding], red_marrow: Texture
 ) -> list[Structure]:
-    """Bones, each with its cartilage before it, and what lies within them."""
-    structures, interiors = [], []
+    """The bones, each with its cartilage before it, and then the lesions within them."""
+    structures, marrows = [], []
     for name, bone in {**joint, "fibular": bones.fibula()}.items():
         marrow = _marrow(bone)
         if name != "fibular":
             structures += _cartilage(bone, name)
-        structures += _painted("cortical_bone", [bone.osseous])
-        structures += _painted("marrow", [marrow])
+        structures += _structures("cortical_bone", [bone.osseous])
+        structures += _structures("marrow", [marrow])
         if name != "patellar":
-            structures += _painted("red_marrow", [intersection(marrow, _patches(red_marrow))])
-            structures += _painted("physeal_scar", [intersection(marrow, _scar(name))])
-        interiors.append(marrow)
-    for tissue, kind in (("bone_marrow_lesion",) * 2, ("cyst", "subchondral_cyst")):
+            islands = intersection(marrow, _red_marrow_islands(red_marrow))
+            structures += _structures("red_marrow", [islands])
+            structures += _structures("physeal_scar", [intersection(marrow, _physeal_scar(name))])
+        marrows.append(marrow)
+    for tissue, kind in (
+        ("bone_marrow_lesion", FindingKind.BONE_MARROW_LESION),
+        ("cyst", FindingKind.SUBCHONDRAL_CYST),
+    ):
         structures += [
             Structure(LABELS[tissue], intersection(body, marrow), depth)
-            for body, depth in pathology.lesions(findings, kind)
-            for marrow in interiors
+            for body, depth in pathology.lobular_bodies(findings, kind)
+            for marrow in marrows
         ]
     return structures
 
 
 def _marrow(bone: Bone) -> Surface:
-    return lambda p: p.of(bone.osseous) + _CORTEX_MM(p)
+    return lambda p: p.value(bone.osseous) + CORTEX_MM(p)
 
 
-def _patches(texture: Texture) -> Surface:
-    """Islands of red marrow, away from the joint."""
+def _red_marrow_islands(texture: Texture) -> Surface:
+    """Islands of red marrow away from the joint."""
 
     def surface(p: Points) -> Array:
         away = np.minimum(np.abs(p.z) - 34, 6) * 0.25
-        return (0.9 - texture.at(p) - away) * 1.5
+        return (0.9 - texture.sample(p) - away) * 1.5
 
     return surface
 
 
-def _scar(name: str) -> Surface:
-    """Where the growth plate was: a thin wavy plate of bone."""
+def _physeal_scar(name: str) -> Surface:
+    """A thin wavy plate of bone where the growth plate was."""
     height = 27.0 if name == "femoral" else -15.0
 
     def surface(p: Points) -> Array:
@@ -204,22 +203,22 @@ def _scar(name: str) -> Surface:
 
 
 def _cartilage(bone: Bone, name: str) -> list[Structure]:
-    def whole(p: Points) -> Array:
-        return np.maximum(p.of(bone.outer), LEAST_CARTILAGE_MM - p.of(bone.thickness))
+    def both_layers(p: Points) -> Array:
+        return np.maximum(p.value(bone.outer), LEAST_CARTILAGE_MM - p.value(bone.thickness))
 
-    def deep(p: Points) -> Array:
-        return (0.5 - p.of(bone.depth)) * p.of(bone.thickness)
+    def deep_half(p: Points) -> Array:
+        return (0.5 - p.value(bone.depth)) * p.value(bone.thickness)
 
-    def lateral(p: Points) -> Array:
+    def lateral_half(p: Points) -> Array:
         return -p.x
 
-    sides = [("", [])] if name == "patellar" else [("medial_", []), ("lateral_", [lateral])]
+    sides = [("", [])] if name == "patellar" else [("medial_", []), ("lateral_", [lateral_half])]
     return [
         Structure(
             LABELS[f"{side}{name}_cartilage_{layer}"],
-            intersection(whole, *half, *within),
+            intersection(both_layers, *side_limits, *layer_limits),
             bone.depth,
         )
-        for side, half in sides
-        for layer, within in (("superficial", []), ("deep", [deep]))
+        for side, side_limits in sides
+        for layer, layer_limits in (("superficial", []), ("deep", [deep_half]))
     ]

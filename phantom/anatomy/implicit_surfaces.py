@@ -1,7 +1,7 @@
-"""Implicit surfaces: functions of space that are negative inside a body and about mm from it.
+"""Implicit surfaces: functions that are negative inside a body and approximate the distance to it.
 
-Coordinates are those of a reference knee: x lateral, y posterior, z superior, mm, origin between
-the femoral condyles and the tibial plateau.
+Coordinates are those of a reference knee in mm: x points lateral, y posterior and z superior; the
+origin lies between the femoral condyles and the tibial plateau. Distances are in mm.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
 Array = NDArray[np.floating]
+Vector = Sequence[float]
 
 
 class Points:
-    """Positions, and what is already known of them: each surface is evaluated at most once.
+    """Positions in the reference knee; every surface is evaluated at most once on them.
 
     Attributes:
         x, y, z: float32 (n,), reference mm.
@@ -22,78 +23,84 @@ class Points:
 
     def __init__(self, x: Array, y: Array, z: Array) -> None:
         self.x, self.y, self.z = x, y, z
-        self._known: dict[Surface, Array] = {}
+        self._values: dict[Surface, Array] = {}
 
-    def of(self, surface: "Surface") -> Array:
-        """The value of `surface` at every point; not to be written to."""
-        if surface not in self._known:
-            self._known[surface] = surface(self)
-        return self._known[surface]
+    def value(self, surface: "Surface") -> Array:
+        """The value of `surface` at every point. The array is cached: do not write to it."""
+        if surface not in self._values:
+            self._values[surface] = surface(self)
+        return self._values[surface]
 
-    def at(self, which: NDArray[np.intp]) -> "Points":
-        """Some of them."""
-        return Points(self.x[which], self.y[which], self.z[which])
+    def take(self, indices: NDArray[np.intp]) -> "Points":
+        """The points with the given indices."""
+        return Points(self.x[indices], self.y[indices], self.z[indices])
 
 
 Surface = Callable[[Points], Array]
 
 
 def smooth_min(a: Array, b: Array, radius: float) -> Array:
-    """The smaller of two, rounded where they are within `radius` mm (a polynomial blend)."""
+    """The minimum of `a` and `b`, rounded where they differ by less than `radius` mm.
+
+    The blend is quadratic and never exceeds the minimum.
+    """
     blend = np.maximum(radius - np.abs(a - b), 0)
     return np.minimum(a, b) - blend * blend * (0.25 / radius)
 
 
 def smooth_max(a: Array, b: Array, radius: float) -> Array:
-    """The larger of two, rounded where they are within `radius` mm."""
+    """The maximum of `a` and `b`, rounded where they differ by less than `radius` mm."""
     blend = np.maximum(radius - np.abs(a - b), 0)
     return np.maximum(a, b) + blend * blend * (0.25 / radius)
 
 
 def smooth_step(a: Array) -> Array:
-    """0 below 0, 1 above 1, and a cubic between."""
+    """0 below 0, 1 above 1, and a cubic in between."""
     a = np.clip(a, 0, 1)
     return a * a * (3 - 2 * a)
 
 
 def union(*surfaces: Surface, radius: float = 0.0) -> Surface:
-    """Points of any body; edges between them rounded by `radius` mm."""
-    return _combined(surfaces, radius, smooth_min, np.minimum)
+    """The points inside any of the bodies. Edges between them are rounded by `radius` mm."""
+    if radius:
+        return _reduce(surfaces, lambda a, b: smooth_min(a, b, radius))
+    return _reduce(surfaces, np.minimum)
 
 
 def intersection(*surfaces: Surface, radius: float = 0.0) -> Surface:
-    """Points of every body; edges rounded by `radius` mm."""
-    return _combined(surfaces, radius, smooth_max, np.maximum)
+    """The points inside all of the bodies. Edges are rounded by `radius` mm."""
+    if radius:
+        return _reduce(surfaces, lambda a, b: smooth_max(a, b, radius))
+    return _reduce(surfaces, np.maximum)
 
 
-def _combined(surfaces, radius, smooth, sharp):  # type: ignore[no-untyped-def]
-    def combined(points: Points) -> Array:
-        value = points.of(surfaces[0])
+def _reduce(surfaces: Sequence[Surface], operation: Callable[[Array, Array], Array]) -> Surface:
+    def combination(points: Points) -> Array:
+        value = points.value(surfaces[0])
         for surface in surfaces[1:]:
-            other = points.of(surface)
-            value = smooth(value, other, radius) if radius else sharp(value, other)
+            value = operation(value, points.value(surface))
         return value
 
-    return combined
+    return combination
 
 
 def complement(surface: Surface) -> Surface:
-    """Everything outside the body."""
-    return lambda points: -points.of(surface)
+    """The points outside the body."""
+    return lambda points: -points.value(surface)
 
 
-def grown(surface: Surface, by: float) -> Surface:
-    """The body, larger by `by` mm all around (smaller where negative)."""
-    return lambda points: points.of(surface) - by
+def dilated(surface: Surface, margin_mm: float) -> Surface:
+    """The body with its surface moved outwards by `margin_mm`, inwards where that is negative."""
+    return lambda points: points.value(surface) - margin_mm
 
 
-def rippled(surface: Surface, by: float, folds: Surface) -> Surface:
-    """The body with its surface moved out by `by` mm times `folds`."""
-    return lambda points: points.of(surface) - by * points.of(folds)
+def displaced(surface: Surface, amplitude_mm: float, field: Surface) -> Surface:
+    """The body with its surface moved outwards by `amplitude_mm` times a scalar field."""
+    return lambda points: points.value(surface) - amplitude_mm * points.value(field)
 
 
-def ellipsoid(centre: Sequence[float], radii: Sequence[float]) -> Surface:
-    """An ellipsoid along the axes."""
+def ellipsoid(centre: Vector, radii: Vector) -> Surface:
+    """An ellipsoid with its axes along x, y and z."""
     (cx, cy, cz), (rx, ry, rz) = map(_floats, (centre, radii))
     smallest = min(rx, ry, rz)
 
@@ -104,57 +111,60 @@ def ellipsoid(centre: Sequence[float], radii: Sequence[float]) -> Surface:
     return surface
 
 
-# Functions of height share one table: where a point lies in it is found once.
-_LOWEST, _STEP, _STEPS = -150.0, 0.5, 600
+# All functions of height are tables on one grid of z, so that the place of a point in the grid is
+# computed once.
+_LOWEST_MM, _STEP_MM, _STEPS = -150.0, 0.5, 600
 
 
-def _place(p: Points) -> Array:
-    return np.clip((p.z - _LOWEST) * (1 / _STEP), 0, _STEPS - 1)
+def _grid_position(p: Points) -> Array:
+    return np.clip((p.z - _LOWEST_MM) * (1 / _STEP_MM), 0, _STEPS - 1)
 
 
-def _index(p: Points) -> Array:
-    return p.of(_place).astype(np.int32)
+def _grid_index(p: Points) -> Array:
+    return p.value(_grid_position).astype(np.int32)
 
 
-def _fraction(p: Points) -> Array:
-    return p.of(_place) - p.of(_index).astype(np.float32)
+def _grid_fraction(p: Points) -> Array:
+    return p.value(_grid_position) - p.value(_grid_index).astype(np.float32)
 
 
 def by_height(z: ArrayLike, values: ArrayLike) -> Surface:
     """A smooth function of z through ascending knots, constant beyond them."""
     knots = np.asarray(z, float)
-    heights = np.clip(_LOWEST + _STEP * np.arange(_STEPS + 1), knots[0], knots[-1])
+    heights = np.clip(_LOWEST_MM + _STEP_MM * np.arange(_STEPS + 1), knots[0], knots[-1])
     table = PchipInterpolator(knots, values)(heights).astype(np.float32)
     rise = np.append(np.diff(table), np.float32(0))
 
     def function(p: Points) -> Array:
-        index = p.of(_index)
-        return table[index] + p.of(_fraction) * rise[index]
+        index = p.value(_grid_index)
+        return table[index] + p.value(_grid_fraction) * rise[index]
 
     return function
 
 
 def column(
-    z: Sequence[float],
-    x: Sequence[float],
-    y: Sequence[float],
-    half_width: Sequence[float],
-    half_depth: Sequence[float],
-    turn_deg: float = 0.0,
+    *,
+    z: Vector,
+    x: Vector,
+    y: Vector,
+    half_width: Vector,
+    half_depth: Vector,
+    rotation_deg: float = 0.0,
 ) -> Surface:
-    """An elliptic column that runs along z and ends where its half-width falls to 0.
+    """An elliptic column along z that ends where its half-width falls to 0.
 
     Args:
-        z: ascending knots.
-        x: of the centre at each knot; `y` likewise.
-        y: see `x`.
-        half_width: of the ellipse along x before it is turned, at each knot.
-        half_depth: along y.
-        turn_deg: of the ellipse about the column.
+        z: ascending knots, mm.
+        x: x of the centre at each knot, mm.
+        y: y of the centre at each knot, mm.
+        half_width: semi-axis along x at each knot, before the rotation, mm.
+        half_depth: semi-axis along y at each knot, before the rotation, mm.
+        rotation_deg: rotation of the ellipse about the column.
     """
     centre_x, centre_y = by_height(z, x), by_height(z, y)
     a, b = (by_height(z, np.maximum(half, 0.05)) for half in (half_width, half_depth))
-    cos, sin = float(np.cos(np.deg2rad(turn_deg))), float(np.sin(np.deg2rad(turn_deg)))
+    angle = np.deg2rad(rotation_deg)
+    cos, sin = float(np.cos(angle)), float(np.sin(angle))
     low, high = float(z[0]), float(z[-1])
 
     def surface(p: Points) -> Array:
@@ -168,65 +178,70 @@ def column(
 
 
 def cord(
-    path: Sequence[Sequence[float]],
-    radius: float | Sequence[float],
-    across: Sequence[float] = (1, 0, 0),
+    path: Sequence[Vector],
+    radius: float | Vector,
+    wide_axis: Vector = (1, 0, 0),
     flatness: float = 1.0,
 ) -> list[Surface]:
-    """The pieces of a rounded cord along a smooth path; of a band where `flatness` is above 1.
+    """The segments of a rounded cord along a smooth path, or of a flat band.
 
     Args:
-        path: (n, 3) points it passes through.
-        radius: half its thickness, mm; one, or one per point of the path.
-        across: the direction in which a band is wide.
-        flatness: half-width over half-thickness.
+        path: (n, 3) points that the path runs through, mm.
+        radius: half the thickness in mm, either one value or one per point of the path.
+        wide_axis: the direction in which a band is wide.
+        flatness: half-width divided by half-thickness. A cord is round where this is 1.
     """
     knots = np.asarray(path, float)
-    along = np.r_[0, np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))]
-    fine = np.linspace(0, along[-1], 3 * len(knots) - 2)
-    nodes = PchipInterpolator(along, knots)(fine)
-    radii = np.interp(fine, along, np.broadcast_to(radius, len(knots)))
-    wide = np.asarray(across, float) / np.linalg.norm(across)
+    length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))]
+    positions = np.linspace(0, length[-1], 3 * len(knots) - 2)
+    nodes = PchipInterpolator(length, knots)(positions)
+    radii = np.interp(positions, length, np.broadcast_to(radius, len(knots)))
+    wide = _floats(np.asarray(wide_axis, float) / np.linalg.norm(wide_axis))
     return [
-        _piece(_floats(a), _floats(b - a), float(r), float(s - r), _floats(wide), flatness)
+        _segment(_floats(a), _floats(b), (float(r), float(s)), wide, flatness)
         for a, b, r, s in zip(nodes[:-1], nodes[1:], radii[:-1], radii[1:], strict=True)
     ]
 
 
-def _piece(
+def _segment(
     start: list[float],
-    step: list[float],
-    radius: float,
-    widening: float,
+    end: list[float],
+    radii: tuple[float, float],
     wide: list[float],
     flatness: float,
 ) -> Surface:
+    """A capsule from `start` to `end` whose radius changes linearly.
+
+    A band is a round cord in a space that is squeezed along `wide`, so that its segments meet
+    without gaps.
+    """
     (ax, ay, az), (wx, wy, wz), squeeze = start, wide, 1 - 1 / flatness
-    # A band is a round cord in a space squeezed along `wide`: its pieces meet without gaps.
-    aside = squeeze * sum(w * s for w, s in zip(wide, step, strict=True))
-    bx, by, bz = (s - aside * w for w, s in zip(wide, step, strict=True))
-    length = max(bx * bx + by * by + bz * bz, 1e-6)
+    step = [b - a for a, b in zip(start, end, strict=True)]
+    shift = squeeze * sum(w * s for w, s in zip(wide, step, strict=True))
+    bx, by, bz = (s - shift * w for w, s in zip(wide, step, strict=True))
+    squared_length = max(bx * bx + by * by + bz * bz, 1e-6)
+    radius, growth = radii[0], radii[1] - radii[0]
 
     def surface(p: Points) -> Array:
         dx, dy, dz = p.x - ax, p.y - ay, p.z - az
         if squeeze:
-            aside = (dx * wx + dy * wy + dz * wz) * squeeze
-            dx, dy, dz = dx - aside * wx, dy - aside * wy, dz - aside * wz
-        t = np.clip((dx * bx + dy * by + dz * bz) * (1 / length), 0, 1)
+            shift = (dx * wx + dy * wy + dz * wz) * squeeze
+            dx, dy, dz = dx - shift * wx, dy - shift * wy, dz - shift * wz
+        t = np.clip((dx * bx + dy * by + dz * bz) * (1 / squared_length), 0, 1)
         dx, dy, dz = dx - t * bx, dy - t * by, dz - t * bz
-        return np.sqrt(dx * dx + dy * dy + dz * dz) - (radius + widening * t)
+        return np.sqrt(dx * dx + dy * dy + dz * dz) - (radius + growth * t)
 
     return surface
 
 
-def crossing(surface: Surface, start: Sequence[float], towards: Sequence[float]) -> list[float]:
-    """The first point of the body's surface on the way from outside it, in steps of 0.05 mm."""
-    a, b = np.asarray(start, float), np.asarray(towards, float)
+def first_hit(surface: Surface, start: Vector, end: Vector) -> list[float]:
+    """The first point inside the body on the line from `start` to `end`, in steps of 0.05 mm."""
+    a, b = np.asarray(start, float), np.asarray(end, float)
     t = np.linspace(0, 1, int(np.linalg.norm(b - a) / 0.05) + 2)[:, None]
-    way = a + t * (b - a)
-    inside = surface(Points(*way.astype(np.float32).T)) < 0
-    return _floats(way[int(np.argmax(inside))])
+    line = a + t * (b - a)
+    inside = surface(Points(*line.astype(np.float32).T)) < 0
+    return _floats(line[int(np.argmax(inside))])
 
 
-def _floats(values: Sequence[float] | NDArray[np.floating]) -> list[float]:
+def _floats(values: Vector | NDArray[np.floating]) -> list[float]:
     return [float(value) for value in values]

@@ -1,4 +1,4 @@
-"""What surrounds the joint: muscles, vessels, nerves, fascia, fat and skin.
+"""The tissues around the joint: muscles, vessels, nerves, fascia, fat and skin.
 
 Paths and sizes are those of an average adult in reference mm (x lateral, y posterior, z superior).
 """
@@ -11,13 +11,22 @@ HEIGHTS = (-130, -90, -60, -40, -20, 0, 20, 40, 60, 80, 130)
 
 
 def _belly(
-    start: int, x: list[float], y: list[float], a: list[float], b: list[float], turn: float = 0.0
+    start: int,
+    x: list[float],
+    y: list[float],
+    half_width: list[float],
+    half_depth: list[float],
+    rotation_deg: float = 0.0,
 ) -> Surface:
-    return column(HEIGHTS[start : start + len(x)], x, y, a, b, turn)
+    """A muscle belly whose knots begin at `HEIGHTS[start]`."""
+    return column(
+        z=HEIGHTS[start : start + len(x)], x=x, y=y, half_width=half_width, half_depth=half_depth,
+        rotation_deg=rotation_deg,
+    )  # fmt: skip
 
 
 def muscles() -> list[Surface]:
-    """Muscle bellies in painting order: each lies against those before it."""
+    """The muscle bellies in painting order: each lies against those before it."""
     return [
         # Thigh: vastus intermedius, medialis, lateralis.
         _belly(7, [0, 0, 0, 0], [-18, -22, -22, -22], [0, 22, 30, 32], [0, 6, 12, 16]),
@@ -53,7 +62,7 @@ def muscles() -> list[Surface]:
 
 
 def vessels() -> dict[str, list[Surface]]:
-    """Arteries, veins and nerves by tissue."""
+    """Arteries, veins and nerves by the name of their tissue."""
     return {
         "artery": [
             *cord([(-4, 26, 90), (0, 34, 35), (2, 37, 5), (4, 35, -25), (6, 28, -90)], 3.0),
@@ -76,35 +85,36 @@ def vessels() -> dict[str, list[Surface]]:
 
 
 def small_vessels(rng: np.random.Generator, count: int) -> list[Surface]:
-    """Thin veins that wander through the fat around the joint, mostly up and down."""
-    pieces = []
+    """Thin veins that wander through the fat around the joint, mostly along z."""
+    segments = []
     for _ in range(count):
-        angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 1.12)
-        turns = angle + np.cumsum(rng.normal(0, 0.12, 4))
+        angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 1.12)
+        angles = angle + np.cumsum(rng.normal(0, 0.12, 4))
         z = rng.uniform(-70, 50) + np.arange(4) * rng.uniform(6, 16)
-        path = np.stack([51 * reach * np.cos(turns), 9 + 52 * reach * np.sin(turns), z], axis=1)
+        x, y = 51 * distance * np.cos(angles), 9 + 52 * distance * np.sin(angles)
+        path = np.stack([x, y, z], axis=1)
         path += rng.normal(0, 1.5, path.shape)
-        pieces += cord(path.tolist(), rng.uniform(0.4, 1.1, 4).tolist())
-    return pieces
+        segments += cord(path.tolist(), rng.uniform(0.4, 1.1, 4).tolist())
+    return segments
 
 
 def fascia() -> Surface:
-    """The deep fascia: what encloses muscles and bones."""
+    """The deep fascia, which encloses muscles and bones."""
     leg = column(
-        [-140, -90, -50, -20, 10, 40, 80, 140],
-        [0, 0, 0, 0, 0, 0, 0, 0],
-        [19, 19, 18, 14, 9, 7, 5, 4],
-        [47, 47, 48, 48.5, 50, 52, 56, 62],
-        [48, 48, 49, 49, 51, 52, 56, 62],
+        z=[-140, -90, -50, -20, 10, 40, 80, 140],
+        x=[0, 0, 0, 0, 0, 0, 0, 0],
+        y=[19, 19, 18, 14, 9, 7, 5, 4],
+        half_width=[47, 47, 48, 48.5, 50, 52, 56, 62],
+        half_depth=[48, 48, 49, 49, 51, 52, 56, 62],
     )
     return union(leg, ellipsoid((1, -24, 26), (30, 21, 40)), radius=18)
 
 
-def skin(inside: Surface, fat_mm: float) -> Surface:
-    """The body's surface: `fat_mm` of fat on the fascia, more at the back and on the inner side."""
+def skin(fascia: Surface, fat_mm: float) -> Surface:
+    """The surface of the leg: some `fat_mm` outside the fascia, more behind and medially."""
 
     def surface(p: Points) -> Array:
         thickness = 1.0 + 0.009 * p.y - 0.006 * p.x + 0.12 * np.sin(0.06 * p.z + 0.05 * p.y)
-        return p.of(inside) - (2.0 + fat_mm * np.maximum(thickness, 0.25))
+        return p.value(fascia) - (2.0 + fat_mm * np.maximum(thickness, 0.25))
 
     return surface

@@ -1,7 +1,8 @@
-"""What can be wrong with a knee: findings drawn at random, and how each changes the anatomy."""
+"""Random findings of a knee and how each of them changes the anatomy."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 
@@ -10,182 +11,216 @@ from phantom.anatomy.implicit_surfaces import (
     Array,
     Points,
     Surface,
-    crossing,
     ellipsoid,
+    first_hit,
     intersection,
     smooth_step,
     union,
 )
 
+
+class FindingKind(StrEnum):
+    """The kinds of findings, as acquisition.json names them."""
+
+    CARTILAGE_DEFECT = "cartilage_defect"
+    RAISED_CARTILAGE_T2 = "raised_cartilage_t2"
+    EFFUSION = "effusion"
+    MENISCAL_TEAR = "meniscal_tear"
+    OSTEOPHYTE = "osteophyte"
+    BONE_MARROW_LESION = "bone_marrow_lesion"
+    SUBCHONDRAL_CYST = "subchondral_cyst"
+    POPLITEAL_CYST = "popliteal_cyst"
+
+
 PROBABILITY = {
-    "cartilage_defect": 0.35,
-    "raised_cartilage_t2": 0.4,
-    "effusion": 0.4,
-    "meniscal_tear": 0.3,
-    "osteophyte": 0.3,
-    "bone_marrow_lesion": 0.3,
-    "subchondral_cyst": 0.2,
-    "popliteal_cyst": 0.15,
+    FindingKind.CARTILAGE_DEFECT: 0.35,
+    FindingKind.RAISED_CARTILAGE_T2: 0.4,
+    FindingKind.EFFUSION: 0.4,
+    FindingKind.MENISCAL_TEAR: 0.3,
+    FindingKind.OSTEOPHYTE: 0.3,
+    FindingKind.BONE_MARROW_LESION: 0.3,
+    FindingKind.SUBCHONDRAL_CYST: 0.2,
+    FindingKind.POPLITEAL_CYST: 0.15,
 }
-SIDES = {"medial": -1, "lateral": 1}
+# Smallest and largest radius of findings on or below an articular surface, mm.
+ARTICULAR_SIZES_MM = {
+    FindingKind.CARTILAGE_DEFECT: (3, 7),
+    FindingKind.RAISED_CARTILAGE_T2: (6, 14),
+    FindingKind.BONE_MARROW_LESION: (6, 12),
+    FindingKind.SUBCHONDRAL_CYST: (2, 4),
+}
+DEGENERATED_T1_MS, DEGENERATED_T2_MS, DEGENERATED_M0 = 1300.0, 60.0, 0.9  # of cartilage
+SIDES = {"medial": -1, "lateral": 1}  # the sign of x
+
+Position = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding.
+    """A finding.
 
     Attributes:
-        kind: one of `PROBABILITY`.
-        where: compartment or side, as in the labels ("medial_femoral", "medial", "joint").
-        centre: reference mm.
-        size_mm: its radius; of an effusion, half the thickness of the pouch.
-        severity: 0 to 1; of a defect, the part of the cartilage's thickness that is lost.
+        kind: what it is.
+        where: compartment or side as in the labels ("medial_femoral", "medial", "joint").
+        centre: position in the reference knee, mm.
+        size_mm: its radius; for an effusion, half the thickness of the pouch.
+        severity: 0 to 1; for a defect, the fraction of the cartilage thickness that is lost.
     """
 
-    kind: str
+    kind: FindingKind
     where: str
-    centre: tuple[float, float, float]
+    centre: Position
     size_mm: float
     severity: float = 1.0
 
     def distance(self, p: Points) -> Array:
-        """From its centre, mm."""
+        """Distance from the centre, mm."""
         x, y, z = self.centre
         return np.sqrt((p.x - x) ** 2 + (p.y - y) ** 2 + (p.z - z) ** 2)
 
     def weight(self, p: Points, edge: float) -> Array:
-        """1 inside, falling to 0 over the outer `edge` (a fraction of its size)."""
-        return smooth_step((1 - p.of(self.distance) / self.size_mm) / edge)
+        """1 inside, falling to 0 over the outer fraction `edge` of the radius."""
+        return smooth_step((1 - p.value(self.distance) / self.size_mm) / edge)
 
 
-def drawn(rng: np.random.Generator, joint: dict[str, Bone]) -> list[Finding]:
-    """The findings of one knee; none in about one knee of eight.
+def random_findings(rng: np.random.Generator, joint: dict[str, Bone]) -> list[Finding]:
+    """The findings of a random knee; about one knee in eight has none.
 
     Args:
-        rng: what draws them.
-        joint: the healthy bones, by the names "femoral", "tibial" and "patellar".
+        rng: source of the random values.
+        joint: the healthy bones by the names "femoral", "tibial" and "patellar".
     """
     kinds = [kind for kind, probability in PROBABILITY.items() if rng.random() < probability]
-    return [_finding(kind, rng, joint) for kind in kinds]
+    return [_random_finding(kind, rng, joint) for kind in kinds]
 
 
-def _finding(kind: str, rng: np.random.Generator, joint: dict[str, Bone]) -> Finding:
+def _random_finding(kind: FindingKind, rng: np.random.Generator, joint: dict[str, Bone]) -> Finding:
+    def uniform(low: float, high: float) -> float:
+        return float(rng.uniform(low, high))
+
     side = str(rng.choice(["medial", "lateral"], p=[0.65, 0.35]))
-    if kind == "effusion":
-        return Finding(kind, "joint", (1, -19, 62), float(rng.uniform(2.5, 4.5)))
-    if kind == "meniscal_tear":
-        centre = (SIDES[side] * (PLATEAU_X + 3), float(rng.uniform(17, 21)), 2.5)
-        return Finding(kind, side, centre, float(rng.uniform(6, 10)), float(rng.uniform(0.4, 1)))
-    if kind == "popliteal_cyst":
-        return Finding(kind, "medial", (-13, 41, 4), float(rng.uniform(4, 9)))
-    if kind == "osteophyte":
+    if kind == FindingKind.EFFUSION:
+        return Finding(kind, "joint", (1, -19, 62), uniform(2.5, 4.5))
+    if kind == FindingKind.MENISCAL_TEAR:
+        centre = (SIDES[side] * (PLATEAU_X + 3), uniform(17, 21), 2.5)
+        return Finding(kind, side, centre, uniform(6, 10), uniform(0.4, 1))
+    if kind == FindingKind.POPLITEAL_CYST:
+        return Finding(kind, "medial", (-13, 41, 4), uniform(4, 9))
+    if kind == FindingKind.OSTEOPHYTE:
         bone = str(rng.choice(["femoral", "tibial"]))
         x, z = (37.0, 9.0) if bone == "femoral" else (36.5, -2.5)
-        centre = (SIDES[side] * x, float(rng.uniform(-6, 16)), z)
-        return Finding(kind, f"{side}_{bone}", centre, float(rng.uniform(2, 4.5)))
-    surface_sizes: dict[str, tuple[float, float]] = {
-        "cartilage_defect": (3, 7),
-        "raised_cartilage_t2": (6, 14),
-        "bone_marrow_lesion": (6, 12),
-        "subchondral_cyst": (2, 4),
-    }
+        centre = (SIDES[side] * x, uniform(-6, 16), z)
+        return Finding(kind, f"{side}_{bone}", centre, uniform(2, 4.5))
+    return _random_articular_finding(kind, side, rng, joint)
+
+
+def _random_articular_finding(
+    kind: FindingKind, side: str, rng: np.random.Generator, joint: dict[str, Bone]
+) -> Finding:
     bone = str(rng.choice(["femoral", "tibial", "patellar"], p=[0.5, 0.3, 0.2]))
-    size, severity = float(rng.uniform(*surface_sizes[kind])), float(rng.uniform(0.4, 1))
-    under = {"bone_marrow_lesion": 0.8 * size + 2, "subchondral_cyst": size + 2.8}.get(kind, 0.0)
+    size = float(rng.uniform(*ARTICULAR_SIZES_MM[kind]))
+    severity = float(rng.uniform(0.4, 1))
+    depth_mm = {
+        FindingKind.BONE_MARROW_LESION: 0.8 * size + 2,
+        FindingKind.SUBCHONDRAL_CYST: size + 2.8,
+    }.get(kind, 0.0)
     where = "patellar" if bone == "patellar" else f"{side}_{bone}"
-    return Finding(kind, where, _site(bone, side, under, rng, joint[bone]), size, severity)
+    start, end = _random_line(bone, SIDES[side], rng)
+    surface = np.array(first_hit(joint[bone].outer, start.tolist(), end.tolist()))
+    x, y, z = surface + depth_mm * (end - start) / np.linalg.norm(end - start)
+    return Finding(kind, where, (float(x), float(y), float(z)), size, severity)
 
 
-def _site(
-    bone: str, side: str, under: float, rng: np.random.Generator, body: Bone
-) -> tuple[float, float, float]:
-    """A point on a bone's articular surface, or `under` mm beneath it."""
+def _random_line(bone: str, side: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Start and end of a line from within the joint through the articular surface, mm."""
     if bone == "femoral":
-        angle, x = np.deg2rad(rng.uniform(-55, 45)), SIDES[side] * (CONDYLE_X + rng.uniform(-5, 4))
-        towards = np.array([x, AXIS_Y, AXIS_Z])
-        start = towards - 45 * np.array([0, np.sin(angle), np.cos(angle)])
-    elif bone == "tibial":
-        x, y = SIDES[side] * (PLATEAU_X + rng.uniform(-5, 4)), 6 + rng.uniform(-8, 8)
-        start, towards = np.array([x, y, 20]), np.array([x, y, -20])
-    else:
-        x, z = rng.uniform(-10, 12), rng.uniform(34, 44)
-        start, towards = np.array([x, -5, z]), np.array([x, -45, z])
-    on = np.array(crossing(body.outer, start.tolist(), towards.tolist()))
-    x, y, z = on + under * (towards - start) / np.linalg.norm(towards - start)
-    return float(x), float(y), float(z)
+        angle, x = np.deg2rad(rng.uniform(-55, 45)), side * (CONDYLE_X + rng.uniform(-5, 4))
+        end = np.array([x, AXIS_Y, AXIS_Z])
+        return end - 45 * np.array([0, np.sin(angle), np.cos(angle)]), end
+    if bone == "tibial":
+        x, y = side * (PLATEAU_X + rng.uniform(-5, 4)), 6 + rng.uniform(-8, 8)
+        return np.array([x, y, 20]), np.array([x, y, -20])
+    x, z = rng.uniform(-10, 12), rng.uniform(34, 44)
+    return np.array([x, -5, z]), np.array([x, -45, z])
 
 
-def affected(bone: Bone, name: str, findings: Sequence[Finding]) -> Bone:
-    """The bone with its defects and osteophytes."""
+def apply_findings(bone: Bone, name: str, findings: Sequence[Finding]) -> Bone:
+    """The bone of the given name with its cartilage defects and osteophytes."""
     for finding in findings:
-        if finding.kind == "osteophyte" and finding.where.endswith(name):
+        if finding.kind == FindingKind.OSTEOPHYTE and finding.where.endswith(name):
             r = finding.size_mm
             spur = ellipsoid(finding.centre, (r, 1.8 * r, 0.8 * r))
             bone = replace(bone, outer=union(bone.outer, spur, radius=2.5))
-        elif finding.kind == "cartilage_defect" and finding.where.endswith(name):
-            bone = _worn(bone, finding)
+        elif finding.kind == FindingKind.CARTILAGE_DEFECT and finding.where.endswith(name):
+            bone = _with_defect(bone, finding)
     return bone
 
 
-def _worn(bone: Bone, finding: Finding) -> Bone:
+def _with_defect(bone: Bone, finding: Finding) -> Bone:
     def lost(p: Points) -> Array:
-        return finding.severity * finding.weight(p, 0.35) * p.of(bone.thickness)
+        return finding.severity * finding.weight(p, 0.35) * p.value(bone.thickness)
 
     return replace(
         bone,
-        outer=lambda p: p.of(bone.outer) + p.of(lost),
-        thickness=lambda p: p.of(bone.thickness) - p.of(lost),
+        outer=lambda p: p.value(bone.outer) + p.value(lost),
+        thickness=lambda p: p.value(bone.thickness) - p.value(lost),
     )
 
 
-def softened(
+def degenerate_cartilage(
     findings: Sequence[Finding], p: Points, t1: Array, t2: Array, m0: Array
 ) -> tuple[Array, Array, Array]:
-    """Cartilage values drawn towards degenerated cartilage (1300 / 60 ms, 0.9)."""
+    """T1, T2 and m0 of cartilage, raised towards the degenerated values near raised-T2 findings."""
     for finding in findings:
-        if finding.kind == "raised_cartilage_t2":
+        if finding.kind == FindingKind.RAISED_CARTILAGE_T2:
             weight = 0.75 * finding.severity * finding.weight(p, 0.7)
             t1, t2, m0 = (
-                value + weight * np.maximum(worst - value, 0)
-                for value, worst in ((t1, 1300.0), (t2, 60.0), (m0, 0.9))
+                value + weight * np.maximum(degenerated - value, 0)
+                for value, degenerated in (
+                    (t1, DEGENERATED_T1_MS),
+                    (t2, DEGENERATED_T2_MS),
+                    (m0, DEGENERATED_M0),
+                )
             )
     return t1, t2, m0
 
 
-def tears(findings: Sequence[Finding], menisci: dict[str, Surface]) -> list[Surface]:
-    """Oblique clefts in the posterior horns."""
+def meniscal_tears(findings: Sequence[Finding], menisci: dict[str, Surface]) -> list[Surface]:
+    """Oblique clefts in the posterior horns of the menisci, by side."""
 
     def cleft(finding: Finding) -> Surface:
         x, y, z = finding.centre
-        half = 0.25 + 0.3 * finding.severity
+        half_width = 0.25 + 0.3 * finding.severity
 
         def surface(p: Points) -> Array:
             plane = 0.85 * (p.z - z) + 0.45 * (p.y - y) - 0.25 * (p.x - x)
             bent = plane + 0.3 * np.sin(p.x * 0.9)
-            return np.maximum(np.abs(bent) - half, p.of(finding.distance) - finding.size_mm)
+            return np.maximum(
+                np.abs(bent) - half_width, p.value(finding.distance) - finding.size_mm
+            )
 
         return intersection(surface, menisci[finding.where])
 
-    return [cleft(f) for f in findings if f.kind == "meniscal_tear"]
+    return [cleft(f) for f in findings if f.kind == FindingKind.MENISCAL_TEAR]
 
 
-def lesions(findings: Sequence[Finding], kind: str) -> list[tuple[Surface, Surface]]:
-    """Bodies of a kind, each with its depth from 0 at its rim to 1 some mm inside."""
+def lobular_bodies(findings: Sequence[Finding], kind: FindingKind) -> list[tuple[Surface, Surface]]:
+    """The bodies of lesions or cysts, each with its depth: 0 at the rim, 1 from 5 mm inside."""
 
     def body(finding: Finding) -> Surface:
         def surface(p: Points) -> Array:
             lobes = np.sin(0.7 * p.x + 1) * np.sin(0.6 * p.y) * np.sin(0.8 * p.z + 2)
-            return p.of(finding.distance) - finding.size_mm * (1 + 0.25 * lobes)
+            return p.value(finding.distance) - finding.size_mm * (1 + 0.25 * lobes)
 
         return surface
 
     def depth(surface: Surface) -> Surface:
-        return lambda p: np.clip(-p.of(surface) / 5, 0, 1)
+        return lambda p: np.clip(-p.value(surface) / 5, 0, 1)
 
-    bodies: list[Callable[[Points], Array]] = [body(f) for f in findings if f.kind == kind]
+    bodies = [body(f) for f in findings if f.kind == kind]
     return [(surface, depth(surface)) for surface in bodies]
 
 
-def worst(findings: Sequence[Finding], kind: str) -> float:
-    """The largest size among findings of a kind, 0 where there is none."""
+def largest_size(findings: Sequence[Finding], kind: FindingKind) -> float:
+    """The largest size in mm among the findings of a kind, 0 if there is none."""
     return max((f.size_mm for f in findings if f.kind == kind), default=0.0)

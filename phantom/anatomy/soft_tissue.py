@@ -1,7 +1,9 @@
-"""Menisci, ligaments, tendons and the fluid of the joint.
+"""Menisci, ligaments, tendons and joint fluid.
 
 Paths and sizes are those of an average adult in reference mm (x lateral, y posterior, z superior).
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,20 +13,20 @@ from phantom.anatomy.implicit_surfaces import (
     Points,
     Surface,
     cord,
+    dilated,
+    displaced,
     ellipsoid,
-    grown,
     intersection,
-    rippled,
     smooth_max,
     union,
 )
 
-# Thickness of the fluid beside a bone, relative to half that of a thin pocket.
+# Thickness of the fluid beside a bone, relative to the half-thickness of a thin pocket.
 FEMORAL_GUTTER, TIBIAL_GUTTER = 1.7, 1.1
 
 
 def meniscus(side: int, femur: Bone, plateau: Surface) -> Surface:
-    """A wedge open towards the midline: what the condyle leaves free above the plateau's rim."""
+    """A wedge that fills the space between condyle and plateau rim and opens to the midline."""
     x0, y0 = side * PLATEAU_X, 5.5
     half_x, half_y = 16.8, (24.0 if side < 0 else 21.0)
     gap_deg = 55.0 if side < 0 else 38.0
@@ -33,12 +35,12 @@ def meniscus(side: int, femur: Bone, plateau: Surface) -> Surface:
         u, v = side * (p.x - x0) / half_x, (p.y - y0) / half_y
         r = np.sqrt(u * u + v * v)
         width = 0.44 + 0.1 * v  # the posterior horn is the wider one
-        above = p.of(plateau)
+        above = p.value(plateau)
         waist = 0.0035 * (above - 3) ** 2  # the outer wall is a little hollow
-        out = np.maximum(r - 1 - waist, (1 - width) - r) * 16
+        ring = np.maximum(r - 1 - waist, (1 - width) - r) * 16
         rise = 6.2 * np.clip((r - 1 + width) / width, 0, 1) ** 0.8 + 0.3
         floor = smooth_max(above - rise, 0.25 - above, 0.8) * 0.9
-        wedge = smooth_max(smooth_max(out, floor, 1.5), 0.25 - p.of(femur.outer), 0.6)
+        wedge = smooth_max(smooth_max(ring, floor, 1.5), 0.25 - p.value(femur.outer), 0.6)
         opening = (np.cos(np.deg2rad(gap_deg)) * r + u) * -14
         return smooth_max(wedge, opening, 2.0)
 
@@ -46,7 +48,7 @@ def meniscus(side: int, femur: Bone, plateau: Surface) -> Surface:
 
 
 def cruciates() -> list[Surface]:
-    """Anterior and posterior cruciate ligament."""
+    """The anterior and the posterior cruciate ligament."""
     return [
         *cord([(-3, -7, 3), (1, 2, 9), (6, 15, 22)], [4.5, 3.6, 4.8], (1, 0, 0.3), 1.3),
         *cord([(-6, -1, 12), (-3, 14, 17), (-1, 24, 8), (0, 30, -8)], [4.8, 4.6, 4.0, 4.4]),
@@ -54,7 +56,7 @@ def cruciates() -> list[Surface]:
 
 
 def collaterals() -> list[Surface]:
-    """Medial (a band) and lateral (a cord) collateral ligament, and the retinacula."""
+    """The medial (a band) and the lateral (a cord) collateral ligament, and the retinacula."""
     return [
         *cord(
             [(-42.8, 3, 27), (-42.4, 2, 12), (-41.6, 1, 0), (-39.5, -1, -14), (-31, -3, -34),
@@ -68,7 +70,12 @@ def collaterals() -> list[Surface]:
 
 
 def tendons(patella_y: float, patella_z: float) -> list[Surface]:
-    """Tendons; those of the patella start at its poles (`patella_y` is that of its front half)."""
+    """The tendons.
+
+    Args:
+        patella_y: y of the front half of the patella, at whose poles its tendons start.
+        patella_z: height of the middle of the patella.
+    """
     y, z = patella_y, patella_z
     return [
         *cord(
@@ -92,11 +99,11 @@ def tendons(patella_y: float, patella_z: float) -> list[Surface]:
 
 
 def capsule() -> list[Surface]:
-    """The thin sheets behind the condyles."""
+    """The joint capsule: thin sheets behind the condyles."""
     return [
-        piece
+        segment
         for side in (-1, 1)
-        for piece in cord(
+        for segment in cord(
             [(side * 21, 27, 40), (side * 21, 35.5, 22), (side * 21, 34, 6), (side * 21, 30, -5)],
             0.5, (1, 0, 0), 26,
         )
@@ -106,14 +113,14 @@ def capsule() -> list[Surface]:
 def recesses(
     femur: Bone, tibia: Bone, fill_mm: float, patella_z: float, folds: Surface
 ) -> list[Surface]:
-    """Fluid of the pouch, the gutters beside the bones, the notch and the nearby bursae.
+    """Fluid in the suprapatellar pouch, the gutters, the notch and the nearby bursae.
 
     Args:
-        femur: what the gutters and the pouch's wings lie on.
-        tibia: what the recesses below the menisci lie on.
-        fill_mm: half the thickness of the pouch; below 2 where no effusion was drawn, 4 in one.
-        patella_z: height of the patella's middle.
-        folds: of the synovium, of unit standard deviation.
+        femur: carries the gutters and the wings of the pouch.
+        tibia: carries the recesses below the menisci.
+        fill_mm: half the thickness of the pouch; below 2 without an effusion, about 4 with one.
+        patella_z: height of the middle of the patella.
+        folds: folds of the synovium, a field of unit standard deviation.
     """
     z, thin = patella_z + 26, 0.95 + 0.22 * fill_mm
     pouch = cord(
@@ -121,7 +128,7 @@ def recesses(
         [fill_mm * 0.6, fill_mm, fill_mm * 0.5], (1, 0, 0), max(1.0, 15 / fill_mm),
     )  # fmt: skip
     gutters = [
-        (intersection(grown(bone.outer, mm), region, radius=mm), mm)
+        (intersection(dilated(bone.outer, mm), region, radius=mm), mm)
         for bone, mm, regions in (
             (femur, FEMORAL_GUTTER * thin, _beside_femur()),
             (tibia, TIBIAL_GUTTER * thin, _beside_tibia()),
@@ -129,21 +136,21 @@ def recesses(
         for region in regions
     ]
     return [
-        *(rippled(piece, 0.15 * fill_mm, folds) for piece in pouch),
-        *(rippled(gutter, 0.6 * mm, folds) for gutter, mm in gutters),
+        *(displaced(segment, 0.15 * fill_mm, folds) for segment in pouch),
+        *(displaced(gutter, 0.6 * mm, folds) for gutter, mm in gutters),
         *(
-            rippled(piece, 0.45 * half_mm, folds)
-            for path, half_mm, across, half_width_mm in _slits(thin)
-            for piece in cord(path, half_mm, across, half_width_mm / half_mm)
+            displaced(segment, 0.45 * pocket.half_thickness_mm, folds)
+            for pocket in _flat_pockets(thin)
+            for segment in pocket.segments()
         ),
     ]
 
 
 def _beside_femur() -> list[Surface]:
-    """Where fluid lies on the sides of the femur.
+    """The regions with fluid on the medial and the lateral side of the femur.
 
-    These are the gutters beside the condyles, in front of and behind the medial collateral ligament
-    (which lies on the bone) and beneath the lateral one, and the pouch's wings on the shaft.
+    They are the gutters beside the condyles, in front of and behind the medial collateral ligament
+    (which lies on the bone) and beneath the lateral one, and the wings of the pouch on the shaft.
     """
     medial = [ellipsoid((-40, -17, 27), (16, 15, 19)), ellipsoid((-36, 23, 22), (12, 11, 17))]
     lateral = [ellipsoid((40, -6, 25), (16, 18, 20)), ellipsoid((37, 20, 22), (12, 14, 17))]
@@ -159,19 +166,32 @@ def _beside_femur() -> list[Surface]:
 
 
 def _beside_tibia() -> list[Surface]:
-    """Where fluid lies below the rims of the menisci, behind the medial collateral ligament."""
+    """The regions with fluid below the rims of the menisci."""
     return [ellipsoid((-35, 19, -6), (10, 15, 9)), ellipsoid((36, 8, -5), (10, 17, 9))]
 
 
-def _slits(thin: float) -> list[tuple]:
-    """Flat pockets: path, half their thickness, direction they are wide in, half their width."""
-    both = [
-        slit
+class FlatPocket(NamedTuple):
+    """A flat layer of fluid along a path; `wide_axis` is the direction in which it is wide."""
+
+    path: list[tuple[float, float, float]]
+    half_thickness_mm: float
+    wide_axis: tuple[float, float, float]
+    half_width_mm: float
+
+    def segments(self) -> list[Surface]:
+        """The surfaces of the pocket."""
+        flatness = self.half_width_mm / self.half_thickness_mm
+        return cord(self.path, self.half_thickness_mm, self.wide_axis, flatness)
+
+
+def _flat_pockets(thin: float) -> list[FlatPocket]:
+    both_sides = [
+        pocket
         for s in (-1, 1)
-        for slit in (
-            # recess behind the condyle
+        for pocket in (
+            # the recess behind the condyle
             ([(s * 21, 34, 20), (s * 21, 33.5, 4)], 0.8 * thin, (1, 0, 0), 9),
-            # along the inner wall of the condyle, beside the cruciates
+            # along the inner wall of the condyle, beside the cruciate ligaments
             ([(s * 8, 0, 10), (s * 9, 12, 14), (s * 9, 24, 16)], 0.7 * thin, (0, -0.5, 0.9), 14),
         )
     ]
@@ -186,17 +206,15 @@ def _slits(thin: float) -> list[tuple]:
         ([(43.5, -3, 28), (43.5, -4, 12)], 0.85, (0, 1, 0), 16),  # under the iliotibial tract
         ([(41, 10, 12), (37.5, 25, 2), (27, 33, -9)], 0.85, (0, 0, 1), 3.4),  # popliteus
     ]
-    return [
-        *both,
-        *medial,
-        *lateral,
+    central = [
         ([(0, -4, 6), (1, 8, 12), (1, 22, 12)], 0.7 * thin, (0, -0.5, 0.9), 6),  # cruciates
         ([(3, -26, -14), (3, -24, -28)], 0.85, (1, 0, 0), 11),  # under the patellar tendon
         ([(-6, -24, 16), (0, -14, 6), (6, -10, 5)], 0.5, (0, 0.6, 0.8), 4.5),  # in Hoffa's pad
     ]
+    return [FlatPocket(*pocket) for pocket in (*both_sides, *medial, *lateral, *central)]
 
 
 def film(bone: Bone, thickness_mm: float, folds: Surface) -> Surface:
-    """Fluid that wets a bone's cartilage, thicker in places."""
-    wet = rippled(grown(bone.outer, thickness_mm), 0.4 * thickness_mm, folds)
-    return intersection(wet, lambda p: 0.5 - p.of(bone.thickness))
+    """The fluid film on the cartilage of a bone, whose thickness varies with the folds."""
+    layer = displaced(dilated(bone.outer, thickness_mm), 0.4 * thickness_mm, folds)
+    return intersection(layer, lambda p: 0.5 - p.value(bone.thickness))

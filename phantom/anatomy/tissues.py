@@ -1,14 +1,14 @@
-"""What the knee is made of: labels, and T1, T2 and proton density of each tissue at 3 T.
+"""The tissues of the knee: labels, and T1, T2 and proton density at 3 T.
 
-Measured at 3 T are the times of muscle and synovial fluid, T1 of marrow and subcutaneous fat, and
-cartilage as a whole (Gold et al. 2004, doi 10.2214/ajr.183.2.1830343; Jordan et al. 2013, doi
-10.1016/j.ejrad.2011.09.021), and T2 of the meniscus (its slow part; Juras et al. 2014, doi
-10.1002/mrm.24760). Fat is what water excitation leaves of it, the protons that resonate beside
-water: 8.6 % (Hamilton et al. 2011, doi 10.1002/nbm.1622) with a T2 of 36 ms, 40 in marrow (Fallone
-and Yahya, AAPM 2019). The values of the layers of cartilage, of ligaments, tendons and cortical
-bone are typical ones. Those of skin, fascia (as tendon), capsule, synovium, vessels, nerve, red
-marrow, scar, lesion and cyst are our choice, and so are all other proton densities (relative to
-water) and all spreads.
+Measured at 3 T are T1 and T2 of muscle, synovial fluid and cartilage as a whole, T1 of marrow and
+subcutaneous fat (Gold et al. 2004, doi 10.2214/ajr.183.2.1830343; Jordan et al. 2013, doi
+10.1016/j.ejrad.2011.09.021), and T2 of the meniscus (its slow component; Juras et al. 2014, doi
+10.1002/mrm.24760). Fat is what remains of it after water excitation, the protons that resonate
+beside water: 8.6 % (Hamilton et al. 2011, doi 10.1002/nbm.1622) with a T2 of 36 ms, 40 in marrow
+(Fallone and Yahya, AAPM 2019). The values of the layers of cartilage, of ligaments, tendons and
+cortical bone are typical ones. Those of skin, fascia (as tendon), capsule, synovium, vessels,
+nerve, red marrow, scar, lesion and cyst are our choice, and so are all other proton densities
+(relative to water) and all spreads.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Tissue:
-    """One tissue: times in ms; `spread` is the relative within-tissue variation of m0.
+    """A tissue.
 
-    `fat` tells what fat's chemical shift turns in phase, `liquid` what diffuses freely.
+    Attributes:
+        name: as in the labels.
+        t1_ms, t2_ms: relaxation times.
+        m0: proton density relative to water.
+        spread: relative standard deviation of m0 within the tissue.
+        fat: whether it has the chemical shift of fat.
+        liquid: whether its water diffuses freely.
     """
 
     name: str
@@ -42,7 +48,7 @@ COMPARTMENTS = (
 )
 LAYERS = ("deep", "superficial")
 
-# Values of the layers' middles: T2 runs smoothly from bone to surface through them.
+# T1 (ms), T2 (ms) and m0 in the middle of each layer; they change linearly with depth.
 DEEP = (1200.0, 27.0, 0.72)
 SUPERFICIAL = (1250.0, 46.0, 0.82)
 
@@ -81,18 +87,23 @@ LABELS = {tissue.name: index for index, tissue in enumerate(TISSUES)}
 FIRST_CARTILAGE = LABELS["medial_femoral_cartilage_deep"]
 
 
-def table(attribute: str) -> NDArray[np.float32]:
-    """One attribute of every tissue, indexed by label."""
+def values_by_label(attribute: str) -> NDArray[np.float32]:
+    """An attribute of all tissues, indexed by label."""
     return np.array([getattr(tissue, attribute) for tissue in TISSUES], np.float32)
+
+
+def is_any_of(*names: str) -> NDArray[np.bool_]:
+    """Whether a tissue is among those named, indexed by label."""
+    return np.array([tissue.name in names for tissue in TISSUES])
 
 
 def cartilage_values(
     depth: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """T1, T2 and m0 of cartilage at a depth from 0 (surface) to 1 (bone).
+    """T1 (ms), T2 (ms) and m0 of cartilage at a relative depth from 0 (surface) to 1 (bone).
 
-    A straight line through the middles of the two layers, at depths 1/4 and 3/4.
+    They lie on a straight line through the middles of the layers, at depths of 1/4 and 3/4.
     """
-    w = 2 * depth - 0.5
-    t1, t2, m0 = (s + (d - s) * w for d, s in zip(DEEP, SUPERFICIAL, strict=True))
+    weight = 2 * depth - 0.5
+    t1, t2, m0 = (s + (d - s) * weight for d, s in zip(DEEP, SUPERFICIAL, strict=True))
     return t1, t2, m0

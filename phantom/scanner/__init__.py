@@ -1,1 +1,1 @@
-"""What a scanner makes of a knee."""
+"""The scanner: protocols, the acquisition of a knee, and the DICOM files that it writes."""

@@ -1,4 +1,4 @@
-"""Writes a scan as a GE scanner does: DICOM files of both echoes with interleaved numbers."""
+"""DICOM files as a GE scanner writes them: one per slice and echo, with interleaved numbers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,26 +8,77 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from mrsr_tf.io.dicom.read import (
+    SPOILER_AREA,
+    SPOILER_CREATOR,
+    SPOILER_DURATION,
+    SPOILER_GROUP,
+)
+
 IMPLEMENTATION_UID = generate_uid(entropy_srcs=["mrsr-tf phantom implementation"])
+# Further elements of GE's private acquisition block, which also holds the spoiler's.
+SECOND_ECHO_TIME_US, ECHO_COUNT, PULSE_SEQUENCE = 0x7D, 0x7E, 0x9C
+# The attributes that are the same in all files.
+FIXED_ATTRIBUTES: dict[str, object] = {
+    "SpecificCharacterSet": "ISO_IR 100",
+    "ImageType": ["ORIGINAL", "PRIMARY", "OTHER"],
+    "SOPClassUID": MRImageStorage,
+    "StudyDate": "",
+    "StudyTime": "",
+    "ContentDate": "",
+    "ContentTime": "",
+    "AccessionNumber": "",
+    "Modality": "MR",
+    "Manufacturer": "GE MEDICAL SYSTEMS",
+    "ManufacturerModelName": "DIGITAL PHANTOM",
+    "ReferringPhysicianName": "",
+    "PatientBirthDate": "",
+    "PatientSex": "",
+    "BodyPartExamined": "KNEE",
+    "ScanningSequence": "RM",
+    "SequenceVariant": "NONE",
+    "ScanOptions": ["EDR_GEMS", "WE_GEMS"],
+    "MRAcquisitionType": "3D",
+    "AngioFlag": "N",
+    "NumberOfAverages": 1,
+    "ImagedNucleus": "1H",
+    "MagneticFieldStrength": 3,
+    "EchoTrainLength": 1,
+    "InPlanePhaseEncodingDirection": "ROW",
+    "PatientPosition": "FFS",
+    "StudyID": "1",
+    "AcquisitionNumber": 1,
+    "PositionReferenceIndicator": "",
+    "StackID": "1",
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+    "BitsAllocated": 16,
+    "BitsStored": 16,
+    "HighBit": 15,
+    "PixelRepresentation": 1,
+}
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the files say besides the image itself.
+    """The content of the files besides the image itself.
 
     Attributes:
-        uid_seed: UIDs are made of it.
-        person: whose knee it is; other scans of the same knee say the same.
-        affine: (4, 4), (row, col, slice, 1) -> patient mm, LPS.
+        uid_seed: text from which the UIDs are derived.
+        patient: identifies the knee; other scans of the same knee have the same.
+        protocol: name of the scan protocol.
+        affine: (4, 4), maps (row, col, slice, 1) to patient mm, LPS.
         laterality: "L" or "R".
-        echo_times_ms: of the images written, one or two.
+        tr_ms: repetition time.
+        echo_times_ms: one per image that is written, one or two.
+        flip_deg: flip angle.
         spoiler: (area, duration in us) where spins diffuse.
         two_series: whether each echo is a series of its own.
-        reversed_numbers: whether InstanceNumber falls along the slices.
+        reversed_numbers: whether InstanceNumber decreases along the slices.
     """
 
     uid_seed: str
-    person: str
+    patient: str
     protocol: str
     affine: NDArray[np.float64]
     laterality: str
@@ -38,99 +89,73 @@ class Header:
     two_series: bool
     reversed_numbers: bool
 
+    def uid(self, *entropy: object) -> str:
+        """A UID that depends on `uid_seed` and the given values."""
+        return generate_uid(entropy_srcs=[self.uid_seed, *map(str, entropy)])
+
 
 def write_study(images: NDArray[np.int16], header: Header, folder: Path) -> None:
     """Writes (rows, cols, slices, echoes) as one file per slice and echo into `folder`."""
     folder.mkdir(parents=True)
-    base = _common(header, images.shape)
+    common = _common_attributes(header, images.shape)
     slices, echoes = images.shape[2:]
     for index in range(slices):
         rank = slices - 1 - index if header.reversed_numbers else index
         for echo in range(echoes):
             number = rank * echoes + echo + 1
-            image = _image(base, header, images[..., index, echo], index, echo, number)
+            image = _image(common, header, images[..., index, echo], index, echo, number)
             image.save_as(folder / f"IM{number:04d}.dcm", enforce_file_format=True)
 
 
-def _uid(header: Header, *what: object) -> str:
-    return generate_uid(entropy_srcs=[header.uid_seed, *map(str, what)])
-
-
-def _common(header: Header, shape: tuple[int, ...]) -> Dataset:
+def _common_attributes(header: Header, shape: tuple[int, ...]) -> Dataset:
+    """The attributes that all images of a study share."""
     spacing = np.linalg.norm(header.affine[:3, :3], axis=0)
     down, right = (header.affine[:3, axis] / spacing[axis] for axis in (0, 1))
     ds = Dataset()
-    ds.SpecificCharacterSet = "ISO_IR 100"
-    ds.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
-    ds.SOPClassUID = MRImageStorage
-    ds.StudyDate = ds.StudyTime = ds.ContentDate = ds.ContentTime = ds.AccessionNumber = ""
-    ds.Modality = "MR"
-    ds.Manufacturer = "GE MEDICAL SYSTEMS"
-    ds.ManufacturerModelName = "DIGITAL PHANTOM"
-    ds.ReferringPhysicianName = ""
+    for keyword, value in FIXED_ATTRIBUTES.items():
+        setattr(ds, keyword, value)
     ds.SeriesDescription = f"Sag DESS {header.protocol} phantom"
-    ds.PatientName = f"PHANTOM^SYNTHETIC {header.person}"
-    ds.PatientID = f"PHANTOM-{header.person}"
-    ds.PatientBirthDate = ds.PatientSex = ""
-    ds.BodyPartExamined = "KNEE"
-    ds.ScanningSequence = "RM"
-    ds.SequenceVariant = "NONE"
-    ds.ScanOptions = ["EDR_GEMS", "WE_GEMS"]
-    ds.MRAcquisitionType = "3D"
-    ds.AngioFlag = "N"
-    ds.SliceThickness = ds.SpacingBetweenSlices = _decimal(spacing[2])
-    ds.RepetitionTime = _decimal(header.tr_ms)
-    ds.NumberOfAverages = 1
-    ds.ImagedNucleus = "1H"
-    ds.MagneticFieldStrength = 3
-    ds.EchoTrainLength = 1
-    ds.AcquisitionMatrix = [shape[0], 0, 0, shape[1]]
-    ds.InPlanePhaseEncodingDirection = "ROW"
-    ds.FlipAngle = _decimal(header.flip_deg)
-    ds.PatientPosition = "FFS"
-    _private(ds, header, shape)
-    ds.StudyInstanceUID = _uid(header, "study")
-    ds.StudyID = "1"
-    ds.AcquisitionNumber = 1
-    ds.ImageOrientationPatient = [_decimal(value) for value in (*right, *down)]
-    ds.FrameOfReferenceUID = _uid(header, "frame")
-    ds.PositionReferenceIndicator = ""
+    ds.PatientName = f"PHANTOM^SYNTHETIC {header.patient}"
+    ds.PatientID = f"PHANTOM-{header.patient}"
     ds.Laterality = header.laterality
-    ds.ImagesInAcquisition = shape[2]
-    ds.StackID = "1"
-    ds.SamplesPerPixel = 1
-    ds.PhotometricInterpretation = "MONOCHROME2"
-    ds.Rows, ds.Columns = shape[:2]
+    ds.StudyInstanceUID = header.uid("study")
+    ds.FrameOfReferenceUID = header.uid("frame")
+    ds.RepetitionTime = _decimal(header.tr_ms)
+    ds.FlipAngle = _decimal(header.flip_deg)
+    ds.SliceThickness = ds.SpacingBetweenSlices = _decimal(spacing[2])
     ds.PixelSpacing = [_decimal(spacing[0]), _decimal(spacing[1])]
-    ds.BitsAllocated = ds.BitsStored = 16
-    ds.HighBit = 15
-    ds.PixelRepresentation = 1
+    ds.ImageOrientationPatient = [_decimal(value) for value in (*right, *down)]
+    ds.Rows, ds.Columns = shape[:2]
+    ds.AcquisitionMatrix = [shape[0], 0, 0, shape[1]]
+    ds.ImagesInAcquisition = shape[2]
+    _add_private_block(ds, header)
     return ds
 
 
-def _private(ds: Dataset, header: Header, shape: tuple[int, ...]) -> None:
-    block = ds.private_block(0x0019, "GEMS_ACQU_01", create=True)
+def _add_private_block(ds: Dataset, header: Header) -> None:
+    block = ds.private_block(SPOILER_GROUP, SPOILER_CREATOR, create=True)
     if len(header.echo_times_ms) == 2:
-        block.add_new(0x7D, "DS", str(round(header.echo_times_ms[1] * 1000)))
-    block.add_new(0x7E, "SS", len(header.echo_times_ms))
-    block.add_new(0x9C, "LO", "mfast")
+        block.add_new(SECOND_ECHO_TIME_US, "DS", str(round(header.echo_times_ms[1] * 1000)))
+    block.add_new(ECHO_COUNT, "SS", len(header.echo_times_ms))
+    block.add_new(PULSE_SEQUENCE, "LO", "mfast")
     if header.spoiler is not None:
-        block.add_new(0xB6, "DS", f"{header.spoiler[0]:.6f}")
-        block.add_new(0xB7, "DS", f"{header.spoiler[1]:.6f}")
+        block.add_new(SPOILER_AREA, "DS", f"{header.spoiler[0]:.6f}")
+        block.add_new(SPOILER_DURATION, "DS", f"{header.spoiler[1]:.6f}")
 
 
 def _image(
-    base: Dataset, header: Header, pixels: NDArray[np.int16], index: int, echo: int, number: int
+    common: Dataset, header: Header, pixels: NDArray[np.int16], index: int, echo: int, number: int
 ) -> Dataset:
+    """The image of one echo of the slice with the given index, and its InstanceNumber."""
     ds = Dataset()
-    ds.update(base)
+    ds.update(common)
     position = header.affine @ (0, 0, index, 1)
     normal = header.affine[:3, 2] / np.linalg.norm(header.affine[:3, 2])
-    ds.SOPInstanceUID = _uid(header, "image", number)
+    ds.SOPInstanceUID = header.uid("image", number)
     ds.EchoTime = _decimal(header.echo_times_ms[echo])
     ds.EchoNumbers = echo + 1
     series = echo if header.two_series else 0
-    ds.SeriesInstanceUID = _uid(header, "series", series)
+    ds.SeriesInstanceUID = header.uid("series", series)
     ds.SeriesNumber = 5 + series
     ds.InstanceNumber = number
     ds.ImagePositionPatient = [_decimal(value) for value in position[:3]]
@@ -148,6 +173,6 @@ def _image(
 
 
 def _decimal(value: float) -> str:
-    """As many digits as a decimal string holds."""
+    """A DICOM decimal string, which holds at most 16 characters."""
     text = f"{float(value):.10g}"
     return text if len(text) <= 16 else f"{float(value):.8g}"

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.mri.dess import GYROMAGNETIC_RATIO, dess_signals, t2_map
-from phantom.dess import dess_signals as phantom_signals
 
 PAPER = {"tr_ms": 23.0, "te_ms": 7.0, "flip_deg": 20.0}
 SPOILER = {"spoiler_area": 3132.0, "spoiler_duration_us": 1560.0}
@@ -73,10 +72,6 @@ def test_cartilage_gives_the_published_signals():
     np.testing.assert_allclose(
         dess_signals(1.0, 1240.0, 36.9, **PAPER), (0.07633, 0.02516), atol=1e-5
     )
-
-
-def test_the_phantom_uses_these_signals():
-    assert phantom_signals is dess_signals
 
 
 @pytest.mark.parametrize("tissue", TISSUES)

@@ -1,4 +1,4 @@
-"""The command and its files: what a scanner would have written, and the truth beside it."""
+"""The command and the files that it writes: DICOM as from a scanner, and the ground truth."""
 
 import filecmp
 import json
@@ -15,31 +15,23 @@ import pytest
 
 from mrsr_tf.io.dicom import read_series
 from mrsr_tf.io.nifti import read_map
-from mrsr_tf.mri.dess import t2_map
+from mrsr_tf.mri.dess import dess_signals, t2_map
 from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS
-from phantom.scanner.acquisition import PROTOCOLS
-from phantom.subject import make_subject, write_subject
+from phantom.scanner.protocols import PROTOCOLS
+from phantom.subject import SimulationConfig, make_subject, write_subject
 
 DESS = {"tr_ms": 23.0, "te_ms": 7.0, "flip_deg": 20.0}
 
 
-def made(folder: Path, number: int = 0, **changed) -> Path:
-    settings = {
-        "seed": 0,
-        "protocol": "high_resolution",
-        "shape": (40, 44, 24),
-        "snr": (60.0, 80.0),
-        "diffusivity_m2_per_s": 0.0,
-        "truncate": True,
-    }
+def write_knee(folder: Path, number: int = 0, protocol="high_resolution", **changes) -> Path:
+    settings = {"shape": (40, 44, 24), "snr": (60.0, 80.0)} | changes
+    config = SimulationConfig(seed=0, protocol=PROTOCOLS[protocol], **settings)
     path = folder / f"subject_{number}"
-    settings |= changed
-    settings["protocol"] = PROTOCOLS[settings["protocol"]]
-    write_subject(make_subject(number, **settings), path)
+    write_subject(make_subject(number, config), path)
     return path
 
 
-def facts(subject: Path) -> dict:
+def acquisition(subject: Path) -> dict:
     return json.loads((subject / "truth" / "acquisition.json").read_text())
 
 
@@ -55,13 +47,13 @@ def simulate(*arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("knee"))
+    return write_knee(tmp_path_factory.mktemp("knee"))
 
 
 @pytest.fixture(scope="module")
 def diffusing(tmp_path_factory):
     folder = tmp_path_factory.mktemp("diffusing")
-    return made(folder, 1, diffusivity_m2_per_s=1.25e-9, snr=(0.0,), truncate=False)
+    return write_knee(folder, 1, diffusivity_m2_per_s=1.25e-9, snr=(0.0,), truncate=False)
 
 
 def test_the_same_call_gives_the_same_bytes_and_another_seed_another_knee(tmp_path):
@@ -115,20 +107,20 @@ def test_the_same_call_goes_on_at_once_where_only_its_parent_process_was_killed(
     finally:
         killed.kill()
         killed.wait()
-    made_at = (first / "truth" / "acquisition.json").stat().st_mtime_ns
+    written_at = (first / "truth" / "acquisition.json").stat().st_mtime_ns
     result = simulate(*call)
     assert result.returncode == 0, result.stderr
     done = tmp_path / "knees"
     assert sorted(path.name for path in done.glob("subject_*")) == [
         f"subject_{number:03d}" for number in range(5)
     ]
-    assert (done / "subject_000/truth/acquisition.json").stat().st_mtime_ns == made_at
+    assert (done / "subject_000/truth/acquisition.json").stat().st_mtime_ns == written_at
 
 
 @pytest.mark.parametrize(
     "flag",
-    [f"--shape={wrong}" for wrong in ("1,2", "0,8,8", "a,b,c", "")]
-    + [f"--snr={wrong}" for wrong in ("9,1", "0,30", "nan", "inf", "x", "")],
+    [f"--shape={value}" for value in ("1,2", "0,8,8", "a,b,c", "")]
+    + [f"--snr={value}" for value in ("9,1", "0,30", "nan", "inf", "x", "")],
 )
 def test_a_wrong_shape_or_snr_is_one_line(tmp_path, flag):
     result = simulate(f"--output={tmp_path / 'x'}", "--subjects=1", flag)
@@ -157,12 +149,12 @@ def test_odd_images_are_the_first_echo_and_even_ones_the_second(subject):
 def test_subjects_differ_in_side_orientation_series_and_numbering(tmp_path):
     seen = {"side": set(), "oblique": set(), "series": set(), "falling": set()}
     for number in range(12):
-        subject = made(tmp_path, number, shape=(4, 4, 3), snr=(0.0,))
+        subject = write_knee(tmp_path, number, shape=(4, 4, 3), snr=(0.0,))
         images = headers(subject)
         across, down = np.reshape(images[0].ImageOrientationPatient, (2, 3)).astype(float)
         normal = np.cross(across, down)
         places = [np.dot(normal, ds.ImagePositionPatient) for ds in images[::2]]
-        assert facts(subject)["laterality"] == images[0].Laterality
+        assert acquisition(subject)["laterality"] == images[0].Laterality
         seen["side"].add(images[0].Laterality)
         seen["oblique"].add(bool(np.abs(across).max() < 0.9999))
         seen["series"].add(len({ds.SeriesInstanceUID for ds in images}))
@@ -184,18 +176,20 @@ def test_truth_lies_on_the_grid_of_the_images_and_names_its_labels(subject):
     labels = read_map(subject / "truth" / "labels.nii.gz", volume)
     t2 = read_map(subject / "truth" / "t2_ms.nii.gz", volume)
     assert labels.shape == volume.array.shape[:3] == (40, 44, 24)
-    assert facts(subject)["labels"] == LABELS
+    assert acquisition(subject)["labels"] == LABELS
     marrow, fluid = (labels == LABELS[name] for name in ("marrow", "synovial_fluid"))
     assert volume.array[fluid, 0].mean() > 4 * volume.array[marrow, 0].mean()
     cartilage = labels >= FIRST_CARTILAGE
-    assert t2[cartilage].mean() / facts(subject)["cartilage_t2_level"] == pytest.approx(36, abs=6)
+    assert t2[cartilage].mean() / acquisition(subject)["cartilage_t2_level"] == pytest.approx(
+        36, abs=6
+    )
     deep = np.isin(labels, [i for name, i in LABELS.items() if name.endswith("deep")])
     assert t2[deep].mean() + 8 < t2[cartilage & ~deep].mean()
 
 
 @pytest.mark.parametrize("number", range(4))
 def test_the_smallest_crop_holds_both_cartilages_a_meniscus_and_fluid(tmp_path, number):
-    subject = made(tmp_path, number, shape=(64, 64, 48))
+    subject = write_knee(tmp_path, number, shape=(64, 64, 48))
     labels = np.asarray(nibabel.load(subject / "truth" / "labels.nii.gz").dataobj)
     counts = {name: np.count_nonzero(labels == label) for name, label in LABELS.items()}
     for name in ("medial_femoral_cartilage_deep", "medial_tibial_cartilage_superficial"):
@@ -207,10 +201,10 @@ def test_the_smallest_crop_holds_both_cartilages_a_meniscus_and_fluid(tmp_path, 
 def test_the_spoiler_is_written_only_where_spins_diffuse(subject, diffusing):
     tags = [(0x0019, 0x10B6), (0x0019, 0x10B7)]
     assert all(tag not in ds for ds in headers(subject) for tag in tags)
-    assert facts(subject)["spoiler_area"] == facts(subject)["diffusivity_m2_per_s"] == 0
+    assert acquisition(subject)["spoiler_area"] == acquisition(subject)["diffusivity_m2_per_s"] == 0
     volume = read_series(diffusing / "dicom")
     assert (volume.spoiler_area, volume.spoiler_duration_us) == (3132, 1560)
-    assert facts(diffusing)["spoiler_area"] == 3132
+    assert acquisition(diffusing)["spoiler_area"] == 3132
     assert headers(diffusing)[0][0x0019, 0x0010].value == "GEMS_ACQU_01"
 
 
@@ -224,7 +218,7 @@ def inner(labels, mask):
     return same & mask
 
 
-def measured(subject, **how):
+def measured(subject, **settings):
     """(true T2, T2 from the files) in voxels of one tissue, and their labels.
 
     Left out are tendon and cortical bone, whose S2 is less than a dozen stored steps.
@@ -235,14 +229,14 @@ def measured(subject, **how):
         for name in ("labels", "t1_ms", "t2_ms")
     }
     s1, s2 = np.moveaxis(volume.array.astype(float), 3, 0)
-    t2 = t2_map(s1, s2, **DESS, t1_ms=truth["t1_ms"].astype(float), **how)
+    t2 = t2_map(s1, s2, **DESS, t1_ms=truth["t1_ms"].astype(float), **settings)
     dark = [LABELS[name] for name in ("air", "tendon", "cortical_bone")]
     whole = inner(truth["labels"], (truth["t2_ms"] < 100) & ~np.isin(truth["labels"], dark))
     return truth["t2_ms"][whole], t2[whole], truth["labels"][whole]
 
 
 def test_without_noise_the_files_give_back_the_true_t2_in_every_voxel_of_one_tissue(tmp_path):
-    subject = made(tmp_path, 2, snr=(0.0,), truncate=False, shape=(72, 72, 40))
+    subject = write_knee(tmp_path, 2, snr=(0.0,), truncate=False, shape=(72, 72, 40))
     truth, t2, labels = measured(subject, method="exact")
     assert len(truth) > 100_000
     assert len(np.unique(labels)) > 7
@@ -251,7 +245,7 @@ def test_without_noise_the_files_give_back_the_true_t2_in_every_voxel_of_one_tis
 
 def test_only_a_scan_without_noise_fills_the_integers_of_its_files(tmp_path):
     for snr, low, high in (((0.0,), 32767, 32767), ((50.0,), 3000, 15000)):
-        subject = made(tmp_path / str(snr), 2, snr=snr, shape=(24, 24, 8))
+        subject = write_knee(tmp_path / str(snr), 2, snr=snr, shape=(24, 24, 8))
         assert low <= read_series(subject / "dicom").array.max() <= high
 
 
@@ -268,29 +262,27 @@ def test_diffusing_spins_give_their_t2_with_the_spoiler_of_the_header(diffusing)
 
 def test_cartilage_has_the_snr_asked_for(tmp_path):
     noisy, clean = (
-        made(tmp_path / name, 3, snr=snr, truncate=False, shape=(64, 64, 40))
+        write_knee(tmp_path / name, 3, snr=snr, truncate=False, shape=(64, 64, 40))
         for name, snr in (("noisy", (25.0, 25.0)), ("clean", (0.0,)))
     )
     images = [read_series(path / "dicom").array[..., 0] for path in (noisy, clean)]
-    scales = [facts(path)["intensity_per_m0"] for path in (noisy, clean)]
+    scales = [acquisition(path)["intensity_per_m0"] for path in (noisy, clean)]
     noise = images[0] / scales[0] - images[1] / scales[1]
     labels = read_map(noisy / "truth" / "labels.nii.gz", read_series(noisy / "dicom"))
     cartilage = labels >= FIRST_CARTILAGE
     snr = (images[1] / scales[1])[cartilage].mean() / noise[cartilage].std()
     assert snr == pytest.approx(25, rel=0.05)
-    assert facts(noisy)["noise_sigma"] / scales[0] == pytest.approx(
+    assert acquisition(noisy)["noise_sigma"] / scales[0] == pytest.approx(
         noise[cartilage].std(), rel=0.05
     )
 
 
 def test_a_single_contrast_scan_is_one_image_of_both_echoes(tmp_path):
-    subject = made(tmp_path, 4, protocol="single_contrast", snr=(0.0,), truncate=False)
+    subject = write_knee(tmp_path, 4, protocol="single_contrast", snr=(0.0,), truncate=False)
     volume = read_series(subject / "dicom")
     assert volume.array.shape == (40, 44, 24, 1)
     assert volume.echo_times_ms == (4.7,)
-    assert len(facts(subject)["te_ms"]) == 2
-    from phantom.dess import dess_signals
-
+    assert len(acquisition(subject)["te_ms"]) == 2
     truth = {
         name: read_map(subject / "truth" / f"{name}.nii.gz", volume).astype(float)
         for name in ("labels", "m0", "t1_ms", "t2_ms")
@@ -298,12 +290,12 @@ def test_a_single_contrast_scan_is_one_image_of_both_echoes(tmp_path):
     s1, s2 = dess_signals(
         truth["m0"], truth["t1_ms"], truth["t2_ms"], tr_ms=16.3, te_ms=4.7, flip_deg=25.0
     )
-    expected = np.sqrt(s1**2 + s2**2) * facts(subject)["intensity_per_m0"]
+    expected = np.sqrt(s1**2 + s2**2) * acquisition(subject)["intensity_per_m0"]
     whole = inner(truth["labels"], truth["labels"] >= FIRST_CARTILAGE)
     ratio = volume.array[..., 0][whole] / expected[whole]  # what is left is the receive field
     assert ratio.std() / ratio.mean() < 0.06
 
 
 def test_thick_slices_are_1_6_mm(tmp_path):
-    subject = made(tmp_path, 5, protocol="thick", shape=(24, 24, 8))
+    subject = write_knee(tmp_path, 5, protocol="thick", shape=(24, 24, 8))
     assert read_series(subject / "dicom").spacing_mm == pytest.approx([160 / 416, 160 / 416, 1.6])

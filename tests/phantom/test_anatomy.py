@@ -1,0 +1,237 @@
+"""The anatomy of the knee: surfaces, structures, findings and tissues."""
+
+import itertools
+
+import numpy as np
+import pytest
+from knee_grids import STILL, grid, points, sagittal
+
+from phantom.anatomy import bones, muscles_and_vessels, pathology, soft_tissue
+from phantom.anatomy.implicit_surfaces import (
+    column,
+    cord,
+    ellipsoid,
+    first_hit,
+    smooth_max,
+    smooth_min,
+    union,
+)
+from phantom.anatomy.knee import Knee
+from phantom.anatomy.pathology import Finding, FindingKind
+from phantom.anatomy.texture import Texture
+from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS, TISSUES, cartilage_values
+from phantom.scanner.acquisition import scan_knee
+
+
+@pytest.fixture(scope="module")
+def knee():
+    return Knee(np.random.default_rng([0, 0, 0]))
+
+
+def test_a_cord_is_as_thick_as_asked_and_a_band_as_wide():
+    band = union(*cord([(0, 0, -20), (0, 0, 0), (0, 0, 20)], 1.0, (0, 1, 0), 6))
+    inside = band(points([0.95, 1.05, 0, 0], [0, 0, 5.9, 6.1], 3.0)) < 0
+    assert inside.tolist() == [True, False, True, False]
+
+
+def test_the_segments_of_a_bent_band_leave_no_gap():
+    band = union(*cord([(0, 0, -20), (0, 3, 0), (0, -3, 20)], 0.5, (0, 1, 0.2), 10))
+    z = np.linspace(-15, 15, 400)
+    middle = np.interp(z, (-20, 0, 20), (0, 3, -3))
+    assert (band(points(0.0, middle + 1.5, z)) < 0).all()
+
+
+def test_a_column_ends_where_its_width_does():
+    belly = column(
+        z=[-10, 0, 10], x=[0, 1, 2], y=[0, 0, 0], half_width=[0, 4, 0], half_depth=[0, 4, 0]
+    )
+    assert (belly(points(1.0, 0.0, 0.0)) < -3.5).all()
+    assert (belly(points(1.0, 0.0, [-10.5, 10.5, 60])) > 0).all()
+
+
+def test_rounded_edges_only_add_where_bodies_meet_and_only_cut_where_they_intersect():
+    a, b = np.float32([-3, 0, 0.5, 5]), np.float32([4, 0, 0.2, -5])
+    assert np.all(smooth_min(a, b, 2.0) <= np.minimum(a, b))
+    assert np.all(smooth_max(a, b, 2.0) >= np.maximum(a, b))
+    assert smooth_min(a, b, 2.0)[[0, 3]].tolist() == [-3, -5]
+
+
+def test_the_first_hit_of_a_sphere_is_on_its_surface():
+    sphere = ellipsoid((1, 2, 3), (5, 5, 5))
+    assert first_hit(sphere, (1, 2, 20), (1, 2, 3)) == pytest.approx([1, 2, 8], abs=0.06)
+
+
+def test_a_texture_repeats_without_a_seam_and_has_unit_spread():
+    texture = Texture(np.random.default_rng(1), (1.0, 1.0, 1.0), 2.0)
+    at = grid(3.0)
+    assert texture.sample(at).std() == pytest.approx(1, abs=0.3)
+    assert texture.sample(points(at.x + 96, at.y, at.z)) == pytest.approx(
+        texture.sample(at), abs=1e-3
+    )
+
+
+def test_cartilage_is_as_thick_as_in_people_and_its_t2_falls_towards_the_bone():
+    for seed in range(5):
+        shape = bones.Shape.random(np.random.default_rng(seed))
+        femur, tibia = bones.femur(shape), bones.tibia(shape)
+        for bone, thickest in ((femur, 3.5), (tibia, 4.0)):
+            x = np.float32([-22, 22])
+            thickness = bone.thickness(points(x, 6.0, 1.0))
+            assert np.all((thickness > 1.5) & (thickness < thickest))
+    t1, t2, m0 = cartilage_values(np.float32([0, 0.25, 0.75, 1]))
+    assert t2[1:3] == pytest.approx([46, 27])
+    assert np.all(np.diff(t2) < 0)
+    assert np.all((t1 > 1150) & (t1 < 1300) & (m0 > 0.6) & (m0 < 0.9))
+
+
+def test_all_cartilage_of_a_knee_follows_its_own_t2_level(knee, monkeypatch):
+    def t2():
+        scan = scan_knee(knee, sagittal((30, 30, 8), (0.8, 0.8, 1.5)), (30, 30, 8), STILL)
+        return scan.t2_ms[scan.label >= FIRST_CARTILAGE]
+
+    monkeypatch.setattr(knee, "findings", [])
+    monkeypatch.setattr(knee, "cartilage_t2", 1.0)
+    reference = t2()
+    monkeypatch.setattr(knee, "cartilage_t2", 1.2)
+    assert len(reference) > 100
+    assert t2() == pytest.approx(1.2 * reference, rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_knee_has_all_its_parts_and_bones_do_not_touch(seed):
+    knee = Knee(np.random.default_rng([seed, 0]))
+    shape = (100, 88, 72)
+    label = scan_knee(
+        knee, sagittal(shape, (1.5, 1.5, 1.5), (0, 6, 2)), shape, STILL, finest_mm=9.0
+    ).label
+    counts = np.bincount(label.ravel(), minlength=len(TISSUES))
+    optional = {"bone_marrow_lesion", "cyst"}
+    assert {t.name for t, n in zip(TISSUES, counts, strict=True) if n == 0} <= optional
+    joint = points(*np.meshgrid([-22, 22], np.arange(2, 10, 0.2), np.arange(-6, 8, 0.05)))
+    shape = bones.Shape.random(np.random.default_rng(seed))
+    femur, tibia = bones.femur(shape), bones.tibia(shape)
+    assert not np.any((femur.osseous(joint) < 0.5) & (tibia.osseous(joint) < 0.5))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fluid_stays_below_the_fascia_and_off_the_medial_collateral_ligament(seed):
+    knee = Knee(np.random.default_rng([1000, seed, 0]))
+    leg = grid(2.5, y=(-75, 70))
+    fluid = knee.material(leg, knee.structures, 0).label == LABELS["synovial_fluid"]
+    assert fluid.sum() > 300  # 5 ml
+    assert muscles_and_vessels.fascia()(leg.take(np.flatnonzero(fluid))).max() < 0
+    x, y, z = np.arange(-46.0, -41.5, 0.5), np.arange(0.0, 4.5, 0.5), np.arange(6.0, 24.0)
+    around = points(x[:, None, None], y[:, None], z)
+    assert LABELS["synovial_fluid"] not in knee.material(around, knee.structures, 0).label
+
+
+def test_knees_of_different_seeds_differ(knee):
+    shape = (48, 44, 36)
+    to_knee = sagittal(shape, (3.0, 3.0, 3.0), (0, 6, 2))
+    knees = [knee, *(Knee(np.random.default_rng([seed, 0])) for seed in (1, 2))]
+    labels = [scan_knee(knee, to_knee, shape, STILL, finest_mm=9.0).label for knee in knees]
+    for a, b in itertools.combinations(labels, 2):
+        assert (a != b).mean() > 0.05
+
+
+def test_positions_in_the_knee_and_in_the_reference_knee_are_inverse(knee):
+    reference = (10.0, -20.0, 15.0)
+    coordinates = (np.float32([axis]) for axis in knee.from_reference(reference))
+    position = knee.to_reference(*coordinates)
+    assert np.array([position.x[0], position.y[0], position.z[0]]) == pytest.approx(
+        reference, abs=1e-3
+    )
+
+
+def test_the_meniscus_lies_between_the_cartilages_and_opens_to_the_midline():
+    shape = bones.Shape.random(np.random.default_rng(0))
+    femur, tibia = bones.femur(shape), bones.tibia(shape)
+    for side in (-1, 1):
+        wedge = soft_tissue.meniscus(side, femur, tibia.plateau)
+        x, y, z = np.meshgrid(
+            np.arange(4, 45, 0.7), np.arange(-25, 35, 0.7), np.arange(-5, 12, 0.7)
+        )
+        at = points(side * x, y, z)
+        inside = wedge(at) < 0
+        assert 1000 < inside.sum() * 0.7**3 < 4500  # mm^3
+        assert (femur.outer(at)[inside] > 0).all()
+        assert (tibia.plateau(at)[inside] > 0).all()
+        assert np.abs(at.x[inside]).min() > 6
+
+
+@pytest.fixture(scope="module")
+def joint():
+    shape = bones.Shape.random(np.random.default_rng(0))
+    return {
+        "femoral": bones.femur(shape),
+        "tibial": bones.tibia(shape),
+        "patellar": bones.patella(shape, -20.0),
+    }
+
+
+def test_findings_lie_where_they_say_and_about_one_knee_in_ten_has_none(joint):
+    knees = [pathology.random_findings(np.random.default_rng(seed), joint) for seed in range(200)]
+    assert 0.02 < np.mean([not findings for findings in knees]) < 0.3
+    kinds = {finding.kind for findings in knees for finding in findings}
+    assert kinds == set(pathology.PROBABILITY)
+    for finding in itertools.chain(*knees):
+        assert 1 < finding.size_mm < 15
+        assert 0 < finding.severity <= 1
+        if finding.kind == "cartilage_defect":
+            bone = joint[finding.where.split("_")[-1]]
+            at = points(*([axis] for axis in finding.centre))
+            assert abs(bone.outer(at)[0]) < 0.15
+            assert bone.thickness(at)[0] > 0.5
+
+
+def test_a_defect_takes_cartilage_and_leaves_bone(joint):
+    femur = joint["femoral"]
+    centre = first_hit(femur.outer, (-22, 10, -20), (-22, 10, 22))
+    worn = pathology.apply_findings(
+        femur,
+        "femoral",
+        [Finding(FindingKind.CARTILAGE_DEFECT, "medial_femoral", tuple(centre), 5.0, 0.6)],
+    )
+    at = points(*([axis] for axis in centre))
+    assert worn.thickness(at)[0] == pytest.approx(0.4 * femur.thickness(at)[0], rel=1e-4)
+    around = grid(2.0, (-40, 40), (-30, 40), (-5, 40))
+    assert worn.osseous(around) == pytest.approx(femur.osseous(around), abs=1e-4)
+
+
+def test_raised_t2_stays_within_its_radius_and_below_degenerated_cartilage():
+    finding = Finding(FindingKind.RAISED_CARTILAGE_T2, "medial_femoral", (0, 0, 0), 8.0, 1.0)
+    at = points([0.0, 4.0, 8.1], 0.0, 0.0)
+    start = [np.full(3, value, np.float32) for value in (1225.0, 36.0, 0.77)]
+    t1, t2, m0 = pathology.degenerate_cartilage([finding], at, *start)
+    assert 50 < t2[0] < 60
+    assert t2[0] > t2[1] > t2[2] == 36
+    assert t1[2] == 1225
+    assert m0[2] == pytest.approx(0.77)
+
+
+def test_a_tear_lies_within_its_meniscus_and_an_osteophyte_on_its_bone(joint):
+    menisci = {
+        "medial": soft_tissue.meniscus(-1, joint["femoral"], joint["tibial"].plateau),
+        "lateral": soft_tissue.meniscus(1, joint["femoral"], joint["tibial"].plateau),
+    }
+    tear = Finding(FindingKind.MENISCAL_TEAR, "medial", (-24, 19, 2.5), 8.0, 1.0)
+    (cleft,) = pathology.meniscal_tears([tear], menisci)
+    at = grid(0.5, (-42, -5), (5, 32), (-3, 10))
+    inside = cleft(at) < 0
+    assert inside.sum() > 20
+    assert (menisci["medial"](at)[inside] < 0).all()
+    spur = Finding(FindingKind.OSTEOPHYTE, "medial_tibial", (-36.5, 5, -2.5), 4.0)
+    spurred = pathology.apply_findings(joint["tibial"], "tibial", [spur])
+    assert spurred.outer(points(-39.5, 5.0, -2.5))[0] < 0 < joint["tibial"].outer(
+        points(-39.5, 5.0, -2.5)
+    )[0]  # fmt: skip
+
+
+def test_labels_name_every_compartment_and_layer():
+    cartilage = {name for name, label in LABELS.items() if label >= FIRST_CARTILAGE}
+    sides = [f"{side}_{bone}" for side in ("medial", "lateral") for bone in ("femoral", "tibial")]
+    assert cartilage == {
+        f"{where}_cartilage_{layer}"
+        for where in [*sides, "patellar"]
+        for layer in ("deep", "superficial")
+    }
