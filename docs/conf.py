@@ -1,4 +1,4 @@
-"""The documentation's settings: `make docs` builds it into docs/site."""
+"""Settings of the documentation, which `make docs` builds into docs/site."""
 
 from mrsr_tf import __version__
 
@@ -15,12 +15,14 @@ extensions = [
 exclude_patterns = ["site"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-# Only the function's own page says what it takes: signatures with types are long enough.
+# Types stand in the signatures only, not in the descriptions as well.
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
-# Loaded for their docstrings; what computes is not needed for that.
+# Docstrings can be read without these packages.
 autodoc_mock_imports = ["tensorflow", "keras", "pynetdicom", "highdicom"]
-# Links to files beside the pages (the source, the flagfiles) are right in a checkout.
+# Links to source files and flagfiles lead somewhere in a checkout, not on the website.
 suppress_warnings = ["myst.xref_missing", "myst.header"]
+# Commands are not Python.
+highlight_language = "none"
 html_theme = "furo"
 html_title = "MRSR-TF"
