@@ -17,15 +17,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from benchmarks import page
-from mrsr_tf import __version__, cli
+from mrsr_tf import cli
 from mrsr_tf.errors import InputError
+from mrsr_tf.outputs import versions
 
 # What each size asks of each benchmark; TRAIN, TEST, TORCH and DOSMA are filled in.
 SIZES = {
@@ -120,7 +120,7 @@ def _measured(name: str, asked: Sequence[str], folder: Path) -> dict[str, Any] |
         "load": round(load, 1),
         "seconds": round(time.perf_counter() - start),
         "machine": _machine(),
-        "versions": _versions(),
+        "versions": ", ".join(map(" ".join, versions(*COMPUTING).items())),
         "rows": json.loads(rows.read_text(encoding="utf-8")),
     }
 
@@ -154,13 +154,6 @@ def _machine() -> str:
     processor = models[0] if models else platform.processor()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return f"{processor}, {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()}"
-
-
-def _versions() -> str:
-    """Of what computes; TensorFlow's wheel for CPUs alone has a name of its own."""
-    packages = metadata.packages_distributions()
-    told = (f"{name} {metadata.version(packages[name][0])}" for name in COMPUTING)
-    return f"MRSR-TF {__version__}, Python {platform.python_version()}, {', '.join(told)}"
 
 
 def _write(measured: page.Measured, kept: Path) -> None:

@@ -20,7 +20,7 @@ PACKAGES = ("mrsr_tf", "tf_records_tools", "phantom", "eval")
 HELP_SECONDS, LOAD_SECONDS = 1.0, 5.0
 # Keras imports scikit-learn where it finds it: here, as these benchmarks need it.
 ALONE = "import sys; sys.modules['sklearn'] = None; "
-LOAD = "from mrsr_tf.network import run_folder; run_folder.load('pretrained')"
+LOAD = "from mrsr_tf.network.trained_model import load_model; load_model('pretrained')"
 IMPORT = "import keras"
 
 

@@ -19,7 +19,6 @@ with the subjects that are missing.
 """
 
 import math
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +112,7 @@ def main() -> None:
     from eval.methods import baseline_methods, check_names
     from eval.results import rows
     from mrsr_tf.io.scans import find_subjects
-    from mrsr_tf.outputs import output_folder, write_json
+    from mrsr_tf.outputs import output_folder, versions, write_json
 
     check_names(METHODS.value)
     subjects = find_subjects(DATA.value)
@@ -146,7 +145,7 @@ def main() -> None:
     ) as folder:
         methods = {name: available[name] for name in METHODS.value}
         runner.evaluate(subjects, methods, settings, folder, workers=WORKERS.value, card=card)
-        write_json(folder / rows.VERSIONS, _versions())
+        write_json(folder / rows.VERSIONS, versions("numpy", "scipy", "skimage"))
     evaluated = cli.counted(len(subjects), "subject")
     print(f"{evaluated} evaluated: {Path(OUTPUT.value) / rows.ROWS}")
 
@@ -169,9 +168,9 @@ def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int, Mapping[
         return {}, None, SLICE_FACTOR.value or DEFAULT_FACTOR, {}
     with cli.quiet_imports():
         from mrsr_tf.inference.super_resolution import super_resolve
-        from mrsr_tf.network import run_folder
+        from mrsr_tf.network.trained_model import load_model
 
-    model = run_folder.load(MODEL.value, slice_factor=SLICE_FACTOR.value)
+    model = load_model(MODEL.value, slice_factor=SLICE_FACTOR.value)
     if model.first_slice:
         raise InputError(
             "expected a network of thick slices that sit on fine ones (fir, kspace), as scans are "
@@ -199,20 +198,6 @@ def _sparse(factor: int) -> "tuple[dict[str, Method], dict[str, Any]]":
         )
     identity = {"scsr_sha256": dictionary.sha256, "scsr_stride": SCSR_STRIDE.value}
     return {SPARSE: sparse_method(dictionary, SCSR_STRIDE.value)}, identity
-
-
-def _versions() -> dict[str, str]:
-    import numpy
-    import scipy
-    import skimage
-
-    import mrsr_tf
-
-    packages = (mrsr_tf, numpy, scipy, skimage)
-    return {
-        "python": platform.python_version(),
-        **{package.__name__: package.__version__ for package in packages},
-    }
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ def main() -> None:
     subjects = find_subjects(DATA.value)
     with cli.quiet_imports():
         from mrsr_tf.inference import super_resolution
-        from mrsr_tf.network import run_folder
+        from mrsr_tf.network.trained_model import load_model
 
     way = super_resolution.network(
-        run_folder.load(MODEL.value), ensemble=True, consistent=CONSISTENT.value
+        load_model(MODEL.value), ensemble=True, consistent=CONSISTENT.value
     )
     print("subject  image   correlation  of brightness  mean error, least to most uncertain fifth")
     for name, path in subjects.items():

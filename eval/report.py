@@ -8,7 +8,6 @@ tables are printed, too.
 """
 
 import hashlib
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +96,7 @@ def _write_report(evaluations: "list[tuple[Results, Summary]]", folder: Path) ->
     from eval.reporting.html import page
     from eval.reporting.sections import section
     from eval.reporting.style import save_figure
+    from mrsr_tf.outputs import versions
 
     sections = []
     for results, summary in evaluations:
@@ -105,20 +105,8 @@ def _write_report(evaluations: "list[tuple[Results, Summary]]", folder: Path) ->
     for part in sections:
         for stem, (_, figure) in part.figures.items():
             save_figure(figure, folder / "figures", stem)
-    (folder / "report.html").write_text(page(sections, _versions()), encoding="utf-8")
-
-
-def _versions() -> dict[str, str]:
-    import matplotlib
-    import numpy
-    import scipy
-
-    packages = (numpy, scipy, matplotlib)
-    return {
-        "mrsr_tf": __version__,
-        "python": platform.python_version(),
-        **{package.__name__: package.__version__ for package in packages},
-    }
+    packages = versions("numpy", "scipy", "matplotlib")
+    (folder / "report.html").write_text(page(sections, packages), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ EXPORTED/card.json says what the network was trained on and what evaluations mea
 """  # noqa: E501 (commands as one pastes them)
 
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -40,15 +39,17 @@ OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what the output folde
 def main() -> None:
     """Loads the run and writes the SavedModel."""
     with cli.quiet_imports():
-        from mrsr_tf.network import run_folder, saved_model, weights_file
+        from mrsr_tf.network.model_card import NOT_STATED
+        from mrsr_tf.network.trained_model import load_model
     from mrsr_tf.outputs import output_folder
 
-    model = run_folder.load(RUN_DIR.value, slice_factor=SLICE_FACTOR.value)
-    small = FORMAT.value == "weights"
-    if small:
-        model = weights_file.rounded(model)
+    model = load_model(RUN_DIR.value, slice_factor=SLICE_FACTOR.value)
+    write = model.export
+    if FORMAT.value == "weights":
+        model = model.to_float16()
+        write = model.export_weights
     results = [Path(folder) for folder in RESULTS.value]
-    licence = LICENCE.value or model.card.get("licence", saved_model.UNSTATED)
+    licence = LICENCE.value or model.card.get("licence", NOT_STATED)
     identity = {
         "weights_sha256": model.weights_sha256,
         "slice_factor": model.slice_factor,
@@ -57,11 +58,7 @@ def main() -> None:
         "format": FORMAT.value,
     }
     with output_folder(OUTPUT.value, identity, overwrite=OVERWRITE.value) as folder:
-        told: dict[str, Any] = {"licence": licence, "results": results}
-        if small:
-            weights_file.write(model, folder, saved_model.card_of(model, **told))
-        else:
-            saved_model.export(model, folder, **told)
+        write(folder, licence=licence, results=results)
     print(f"exported: {OUTPUT.value}")
 
 

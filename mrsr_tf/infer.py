@@ -83,9 +83,9 @@ def main() -> None:
 def _network(trust: dict[str, bool]) -> "Way":
     with cli.quiet_imports():
         from mrsr_tf.inference import super_resolution
-        from mrsr_tf.network import run_folder
+        from mrsr_tf.network.trained_model import load_model
 
-    model = run_folder.load(MODEL.value, slice_factor=SLICE_FACTOR.value)
+    model = load_model(MODEL.value, slice_factor=SLICE_FACTOR.value)
     return super_resolution.network(model, precision=PRECISION.value, **trust)
 
 

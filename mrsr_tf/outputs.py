@@ -7,12 +7,15 @@ the configuration that made it, so that the same call can be told from another o
 import fcntl
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from mrsr_tf import __version__
 from mrsr_tf.errors import AlreadyDone, InputError
 
 CONFIGURATION = "configuration.json"
@@ -137,3 +140,10 @@ def write_json(path: Path, content: Any) -> None:
     """Writes `content` as indented JSON, whole or not at all."""
     with output_file(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Returns the versions of Python, of this package and of other packages, by import name."""
+    distributions = metadata.packages_distributions()
+    others = {name: metadata.version(distributions[name][0]) for name in packages}
+    return {"python": platform.python_version(), "mrsr_tf": __version__, **others}

@@ -36,8 +36,8 @@ INIT_FROM = flags.DEFINE_string(
     "init_from", None, "A finished run to start from; single to dual contrast is transferred."
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove the run folder and start anew.")
-FOLD = flags.DEFINE_list(
-    "fold", ["1", "1", "1"], "Rows, columns and slices in one cell of the network's grid."
+SPACE_TO_DEPTH = flags.DEFINE_list(
+    "space_to_depth", ["1", "1", "1"], "Rows, columns and slices in one cell of the network's grid."
 )
 SETTINGS = (
     flags.DEFINE_integer("convolutions", 20, "3x3x3 convolutions of the network.", lower_bound=2),
@@ -93,7 +93,7 @@ def main() -> None:
     from mrsr_tf.records.record_sets import read_sets
 
     settings: dict[str, Any] = {flag.name: flag.value for flag in SETTINGS}
-    config = TrainingConfig(fold=_fold(FOLD.value), **settings)
+    config = TrainingConfig(space_to_depth=_block_shape(SPACE_TO_DEPTH.value), **settings)
     profile_steps = _profile_steps(PROFILE_STEPS.value)
     records = [Path(folder) for folder in RECORDS.value]
     init_from, watch_subject = (
@@ -130,16 +130,16 @@ def _profile_steps(steps: list[str] | None) -> tuple[int, int] | None:
     return first, last
 
 
-def _fold(sizes: list[str]) -> tuple[int, int, int]:
+def _block_shape(sizes: list[str]) -> tuple[int, int, int]:
     if len(sizes) != 3 or not all(size.isdecimal() and int(size) for size in sizes):
-        raise InputError(f"expected --fold=ROWS,COLUMNS,SLICES, got {','.join(sizes)}")
+        raise InputError(f"expected --space_to_depth=ROWS,COLUMNS,SLICES, got {','.join(sizes)}")
     rows, columns, slices = map(int, sizes)
     return rows, columns, slices
 
 
 def _replayable() -> str:
     """The settings as a flagfile. Without the folders: a path may name a patient."""
-    settings = (FOLD, *SETTINGS, CHECKPOINT_STEPS, DETERMINISTIC)
+    settings = (SPACE_TO_DEPTH, *SETTINGS, CHECKPOINT_STEPS, DETERMINISTIC)
     return "".join(flags.FLAGS[flag.name].serialize() + "\n" for flag in settings)
 
 

@@ -13,18 +13,19 @@ from small_runs import make_run
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import skm_tea
-from mrsr_tf.network import run_folder, saved_model, weights_file
+from mrsr_tf.network import model_card, run_folder, saved_model, weights_file
+from mrsr_tf.network.trained_model import load_model
 
 # Which files decide what a network computes, and how many bits of each are tried.
 FILES = {
     "run": {run_folder.TRAINED: 10, run_folder.MANIFEST: 6},
     "export": {
-        "saved_model.pb": 6,
+        saved_model.GRAPH: 6,
         "variables/variables.index": 4,
         "variables/variables.data-00000-of-00001": 4,
-        saved_model.CARD: 10,
+        model_card.CARD: 10,
     },
-    "weights": {weights_file.WEIGHTS: 40, saved_model.CARD: 20},
+    "weights": {weights_file.WEIGHTS: 40, model_card.CARD: 20},
 }
 
 
@@ -33,8 +34,7 @@ def networks(tmp_path_factory) -> dict[str, Path]:
     """A network as a run and as a SavedModel, and one of those that ship."""
     folder = tmp_path_factory.mktemp("networks")
     places = {kind: folder / kind for kind in FILES}
-    model = run_folder.load(make_run(places["run"]))
-    saved_model.export(model, places["export"])
+    load_model(make_run(places["run"])).export(places["export"])
     shutil.copytree(weights_file.FOLDER / "dual", places["weights"])
     return places
 
@@ -46,8 +46,8 @@ def flipped(whole: bytes, random: np.random.Generator) -> bytes:
 
 
 def facts(folder: Path) -> tuple:
-    model = run_folder.load(folder)
-    return model.weights_sha256, model.slice_factor, model.contrasts, model.resolver.fold
+    model = load_model(folder)
+    return model.weights_sha256, model.slice_factor, model.echoes, model.resolver.space_to_depth
 
 
 @pytest.mark.parametrize("kind", FILES)

@@ -41,6 +41,7 @@ def test_a_network_that_carries_code_is_refused_and_its_code_is_not_run(tmp_path
     import keras
 
     from mrsr_tf.network import run_folder
+    from mrsr_tf.network.trained_model import load_model
 
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
     evil = keras.layers.Lambda(
@@ -52,17 +53,17 @@ def test_a_network_that_carries_code_is_refused_and_its_code_is_not_run(tmp_path
     keras.Model(inputs, evil(inputs)).save(run / run_folder.TRAINED)
     (tmp_path / "mark").unlink(missing_ok=True)
     with pytest.raises(InputError, match=r"could not read it.*model\.keras"):
-        run_folder.load(run)
+        load_model(run)
     assert not (tmp_path / "mark").exists()
 
 
 def test_of_an_exported_folder_only_the_weights_are_taken_and_its_graph_is_not_run(tmp_path):
     import tensorflow as tf
 
-    from mrsr_tf.network import run_folder
-    from mrsr_tf.network.saved_model import CARD, export
+    from mrsr_tf.network.model_card import CARD
+    from mrsr_tf.network.trained_model import load_model
 
-    export(run_folder.load(make_run(tmp_path / "run")), tmp_path / "exported")
+    load_model(make_run(tmp_path / "run")).export(tmp_path / "exported")
     evil, mark = tf.saved_model.load(str(tmp_path / "exported")), str(tmp_path / "mark")
     module = tf.Module()
     module.kernels, module.biases = list(evil.kernels), list(evil.biases)
@@ -74,7 +75,7 @@ def test_of_an_exported_folder_only_the_weights_are_taken_and_its_graph_is_not_r
 
     tf.saved_model.save(module, str(tmp_path / "evil"), signatures=serve)
     shutil.copyfile(tmp_path / "exported" / CARD, tmp_path / "evil" / CARD)
-    fine = run_folder.load(tmp_path / "evil").resolver.super_resolve(tf.ones((8, 8, 4, 2)))
+    fine = load_model(tmp_path / "evil").resolver.super_resolve(tf.ones((8, 8, 4, 2)))
     assert fine.shape == (8, 8, 8, 2)
     assert not (tmp_path / "mark").exists()
 

@@ -46,7 +46,9 @@ SECONDS = flags.DEFINE_float("seconds", None, "How long to train.")
 STEPS = flags.DEFINE_integer("steps", None, "How long to train, instead.")
 CONVOLUTIONS = flags.DEFINE_integer("convolutions", 20, "Of the network.")
 FILTERS = flags.DEFINE_integer("filters", 64, "Feature maps.")
-FOLD = flags.DEFINE_list("fold", ["1", "1", "1"], "Rows, columns, slices of a cell.")
+SPACE_TO_DEPTH = flags.DEFINE_list(
+    "space_to_depth", ["1", "1", "1"], "Rows, columns, slices of a cell."
+)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 50, "Patches per step.")
 LEARNING_RATE = flags.DEFINE_float("learning_rate", 3e-4, "The highest.")
 WARMUP_STEPS = flags.DEFINE_integer("warmup_steps", 200, "Over which it rises.")
@@ -216,11 +218,11 @@ class Trainer:
         """The network as trained, in float32."""
         import keras
 
-        from mrsr_tf.network.architecture import convolution_layers, fold_of
+        from mrsr_tf.network.architecture import convolution_layers, space_to_depth_of
 
-        layers, fold = convolution_layers(self._model), fold_of(self._model)
+        layers, blocks = convolution_layers(self._model), space_to_depth_of(self._model)
         keras.config.set_dtype_policy("float32")
-        trained = _build(self._model.input_shape[-1], layers[0].filters, len(layers), fold)
+        trained = _build(self._model.input_shape[-1], layers[0].filters, len(layers), blocks)
         trained.set_weights([np.asarray(values) for values in self._state[0]])
         return trained
 
@@ -280,32 +282,33 @@ def _augmented(given: Any, truth: Any, key: Any) -> tuple[Any, Any]:
 def _network(contrasts: int) -> "keras.Model":
     import keras
 
-    from mrsr_tf.network.architecture import convolution_layers, fold_of, to_dual_contrast
+    from mrsr_tf.network.architecture import convolution_layers, space_to_depth_of
+    from mrsr_tf.network.transfer import to_dual_contrast
 
     keras.utils.set_random_seed(SEED.value)
     keras.config.set_dtype_policy(POLICIES[PRECISION.value])
     if INIT_FROM.value is None:
-        fold = tuple(int(cells) for cells in FOLD.value)
-        return _build(contrasts, FILTERS.value, CONVOLUTIONS.value, fold)
+        blocks = tuple(int(cells) for cells in SPACE_TO_DEPTH.value)
+        return _build(contrasts, FILTERS.value, CONVOLUTIONS.value, blocks)
     start = keras.models.load_model(Path(INIT_FROM.value) / "model.keras", compile=False)
     layers = convolution_layers(start)
     if contrasts == 2 and start.input_shape[-1] == 1:
         start = to_dual_contrast(start)
-    model = _build(contrasts, layers[0].filters, len(layers), fold_of(start))
+    model = _build(contrasts, layers[0].filters, len(layers), space_to_depth_of(start))
     model.set_weights(start.get_weights())
     return model
 
 
-def _build(contrasts: int, filters: int, convolutions: int, fold: Any) -> "keras.Model":
+def _build(contrasts: int, filters: int, convolutions: int, blocks: Any) -> "keras.Model":
     from mrsr_tf.network.architecture import build_model
 
-    return build_model(contrasts, convolutions=convolutions, filters=filters, fold=fold)
+    return build_model(contrasts, convolutions=convolutions, filters=filters, space_to_depth=blocks)
 
 
 def _tell_speed(model: "keras.Model", manifest: dict[str, Any], patches_per_second: float) -> None:
-    from mrsr_tf.network.architecture import convolution_layers, fold_of
+    from mrsr_tf.network.architecture import convolution_layers, space_to_depth_of
 
-    cells = math.prod(manifest["patch_size"]) / math.prod(fold_of(model))
+    cells = math.prod(manifest["patch_size"]) / math.prod(space_to_depth_of(model))
     multiplied = cells * sum(math.prod(la.kernel.shape) for la in convolution_layers(model))
     rate = PASSES * 2 * multiplied * patches_per_second / 1e12
     peak = _matrix_peak()
@@ -356,7 +359,7 @@ def _write_run(
     import keras
 
     import mrsr_tf
-    from mrsr_tf.network.architecture import convolution_layers, fold_of
+    from mrsr_tf.network.architecture import convolution_layers, space_to_depth_of
     from mrsr_tf.outputs import write_json
     from mrsr_tf.records.manifest import CHECKSUM
     from mrsr_tf.records.record_sets import slice_factors
@@ -372,7 +375,7 @@ def _write_run(
             **settings,
             "convolutions": len(convolution_layers(model)),
             "filters": convolution_layers(model)[0].filters,
-            "fold": "x".join(map(str, fold_of(model))),
+            "space_to_depth": "x".join(map(str, space_to_depth_of(model))),
             "steps": steps,
             "loss": "l2",
             "schedule": "cosine",

@@ -19,7 +19,7 @@ from mrsr_tf.inference import super_resolution
 from mrsr_tf.inference.upsampling import Way, interpolation, resolved
 from mrsr_tf.io.scans import find_subjects, read_scan
 from mrsr_tf.mri.slices import Profile, thicken
-from mrsr_tf.network import run_folder
+from mrsr_tf.network.trained_model import load_model
 from mrsr_tf.volume import Volume, intensity_scale
 
 DATA = flags.DEFINE_string("data", None, "Folder of subjects, or one scan.", required=True)
@@ -28,7 +28,7 @@ MODEL = flags.DEFINE_string("model", None, "A finished run, or an exported one."
 
 def main() -> None:
     """Measures each way on each scan."""
-    network = super_resolution.network(run_folder.load(MODEL.value))
+    network = super_resolution.network(load_model(MODEL.value))
     tci = interpolation("tci", network.slice_factor)
     print("subject  profile  way  error without -> with consistency  residual without")
     for name, path in find_subjects(DATA.value).items():

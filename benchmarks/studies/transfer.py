@@ -26,7 +26,7 @@ from mrsr_tf import cli
 from mrsr_tf.errors import InputError
 
 if TYPE_CHECKING:
-    from mrsr_tf.network.saved_model import TrainedModel
+    from mrsr_tf.network.trained_model import TrainedModel
     from mrsr_tf.volume import Volume
 
 SINGLE = flags.DEFINE_string("single", None, "A run on one contrast.", required=True)
@@ -102,7 +102,7 @@ def _records(there: list[Path], count: int, repeat: int) -> Path:
 def _train(records: Path, run: Path, way: str, seed: int) -> None:
     with cli.quiet_imports():
         from mrsr_tf.network import run_folder
-        from mrsr_tf.network.architecture import convolution_layers, fold_of
+        from mrsr_tf.network.architecture import convolution_layers, space_to_depth_of
         from mrsr_tf.training.trainer import train
     from mrsr_tf.errors import AlreadyDone
     from mrsr_tf.records.manifest import read_manifest
@@ -114,7 +114,7 @@ def _train(records: Path, run: Path, way: str, seed: int) -> None:
     config = TrainingConfig(
         convolutions=len(convolutions),
         filters=convolutions[0].filters,
-        fold=fold_of(start),
+        space_to_depth=space_to_depth_of(start),
         batch_size=BATCH_SIZE.value,
         epochs=max(1, round(STEPS.value * BATCH_SIZE.value / patches)),
         learning_rate=LEARNING_RATE.value,
@@ -134,11 +134,11 @@ def _measured(
 ) -> Iterator[tuple[Any, ...]]:
     from eval.metrics import psnr
     from mrsr_tf.mri.slices import interpolate, thicken
-    from mrsr_tf.network import run_folder
+    from mrsr_tf.network.trained_model import load_model
     from mrsr_tf.volume import intensity_scale
 
     way, count, repeat, run = network
-    model = run_folder.load(run)
+    model = load_model(run)
     for name, truth in tests.items():
         scale, slices = intensity_scale(truth.array), truth.array.shape[2]
         thick = truth.resliced(thicken(truth.array, model.slice_factor), 1 / model.slice_factor)
@@ -163,7 +163,7 @@ def _super_resolved(thick: "Volume", model: "TrainedModel") -> Any:
 
     from mrsr_tf.inference.super_resolution import super_resolve
 
-    if model.contrasts == thick.echoes:
+    if model.echoes == thick.echoes:
         return super_resolve(thick, model).array
     echoes = [
         dataclasses.replace(thick, array=thick.array[..., echo : echo + 1], echo_times_ms=None)

@@ -98,7 +98,7 @@ def evaluate(
         settings: what to do.
         folder: where rows and pictures go.
         workers: how many subjects at once, in threads: what the work is made of lets others run.
-        card: of the network, see `mrsr_tf.network.saved_model.TrainedModel`.
+        card: of the network, see `mrsr_tf.network.model_card.ModelCard`.
 
     Raises:
         InputError: a scan cannot be evaluated; the message names it.

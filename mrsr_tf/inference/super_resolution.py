@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from mrsr_tf.inference.domain_check import trained_sets
 from mrsr_tf.inference.upsampling import Way
-from mrsr_tf.network.saved_model import TrainedModel
+from mrsr_tf.network.trained_model import TrainedModel
 from mrsr_tf.volume import Volume
 
 # A bar for whoever looks; in a log a line every half minute.
@@ -30,7 +30,7 @@ def super_resolve(volume: Volume, model: TrainedModel) -> Volume:
 
     Args:
         volume: (rows, cols, thick slices, echoes), raw scanner intensities of any scale.
-        model: what `mrsr_tf.network.run_folder.load` gives; it knows its factor and its echoes.
+        model: of `mrsr_tf.network.trained_model.load_model`; it knows its factor and its echoes.
 
     Returns:
         The scan with slice_factor times the slices, on the same intensity scale. Its origin is
@@ -54,7 +54,7 @@ def network(
     """The way of a network, for `mrsr_tf.inference.upsampling` and `mrsr_tf.inference.batch`.
 
     Args:
-        model: what `mrsr_tf.network.run_folder.load` gives.
+        model: what `mrsr_tf.network.trained_model.load_model` gives.
         precision: of the convolutions, one of `streaming.PRECISIONS`.
         ensemble: as for `Way`.
         consistent: as for `Way`; the profile is the one that the network was trained on.

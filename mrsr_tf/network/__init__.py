@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-_PUBLIC = {"build_model": "architecture", "to_dual_contrast": "architecture"}
+_PUBLIC = {"build_model": "architecture", "to_dual_contrast": "transfer"}
 
 
 def __getattr__(name: str) -> Any:

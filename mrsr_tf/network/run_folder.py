@@ -1,19 +1,18 @@
-"""A run folder: what one training was made from and what it gave; and any trained network's load.
+"""A run folder: what one training was started with, and what it produced.
 
 RUN_DIR/
-  configuration.json   what decides the weights: network, training settings, records
+  configuration.json   everything that decides the weights: network, settings, records
   manifest.json        how the records were made, copied from them
   flags.txt            replays the training: --flagfile=RUN_DIR/flags.txt
-  versions.json        of everything that computes, and the source's state in git where it has one
-  checkpoint.keras     network and optimizer, as of the last checkpoint
-  model.keras          the trained network; it stands here only when training is finished
-  best/                the epoch with the best validation quality, a run folder in itself;
+  versions.json        of the packages that compute, and the git commit of the source if known
+  checkpoint.keras     network and optimizer at the last checkpoint
+  model.keras          the trained network; present only when training is finished
+  best/                the epoch with the best validation quality, itself a run folder;
                        best.json says which epoch and how good
   logs/                for TensorBoard
 """
 
 import json
-import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -23,15 +22,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import scipy
-import tensorflow as tf
+from numpy.typing import NDArray
 
-import mrsr_tf
 from mrsr_tf.errors import AlreadyDone, InputError
-from mrsr_tf.network import weights_file
-from mrsr_tf.network.architecture import convolution_layers, fold_of
-from mrsr_tf.network.saved_model import TrainedModel, check_trained_for, first_slice_of, load_export
-from mrsr_tf.network.streaming import SuperResolver
+from mrsr_tf.network.architecture import convolution_layers, space_to_depth_of
+from mrsr_tf.network.model_card import ModelCard, checked_card, weights_sha256
+from mrsr_tf.network.weights_file import SHIPPED
 from mrsr_tf.outputs import (
     CONFIGURATION,
     check_configuration,
@@ -39,17 +35,17 @@ from mrsr_tf.outputs import (
     output_file,
     read_configuration,
     remove,
+    versions,
     write_json,
 )
 
 CHECKPOINT, TRAINED = "checkpoint.keras", "model.keras"
-BEST, BEST_FACTS = "best", "best.json"
+BEST, BEST_EPOCH = "best", "best.json"
 MANIFEST, VERSIONS, FLAGS = "manifest.json", "versions.json", "flags.txt"
-COMPUTING = (mrsr_tf, tf, keras, np, scipy)
 
 
 def check_run(run_dir: Path, configuration: Mapping[str, Any]) -> bool:
-    """Whether an unfinished run of this configuration is there.
+    """Returns whether an unfinished run of this configuration exists.
 
     Raises:
         AlreadyDone: the run is finished.
@@ -72,67 +68,67 @@ def open_run(
     *,
     overwrite: bool,
 ) -> Iterator[None]:
-    """Makes the run folder, or finds there an unfinished run of the same configuration.
+    """Creates a run folder, or opens that of an unfinished run of the same configuration.
 
     Within the block no other process can open it.
 
     Raises:
         AlreadyDone: the run is finished.
-        InputError: the folder holds a run of another configuration, or something else, or another
-            process is at work on it.
+        InputError: the folder holds a run of another configuration or something else, or another
+            process is using it.
     """
     if overwrite and run_dir.exists():
-        with held(run_dir):  # nobody trains what is removed
+        with held(run_dir):  # so that no run is removed while another process trains it
             remove(run_dir)
-    found = check_run(run_dir, configuration)
-    folder = run_dir if found else run_dir.with_name(run_dir.name + ".partial")
+    exists = check_run(run_dir, configuration)
+    folder = run_dir if exists else run_dir.with_name(run_dir.name + ".partial")
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder):
-        if not found:
+        if not exists:
             write_json(folder / MANIFEST, manifest)
             write_json(folder / VERSIONS, _versions())
             (folder / FLAGS).write_text(flagfile, encoding="utf-8")
             write_json(folder / CONFIGURATION, configuration)
-            # Made aside: whatever interrupts this, a run folder tells what run it is.
+            # Renamed when complete, so that a run folder always has its configuration.
             folder.rename(run_dir)
         yield
 
 
 def save_checkpoint(model: keras.Model, run_dir: Path) -> None:
-    """Replaces the last checkpoint by the network and optimizer as they are now."""
+    """Replaces the last checkpoint with the current network and optimizer."""
     with output_file(run_dir / CHECKPOINT) as partial:
         model.save(partial)
 
 
 def finish(model: keras.Model, run_dir: Path) -> None:
-    """Saves the trained network and drops the checkpoint: the run is finished."""
+    """Saves the trained network and removes the checkpoint: the run is finished."""
     with output_file(run_dir / TRAINED) as partial:
         model.save(partial, include_optimizer=False)
     (run_dir / CHECKPOINT).unlink(missing_ok=True)
 
 
-def read_best(run_dir: Path) -> Mapping[str, Any] | None:
-    """What `keep_best` was last told; None before that."""
-    path = run_dir / BEST / BEST_FACTS
-    return _read_json(path) if path.exists() else None
-
-
-def keep_best(model: keras.Model, run_dir: Path, facts: Mapping[str, Any]) -> None:
-    """Keeps the network as it is now as the best one, beside the last."""
+def save_best(model: keras.Model, run_dir: Path, best_epoch: Mapping[str, Any]) -> None:
+    """Saves the current network as the best so far, in a run folder inside the run folder."""
     best = run_dir / BEST
     best.mkdir(exist_ok=True)
     for name in (MANIFEST, VERSIONS, FLAGS, CONFIGURATION):
         shutil.copyfile(run_dir / name, best / name)
     with output_file(best / TRAINED) as partial:
         model.save(partial, include_optimizer=False)
-    write_json(best / BEST_FACTS, facts)
+    write_json(best / BEST_EPOCH, best_epoch)
+
+
+def read_best_epoch(folder: Path) -> dict[str, Any] | None:
+    """Returns the epoch and quality that a best/ folder holds, or None where it holds none."""
+    path = folder / BEST_EPOCH
+    return _read_object(path) if path.exists() else None
 
 
 def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Model:
-    """The Keras network of a finished run, or of an unfinished one's last checkpoint.
+    """Loads the Keras network of a finished run, or that of the last checkpoint with its optimizer.
 
     Raises:
-        InputError: no such file, or it is not a network that this package trained.
+        InputError: there is no such file, or it is not a network of this package.
     """
     path = Path(run_dir) / (CHECKPOINT if checkpoint else TRAINED)
     if not path.exists():
@@ -140,7 +136,7 @@ def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Mode
         found = "one whose training is unfinished" if unfinished else "none there"
         raise InputError(
             "expected the folder of a finished training run (or "
-            f"{' or '.join(weights_file.NETWORKS)}, which ship), found {found}: {run_dir}"
+            f"{' or '.join(SHIPPED)}, which ship), found {found}: {run_dir}"
         )
     try:
         model = keras.models.load_model(path, compile=checkpoint)
@@ -153,68 +149,45 @@ def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Mode
     return model
 
 
-def load(path: str | Path, *, slice_factor: int | None = None) -> TrainedModel:
-    """Loads the network of a finished training run or of an exported folder.
-
-    Args:
-        path: RUN_DIR, EXPORT_DIR, or a name of `shipped.NETWORKS`, which come with the package.
-        slice_factor: what the model is wanted for, one of those that it was trained for; None takes
-            its only one, or 2 if that is among them, or the first of its records.
+def read(run_dir: Path) -> tuple[list[NDArray[np.float32]], ModelCard]:
+    """Reads kernel and bias of each convolution, first to last, and the card of a finished run.
 
     Raises:
-        InputError: there is no trained network, it cannot be read, or it was trained for another
-            factor.
+        InputError: the run is not finished, or a file is damaged.
     """
-    if str(path) in weights_file.NETWORKS:
-        return weights_file.pretrained(str(path), slice_factor)
-    folder, read = Path(path), _load_run
-    if (folder / weights_file.WEIGHTS).exists():
-        read = weights_file.read
-    elif (folder / "saved_model.pb").exists():
-        read = load_export
-    try:
-        return read(folder, slice_factor)
-    except InputError:
-        raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # Weights and digests were compared; what remains is a fact that is missing or no such fact.
-        raise InputError(
-            f"expected what a trained network is made of, found it damaged ({error!r}): {folder}"
-        ) from error
-
-
-def _load_run(folder: Path, slice_factor: int | None) -> TrainedModel:
-    network = load_network(folder)
-    manifest = _read_json(folder / MANIFEST)
-    factor = slice_factor or manifest["slice_factor"]
-    check_trained_for(factor, manifest, folder)
-    first = first_slice_of(manifest, factor)
-    resolver = SuperResolver(network.get_weights(), factor, fold_of(network), first_slice=first)
+    network = load_network(run_dir)
+    weights, manifest = network.get_weights(), _read_object(run_dir / MANIFEST)
     card = {
-        "configuration": read_configuration(folder),
+        "configuration": read_configuration(run_dir),
         "records": manifest,
-        "versions": _read_json(folder / VERSIONS),
-        "best": _read_json(folder / BEST_FACTS) if (folder / BEST_FACTS).exists() else None,
+        "versions": _read_object(run_dir / VERSIONS),
+        "best": read_best_epoch(run_dir),
+        "slice_factor": manifest.get("slice_factor"),
+        "echoes": network.input_shape[-1],
+        "space_to_depth": list(space_to_depth_of(network)),
+        "weights_sha256": weights_sha256(weights),
     }
-    return TrainedModel(folder.name, resolver, card)
+    return weights, checked_card(card, run_dir / MANIFEST)
 
 
-def _read_json(path: Path) -> Any:
+def _read_object(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"expected a readable {path.name}: {path}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"expected a JSON object, got {type(values).__name__}: {path}")
+    return values
 
 
 def _versions() -> dict[str, Any]:
-    packages = {package.__name__: package.__version__ for package in COMPUTING}
-    return {"python": platform.python_version(), **packages, "git": _git_state()}
+    return {**versions("tensorflow", "keras", "numpy", "scipy"), "git": _git_state()}
 
 
 def _git_state() -> dict[str, Any] | None:
     """The commit that this package's source is at; None where it is not under git."""
-    source = Path(mrsr_tf.__file__)
-    # Asked for by name: a virtual environment may lie in some other project's repository.
+    source = Path(__file__)
+    # By name, because a virtual environment may lie in another project's repository.
     if _git(source, "ls-files", "--error-unmatch", source.name) is None:
         return None
     commit, changes = _git(source, "rev-parse", "HEAD"), _git(source, "status", "--porcelain")
@@ -223,9 +196,9 @@ def _git_state() -> dict[str, Any] | None:
 
 def _git(source: Path, *arguments: str) -> str | None:
     try:
-        told = subprocess.run(
+        result = subprocess.run(
             ["git", *arguments], cwd=source.parent, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return told.stdout.strip()
+    return result.stdout.strip()

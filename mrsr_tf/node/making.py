@@ -32,11 +32,9 @@ def way_of(settings: Settings) -> Way:
     if settings.method != "mrsr":
         return interpolation(settings.method, settings.slice_factor or DEFAULT_FACTOR)
     from mrsr_tf.inference import super_resolution
-    from mrsr_tf.network import run_folder
+    from mrsr_tf.network.trained_model import load_model
 
-    return super_resolution.network(
-        run_folder.load(settings.model, slice_factor=settings.slice_factor)
-    )
+    return super_resolution.network(load_model(settings.model, slice_factor=settings.slice_factor))
 
 
 def choose(study: Path, folder: Path, *, largest_bytes: int) -> tuple[list[Path], list[str]]:

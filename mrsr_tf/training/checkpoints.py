@@ -51,10 +51,10 @@ class Keep(keras.callbacks.Callback):
             return
         name, sign = BEST_BY[self._best_by]
         value = float(np.mean([value for key, value in logs.items() if key.startswith(name)]))
-        best = run_folder.read_best(self._run_dir)
+        best = run_folder.read_best_epoch(self._run_dir / run_folder.BEST)
         if best is None or sign * value > sign * best["value"]:
             facts = {"best_by": self._best_by, "value": value, "epoch": epoch + 1}
-            run_folder.keep_best(self.model, self._run_dir, facts)
+            run_folder.save_best(self.model, self._run_dir, facts)
 
     def save(self) -> None:
         """Saves a checkpoint.

@@ -20,7 +20,7 @@ class TrainingConfig:
     Attributes:
         convolutions: of the network; 20 in the paper.
         filters: feature maps of all convolutions but the last; 64.
-        fold: rows, columns and slices of voxels in one cell of the network's grid; 1 x 1 x 1.
+        space_to_depth: rows, columns and slices of voxels in one cell of the grid; 1 x 1 x 1.
         batch_size: patches per step, over all devices together; 50.
         epochs: passes over the training records; 10.
         learning_rate: of Adam; 1e-4.
@@ -47,7 +47,7 @@ class TrainingConfig:
     learning_rate: float
     plain_repeat: bool
     seed: int
-    fold: tuple[int, int, int] = (1, 1, 1)
+    space_to_depth: tuple[int, int, int] = (1, 1, 1)
     loss: str = "l2"
     t2_weight: float = 0.0
     schedule: str = "constant"

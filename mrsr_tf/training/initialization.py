@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
-from mrsr_tf.network.architecture import build_model, convolution_layers, fold_of, to_dual_contrast
+from mrsr_tf.network.architecture import build_model, convolution_layers, space_to_depth_of
+from mrsr_tf.network.transfer import to_dual_contrast
 from mrsr_tf.training.config import ECHOES, TrainingConfig
 from mrsr_tf.training.step import PRECISIONS, make_optimizer
 
@@ -79,15 +80,18 @@ def start_network(
 
 def _build(config: TrainingConfig, contrasts: int) -> keras.Model:
     return build_model(
-        contrasts, convolutions=config.convolutions, filters=config.filters, fold=config.fold
+        contrasts,
+        convolutions=config.convolutions,
+        filters=config.filters,
+        space_to_depth=config.space_to_depth,
     )
 
 
 def _shape(network: keras.Model) -> str:
     convolutions = convolution_layers(network)
     return (
-        f"network of {network.input_shape[-1]} contrasts, {len(convolutions)} convolutions, "
-        f"{convolutions[0].filters} filters and a fold of {fold_of(network)}"
+        f"network of {network.input_shape[-1]} echoes, {len(convolutions)} convolutions, "
+        f"{convolutions[0].filters} filters and space-to-depth {space_to_depth_of(network)}"
     )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tensorboard.plugins.hparams import api as hyperparameters
 from tqdm import tqdm
 
-from mrsr_tf.network.architecture import fold_of
+from mrsr_tf.network.architecture import space_to_depth_of
 from mrsr_tf.network.streaming import SuperResolver
 from mrsr_tf.training.step import steps_taken
 from mrsr_tf.training.t2_probe import KnownSubject, renew
@@ -95,7 +95,7 @@ class Watch(keras.callbacks.Callback):
         self._measured = self._quality.of(lambda given: self.model(given, training=False))
         if self._known:
             self._resolver = SuperResolver(
-                self.model.get_weights(), self._known.slice_factor, fold_of(self.model)
+                self.model.get_weights(), self._known.slice_factor, space_to_depth_of(self.model)
             )
         before = steps_taken(self.model)
         if before and self._logs:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
-from mrsr_tf.network.architecture import weights_sha256
+from mrsr_tf.network.model_card import weights_sha256
 from mrsr_tf.records import reader
 from mrsr_tf.records.manifest import CHECKSUM
 from mrsr_tf.records.record_sets import Records, read_sets, slice_factors
@@ -107,7 +107,7 @@ def _configuration(
     """All that decides the trained weights, as the run folder keeps it."""
     return {
         **asdict(config),
-        "fold": "x".join(map(str, config.fold)),
+        "space_to_depth": "x".join(map(str, config.space_to_depth)),
         "contrasts": manifest["contrasts"],
         "slice_factors": slice_factors(manifest),
         "records_sha256": manifest[CHECKSUM],

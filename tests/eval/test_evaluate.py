@@ -611,13 +611,13 @@ def test_a_wrong_call_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, c
 
 
 def test_the_network_is_one_of_the_methods_and_its_factor_is_the_evaluations(tmp_path):
-    from mrsr_tf.network import saved_model
     from mrsr_tf.network.architecture import build_model
     from mrsr_tf.network.streaming import SuperResolver
+    from mrsr_tf.network.trained_model import TrainedModel
 
     weights = [0 * each for each in build_model(2, convolutions=2, filters=2).get_weights()]
     model = tmp_path / "model"
-    saved_model.export(saved_model.TrainedModel("idle", SuperResolver(weights, 2), {}), model)
+    TrainedModel("idle", SuperResolver(weights, 2), {}).export(model)
     data, out = write_cohort(tmp_path / "data", 1), tmp_path / "out"
     call = ["--cohort=image_quality", f"--data={data}", f"--output={out}", f"--model={model}"]
     wrong = run(*call, "--slice_factor=3")

@@ -11,12 +11,12 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.inference import super_resolution
 from mrsr_tf.inference.upsampling import resolved
 from mrsr_tf.mri.slices import thicken
-from mrsr_tf.network import run_folder
+from mrsr_tf.network.trained_model import load_model
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return run_folder.load(make_run(tmp_path_factory.mktemp("runs") / "dual"))
+    return load_model(make_run(tmp_path_factory.mktemp("runs") / "dual"))
 
 
 def test_ensemble_and_consistency_of_a_network(model):

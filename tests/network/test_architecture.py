@@ -3,34 +3,27 @@ import numpy as np
 import pytest
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.network.architecture import (
-    UNFOLDED,
-    Fold,
-    FoldVoxels,
-    UnfoldVoxels,
-    build_model,
-    convolution_layers,
-    fold_of,
-    to_dual_contrast,
-    weights_sha256,
-)
+from mrsr_tf.network.architecture import build_model, convolution_layers, space_to_depth_of
+from mrsr_tf.network.model_card import weights_sha256
+from mrsr_tf.network.space_to_depth import SINGLE_VOXEL, BlockShape, DepthToSpace, SpaceToDepth
+from mrsr_tf.network.transfer import to_dual_contrast
 
 
-def random_single(seed: int = 0, fold: Fold = UNFOLDED) -> keras.Model:
+def random_single(seed: int = 0, blocks: BlockShape = SINGLE_VOXEL) -> keras.Model:
     """A small single-contrast network with weights and biases that all matter."""
-    network = build_model(1, convolutions=4, filters=6, fold=fold)
+    network = build_model(1, convolutions=4, filters=6, space_to_depth=blocks)
     random = np.random.default_rng(seed)
     network.set_weights([random.normal(0, 0.2, w.shape) for w in network.get_weights()])
     return network
 
 
-def patch(contrasts: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(0, 1, (2, 7, 8, 9, contrasts)).astype(np.float32)
+def patch(echoes: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0, 1, (2, 7, 8, 9, echoes)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("contrasts", "parameters"), [(1, 1_995_329), (2, 1_998_786)])
-def test_paper_network_has_the_papers_parameters(contrasts, parameters):
-    assert build_model(contrasts).count_params() == parameters
+@pytest.mark.parametrize(("echoes", "parameters"), [(1, 1_995_329), (2, 1_998_786)])
+def test_paper_network_has_the_papers_parameters(echoes, parameters):
+    assert build_model(echoes).count_params() == parameters
 
 
 def test_paper_network_is_19_relu_layers_of_64_maps_and_a_linear_one():
@@ -69,9 +62,9 @@ def test_receptive_field_is_one_more_than_twice_the_convolutions():
     assert changed.sum() == 7
 
 
-@pytest.mark.parametrize("fold", [UNFOLDED, (2, 2, 2)])
-def test_two_equal_echoes_give_the_single_networks_output_in_both(fold):
-    single = random_single(fold=fold)
+@pytest.mark.parametrize("blocks", [SINGLE_VOXEL, (2, 2, 2)])
+def test_two_equal_echoes_give_the_single_networks_output_in_both(blocks):
+    single = random_single(blocks=blocks)
     dual = to_dual_contrast(single)
     echo = patch(1)
     expected = np.repeat(np.asarray(single(echo)), 2, axis=-1)
@@ -97,13 +90,13 @@ def test_plain_repeat_keeps_the_first_layers_weights():
 
 
 def test_transfer_of_a_dual_network_is_refused():
-    with pytest.raises(InputError, match="network of one contrast"):
+    with pytest.raises(InputError, match="network of one echo"):
         to_dual_contrast(build_model(2, convolutions=2, filters=1))
 
 
-@pytest.mark.parametrize("wrong", [{"contrasts": 3}, {"convolutions": 1}, {"filters": 0}])
+@pytest.mark.parametrize("wrong", [{"echoes": 3}, {"convolutions": 1}, {"filters": 0}])
 def test_impossible_networks_are_refused(wrong):
-    with pytest.raises(InputError, match="expected 1 or 2 contrasts"):
+    with pytest.raises(InputError, match="expected 1 or 2 echoes"):
         build_model(**wrong)
 
 
@@ -115,27 +108,27 @@ def test_weights_digest_sees_every_value():
     assert weights_sha256(weights) != weights_sha256(changed)
 
 
-@pytest.mark.parametrize("fold", [(2, 2, 2), (1, 1, 2), (3, 2, 1)])
+@pytest.mark.parametrize("blocks", [(2, 2, 2), (1, 1, 2), (3, 2, 1)])
 @pytest.mark.parametrize("shape", [(7, 8, 5), (6, 6, 2), (9, 3, 4)])
-def test_unfolding_gives_back_what_folding_took_at_any_size(fold, shape):
+def test_depth_to_space_inverts_space_to_depth_at_any_size(blocks, shape):
     voxels = np.random.default_rng(0).normal(size=(2, *shape, 2)).astype(np.float32)
-    cells = FoldVoxels(fold)(voxels)
-    assert cells.shape[-1] == 2 * np.prod(fold)
-    np.testing.assert_array_equal(UnfoldVoxels(fold)([cells, voxels]), voxels)
+    cells = SpaceToDepth(blocks)(voxels)
+    assert cells.shape[-1] == 2 * np.prod(blocks)
+    np.testing.assert_array_equal(DepthToSpace(blocks)([cells, voxels]), voxels)
 
 
 def test_a_cell_holds_its_block_of_voxels_echoes_fastest():
     voxels = np.arange(2 * 2 * 4 * 2, dtype=np.float32).reshape(1, 2, 2, 4, 2)
-    cells = np.asarray(FoldVoxels((2, 2, 2))(voxels))
+    cells = np.asarray(SpaceToDepth((2, 2, 2))(voxels))
     np.testing.assert_array_equal(cells[0, 0, 0, 1], voxels[0, :, :, 2:].ravel())
 
 
-def test_a_folded_network_is_the_interpolation_until_trained_and_survives_saving(tmp_path):
-    network = build_model(2, convolutions=3, filters=4, fold=(2, 2, 2))
+def test_a_network_on_blocks_is_the_interpolation_until_trained_and_survives_saving(tmp_path):
+    network = build_model(2, convolutions=3, filters=4, space_to_depth=(2, 2, 2))
     voxels = np.random.default_rng(0).normal(size=(1, 5, 6, 4, 2)).astype(np.float32)
     np.testing.assert_array_equal(network(voxels), voxels)
     network.set_weights([np.full(w.shape, 0.01) for w in network.get_weights()])
     network.save(tmp_path / "network.keras")
     again = keras.models.load_model(tmp_path / "network.keras")
-    assert fold_of(again) == (2, 2, 2)
+    assert space_to_depth_of(again) == (2, 2, 2)
     np.testing.assert_array_equal(again(voxels), network(voxels))

@@ -13,8 +13,7 @@ from small_runs import MANIFEST, make_run
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.super_resolution import super_resolve
-from mrsr_tf.network import run_folder
-from mrsr_tf.network.saved_model import export
+from mrsr_tf.network.trained_model import load_model
 from mrsr_tf.volume import Volume
 
 # Isolated from the working directory and the environment, and told that there is no such package.
@@ -50,13 +49,13 @@ def model(tmp_path_factory):
     spacing = {"min": [0.3, 0.3, 0.7], "max": [0.4, 0.4, 0.8]}
     manifest = {**MANIFEST, "thickening": thickening, "spacing_mm": spacing}
     (run_dir / "manifest.json").write_text(json.dumps(manifest))
-    return run_folder.load(run_dir)
+    return load_model(run_dir)
 
 
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "network"
-    export(model, path, licence="CC-BY-4.0")
+    model.export(path, licence="CC-BY-4.0")
     return path
 
 
@@ -93,7 +92,7 @@ def test_the_check_tells_what_is_wrong(folder, tmp_path, damage, said):
 
 def test_the_card_says_what_a_user_must_know(model, folder):
     card = json.loads((folder / "card.json").read_text())
-    assert (card["slice_factor"], card["first_slice"], card["contrasts"]) == (2, 0.5, 2)
+    assert (card["slice_factor"], card["first_slice"], card["echoes"]) == (2, 0.5, 2)
     assert card["training_spacing_mm"] == {"min": [0.3, 0.3, 0.7], "max": [0.4, 0.4, 0.8]}
     assert (card["licence"], card["weights_sha256"]) == ("CC-BY-4.0", model.weights_sha256)
     assert card["records"]["thickening"]["profile"] == "box"
@@ -112,10 +111,10 @@ def evaluation(path, weights_sha256):
 
 def test_the_card_sums_up_evaluations_of_this_network_alone(model, tmp_path):
     ours = evaluation(tmp_path / "ours", model.weights_sha256)
-    export(model, tmp_path / "exported", results=[ours])
+    model.export(tmp_path / "exported", results=[ours])
     card = json.loads((tmp_path / "exported" / "card.json").read_text())
     (measured,) = card["measured"]
     psnr = {"mean": 38, "sd": pytest.approx(8**0.5), "subjects": 2}
     assert measured == {"cohort": "image_quality", "echo 1": {"psnr_db": psnr}}
-    with pytest.raises(InputError, match="found one of another"):
-        export(model, tmp_path / "no", results=[evaluation(tmp_path / "theirs", "0")])
+    with pytest.raises(InputError, match="found another's"):
+        model.export(tmp_path / "no", results=[evaluation(tmp_path / "theirs", "0")])

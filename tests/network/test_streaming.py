@@ -10,18 +10,20 @@ from random_scans import make_scan
 
 from mrsr_tf.mri import slices
 from mrsr_tf.network import streaming
-from mrsr_tf.network.architecture import UNFOLDED, Fold, build_model
-from mrsr_tf.network.streaming import SuperResolver, save_graph
+from mrsr_tf.network.architecture import build_model
+from mrsr_tf.network.saved_model import save_graph
+from mrsr_tf.network.space_to_depth import SINGLE_VOXEL, BlockShape
+from mrsr_tf.network.streaming import SuperResolver
 from mrsr_tf.volume import intensity_scale
 
 
 def network_and_resolver(
-    contrasts: int, factor: int = 2, convolutions: int = 5, fold: Fold = UNFOLDED
+    echoes: int, factor: int = 2, convolutions: int = 5, blocks: BlockShape = SINGLE_VOXEL
 ):
-    network = build_model(contrasts, convolutions=convolutions, filters=4, fold=fold)
+    network = build_model(echoes, convolutions=convolutions, filters=4, space_to_depth=blocks)
     random = np.random.default_rng(0)
     network.set_weights([random.normal(0, 0.15, w.shape) for w in network.get_weights()])
-    return network, SuperResolver(network.get_weights(), factor, fold)
+    return network, SuperResolver(network.get_weights(), factor, blocks)
 
 
 def whole_volume_pass(network, thick: np.ndarray, factor: int) -> np.ndarray:
@@ -47,11 +49,11 @@ def test_slabs_equal_one_pass_over_the_whole_volume(monkeypatch, slab_bytes, sha
     shape=st.tuples(*[st.integers(1, 14)] * 3, st.integers(1, 2)),
     factor=st.integers(2, 4),
     planes=st.integers(1, 5),
-    fold=st.sampled_from([UNFOLDED, (2, 2, 2), (2, 1, 2)]),
+    blocks=st.sampled_from([SINGLE_VOXEL, (2, 2, 2), (2, 1, 2)]),
     at_once=st.integers(1, 4),
 )
-def test_any_size_and_factor_streams_rightly(shape, factor, planes, fold, at_once):
-    network, resolver = network_and_resolver(shape[3], factor, convolutions=3, fold=fold)
+def test_any_size_and_factor_streams_rightly(shape, factor, planes, blocks, at_once):
+    network, resolver = network_and_resolver(shape[3], factor, convolutions=3, blocks=blocks)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(streaming, "SLAB_BYTES", 4 * 4 * 14 * 56 * planes)
         patched.setattr(streaming, "LAYERS_AT_ONCE", at_once)
@@ -166,9 +168,9 @@ def test_a_scan_of_zeros_gives_numbers():
     assert np.isfinite(resolver.super_resolve(tf.zeros((8, 8, 4, 1)))).all()
 
 
-@pytest.mark.parametrize("fold", [UNFOLDED, (2, 2, 2)])
-def test_saved_model_needs_only_tensorflow_and_gives_the_same_voxels(tmp_path, fold):
-    _, resolver = network_and_resolver(2, fold=fold)
+@pytest.mark.parametrize("blocks", [SINGLE_VOXEL, (2, 2, 2)])
+def test_saved_model_needs_only_tensorflow_and_gives_the_same_voxels(tmp_path, blocks):
+    _, resolver = network_and_resolver(2, blocks=blocks)
     save_graph(resolver, tmp_path)
     serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     for shape in ((2, 12, 9, 3, 2), (1, 5, 40, 7, 2)):
@@ -216,7 +218,7 @@ import resource
 import numpy as np
 import tensorflow as tf
 from mrsr_tf.network import streaming
-from mrsr_tf.network.architecture import UNFOLDED, Fold, build_model
+from mrsr_tf.network.architecture import build_model
 
 def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

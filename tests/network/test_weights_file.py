@@ -1,7 +1,6 @@
 """Networks in two small files, and those that come with the package."""
 
 import itertools
-import json
 import shutil
 import subprocess
 import sys
@@ -14,10 +13,11 @@ from random_scans import make_scan
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.super_resolution import super_resolve
-from mrsr_tf.network import run_folder, weights_file
+from mrsr_tf.network import weights_file
 from mrsr_tf.network.architecture import build_model
-from mrsr_tf.network.saved_model import TrainedModel, card_of
+from mrsr_tf.network.model_card import read_card
 from mrsr_tf.network.streaming import SuperResolver
+from mrsr_tf.network.trained_model import TrainedModel, load_model
 from mrsr_tf.volume import Volume
 
 SHIPS = pytest.mark.skipif(
@@ -25,13 +25,13 @@ SHIPS = pytest.mark.skipif(
 )
 
 
-def network(contrasts: int = 2) -> TrainedModel:
+def network() -> TrainedModel:
     keras.utils.set_random_seed(0)
-    weights = build_model(contrasts, convolutions=3, filters=4, fold=(2, 2, 1)).get_weights()
+    weights = build_model(2, convolutions=3, filters=4, space_to_depth=(2, 2, 1)).get_weights()
     random = np.random.default_rng(0)
     weights[-2] = random.normal(0, 0.1, weights[-2].shape).astype(np.float32)
-    model = TrainedModel("here", SuperResolver(weights, 2, (2, 2, 1)), {"records": RECORDS})
-    return weights_file.rounded(model)
+    resolver = SuperResolver(weights, 2, (2, 2, 1))
+    return TrainedModel("here", resolver, {"records": RECORDS}).to_float16()
 
 
 RECORDS = {
@@ -44,16 +44,16 @@ RECORDS = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "small").mkdir()
-    weights_file.write(network(), tmp_path / "small", card_of(network()))
+    network().export_weights(tmp_path / "small")
     return tmp_path / "small"
 
 
 def test_what_is_written_computes_the_same_when_read(folder):
     np.testing.assert_array_equal(
-        super_resolve(make_scan(), run_folder.load(folder)).array,
+        super_resolve(make_scan(), load_model(folder)).array,
         super_resolve(make_scan(), network()).array,
     )
-    assert run_folder.load(folder).weights_sha256 == network().weights_sha256
+    assert load_model(folder).weights_sha256 == network().weights_sha256
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "pickled", "absent"])
@@ -71,26 +71,26 @@ def test_damaged_and_foreign_weights_are_refused_by_name(folder, damage):
         np.savez(path, np.array([print], object))
     else:
         path.unlink()
-    with pytest.raises(InputError, match=r"weights.npz|finished training run"):
-        run_folder.load(folder)
+    with pytest.raises(InputError, match=r"weights|finished training run"):
+        load_model(folder)
 
 
 @pytest.mark.parametrize("card", ["{", "[]", "{}"])
 def test_a_card_that_is_none_is_refused(folder, card):
     (folder / "card.json").write_text(card)
     with pytest.raises(InputError, match=r"card.*card\.json"):
-        run_folder.load(folder)
+        load_model(folder)
 
 
 def test_another_factor_is_refused(folder):
     with pytest.raises(InputError, match="slice_factor"):
-        run_folder.load(folder, slice_factor=3)
+        load_model(folder, slice_factor=3)
 
 
 @SHIPS
-@pytest.mark.parametrize("name", weights_file.NETWORKS)
+@pytest.mark.parametrize("name", weights_file.SHIPPED)
 def test_the_shipped_networks_take_one_echo_or_two_and_keep_their_scale(name):
-    model = run_folder.load(name)
+    model = load_model(name)
     for echoes in (1, 2):
         flat = Volume(np.full((16, 16, 8, echoes), 500, np.float32), make_scan().affine)
         fine = super_resolve(flat, model).array
@@ -100,8 +100,9 @@ def test_the_shipped_networks_take_one_echo_or_two_and_keep_their_scale(name):
 
 @SHIPS
 def test_the_shipped_cards_say_whence_they_come():
-    for name in itertools.chain(*weights_file.NETWORKS.values()):
-        card = json.loads((weights_file.FOLDER / name / "card.json").read_text())
+    folders = [weights_file.shipped_folders(name).values() for name in weights_file.SHIPPED]
+    for folder in itertools.chain(*folders):
+        card = read_card(folder)
         assert card["licence"] != "not stated"
         assert {"configuration", "records", "versions", "measured"} <= card.keys()
 
@@ -112,12 +113,15 @@ def test_a_damaged_installation_is_told(tmp_path, monkeypatch):
     (tmp_path / "pretrained/single/weights.npz").write_bytes(b"")
     monkeypatch.setattr(weights_file, "FOLDER", tmp_path / "pretrained")
     with pytest.raises(InputError, match="single"):
-        run_folder.load("pretrained")
+        load_model("pretrained")
 
 
 @SHIPS
 def test_the_shipped_networks_are_found_from_any_directory(tmp_path):
-    code = "from mrsr_tf.network import run_folder; print(run_folder.load('pretrained').contrasts)"
+    code = (
+        "from mrsr_tf.network import trained_model as network\n"
+        "print(network.load_model('pretrained').echoes)"
+    )
     run = [sys.executable, "-c", code]
-    told = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert told.stdout.strip() == "2", told.stderr
+    result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "2", result.stderr

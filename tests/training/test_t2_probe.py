@@ -14,11 +14,11 @@ def folder(tmp_path_factory):
     return write_subject(tmp_path_factory.mktemp("known") / "knee", *knee(shape=(40, 36, 13)))
 
 
-@pytest.mark.parametrize("fold", [(1, 1, 1), (2, 2, 1)])
-def test_an_untouched_network_has_the_t2_of_tci_until_it_is_renewed(folder, fold):
+@pytest.mark.parametrize("blocks", [(1, 1, 1), (2, 2, 1)])
+def test_an_untouched_network_has_the_t2_of_tci_until_it_is_renewed(folder, blocks):
     known = read_known_subject(folder, 2)
-    network = build_model(2, convolutions=3, filters=2, fold=fold)
-    resolver = SuperResolver(network.get_weights(), 2, fold)
+    network = build_model(2, convolutions=3, filters=2, space_to_depth=blocks)
+    resolver = SuperResolver(network.get_weights(), 2, blocks)
     tci = known.tci_t2_ms()
     np.testing.assert_allclose(known.t2_ms(resolver)[known.inside], tci[known.inside], rtol=1e-3)
     weights = network.get_weights()

@@ -11,7 +11,8 @@ from small_runs import logged_scalars
 
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.network import run_folder
-from mrsr_tf.network.architecture import build_model, to_dual_contrast
+from mrsr_tf.network.architecture import build_model
+from mrsr_tf.network.transfer import to_dual_contrast
 from mrsr_tf.records.manifest import sealed
 from mrsr_tf.training import initialization
 from mrsr_tf.training.config import TrainingConfig
@@ -119,13 +120,13 @@ def test_a_finished_run_is_trained_further_from_its_weights(single_run):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("changes", [{"filters": 5}, {"convolutions": 4}, {"fold": (2, 2, 2)}])
+@pytest.mark.parametrize(
+    "changes", [{"filters": 5}, {"convolutions": 4}, {"space_to_depth": (2, 2, 2)}]
+)
 def test_a_run_of_another_network_is_refused_and_nothing_made(
     small_records, single_run, tmp_path, changes
 ):
-    with pytest.raises(
-        InputError, match="found a network of 2 contrasts, 3 convolutions, 4 filters"
-    ):
+    with pytest.raises(InputError, match="found a network of 2 echoes, 3 convolutions, 4 filters"):
         train(configured(**changes), small_records("dual"), tmp_path / "run", init_from=single_run)
     assert list(tmp_path.iterdir()) == []
 

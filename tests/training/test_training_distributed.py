@@ -12,6 +12,7 @@ from training_process import finish, start, workers
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
+from mrsr_tf.network.run_folder import read_best_epoch
 from mrsr_tf.training import distribution
 
 OPTIONS = {"ema": 0.9, "flips": True, "gain": 0.2, "schedule": "cosine", "warmup_steps": 3}
@@ -99,7 +100,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(small_records, tmp_
     assert [step for step, _ in found["training/loss"]] == list(range(1, steps + 1))
     for name in ("training/loss", "validation/loss", "validation/psnr_echo_1"):
         assert found[name] == expected[name]
-    assert run_folder.read_best(killed) == run_folder.read_best(whole)
+    assert read_best_epoch(killed / "best") == read_best_epoch(whole / "best")
 
 
 def saved(run_dir) -> int:

@@ -13,6 +13,7 @@ from training_process import SETTINGS
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
+from mrsr_tf.network.trained_model import load_model
 from mrsr_tf.training.config import TrainingConfig
 from mrsr_tf.training.step import make_optimizer
 from mrsr_tf.training.trainer import train
@@ -111,10 +112,10 @@ def test_the_best_epoch_is_a_run_of_its_own(small_records, tmp_path):
     by_epoch = np.mean(
         [[value for _, value in logged[f"validation/ssim_echo_{echo}"]] for echo in (1, 2)], axis=0
     )
-    best = run_folder.read_best(tmp_path / "run")
+    best = run_folder.read_best_epoch(tmp_path / "run" / "best")
     assert best["epoch"] == by_epoch.argmax() + 1
     assert best["value"] == pytest.approx(by_epoch.max(), abs=1e-6)
-    assert run_folder.load(tmp_path / "run" / "best").slice_factor == 2
+    assert load_model(tmp_path / "run" / "best").slice_factor == 2
 
 
 def test_t2_of_a_known_subject_is_logged_and_shown(small_records, tmp_path):
@@ -128,7 +129,9 @@ def test_t2_of_a_known_subject_is_logged_and_shown(small_records, tmp_path):
     assert 0 < error < 50
     assert 0 < tci < 10
     assert "validation/t2" in logged
-    assert run_folder.read_best(tmp_path / "run")["value"] == pytest.approx(error, rel=1e-5)
+    assert run_folder.read_best_epoch(tmp_path / "run" / "best")["value"] == pytest.approx(
+        error, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,7 @@ def test_what_cannot_go_together_is_refused_and_nothing_made(
         (["--init_from={0}/gone"], "expected for --init_from a folder, found none: {0}/gone"),
         (["--records={0}"], "expected finished records, found no manifest.json in {0}"),
         (["--profile_steps=5"], "expected --profile_steps=FIRST,LAST, got 5"),
-        (["--fold=2,2"], "expected --fold=ROWS,COLUMNS,SLICES, got 2,2"),
+        (["--space_to_depth=2,2"], "expected --space_to_depth=ROWS,COLUMNS,SLICES, got 2,2"),
     ],
 )
 def test_what_cannot_work_is_refused_before_tensorflow_loads(small_records, tmp_path, flags, said):
@@ -177,8 +180,8 @@ def test_records_of_two_factors_train_one_network_for_both(small_records, tmp_pa
     kept = json.loads((tmp_path / "run" / "configuration.json").read_text())
     assert kept["slice_factors"] == [2, 3]
     assert len(logged_scalars(tmp_path / "run")["training/loss"]) == 72 / 12
-    assert run_folder.load(tmp_path / "run").slice_factor == 2
-    assert run_folder.load(tmp_path / "run", slice_factor=3).slice_factor == 3
+    assert load_model(tmp_path / "run").slice_factor == 2
+    assert load_model(tmp_path / "run", slice_factor=3).slice_factor == 3
 
 
 def test_a_full_disk_is_an_error_and_leaves_the_last_checkpoint(

@@ -1,0 +1,39 @@
+"""Transfer of a trained single-contrast network to two echoes, section 3.2 of the paper."""
+
+import keras
+import numpy as np
+
+from mrsr_tf.errors import InputError
+from mrsr_tf.network.architecture import build_model, convolution_layers, space_to_depth_of
+
+
+def to_dual_contrast(single: keras.Model, *, plain_repeat: bool = False) -> keras.Model:
+    """Creates a two-echo network from a trained single-contrast one.
+
+    The weights of the first layer are repeated for the second echo of the input, those of the last
+    layer for the second echo of the output. All other weights are copied.
+
+    Args:
+        single: a trained network of `build_model(echoes=1)`.
+        plain_repeat: whether to repeat the weights of the first layer unchanged. By default they
+            are halved: two equal echoes then give the activations, and so the output, of `single`.
+
+    Raises:
+        InputError: the network has more than one echo.
+    """
+    echoes = single.input_shape[-1]
+    if echoes != 1:
+        raise InputError(f"expected a network of one echo to transfer, got one of {echoes}")
+    convolutions = convolution_layers(single)
+    dual = build_model(
+        echoes=2,
+        convolutions=len(convolutions),
+        filters=convolutions[0].kernel.shape[-1],
+        space_to_depth=space_to_depth_of(single),
+    )
+    weights = single.get_weights()  # kernel and bias of each convolution, first to last
+    weights[0] = np.repeat(weights[0], 2, axis=3) / (1 if plain_repeat else 2)
+    weights[-2] = np.repeat(weights[-2], 2, axis=4)
+    weights[-1] = np.repeat(weights[-1], 2)
+    dual.set_weights(weights)
+    return dual
