@@ -1,11 +1,11 @@
-r"""Learns the dictionary of ScSR from the training cohort's scans with thin slices.
+r"""Learns the ScSR dictionary from scans with thin slices.
 
     python -m eval.train_scsr --data=scans/train --output=runs/scsr
     python -m eval.evaluate --cohort=image_quality --data=scans/test --output=results/quality \
         --model=runs/dual --methods=mrsr,tci,fi,scsr --scsr=runs/scsr
 
---data holds one folder per subject, or is one scan, as of eval.evaluate; both echoes are learned
-from. Gives dictionary.npz, and dictionary.png, on which its atoms can be looked at.
+The data folder holds one folder per subject, or is one scan, as for eval.evaluate; both echoes are
+learned from. The output folder holds dictionary.npz, and dictionary.png, which shows its atoms.
 """
 
 from pathlib import Path
@@ -15,39 +15,61 @@ from absl import flags
 
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
+from mrsr_tf.mri.slices import DEFAULT_FACTOR, Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
 
-DATA = flags.DEFINE_string("data", None, "Folder of subjects, or one scan.", required=True)
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
-SLICE_FACTOR = flags.DEFINE_integer("slice_factor", 2, "Fine slices per thick one.", lower_bound=2)
+DATA = flags.DEFINE_string("data", None, "A folder of subjects, or one scan.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
+SLICE_FACTOR = flags.DEFINE_integer(
+    "slice_factor",
+    DEFAULT_FACTOR,
+    "The number of fine slices per thick slice.",
+    lower_bound=2,
+)
 SLICE_PROFILE = flags.DEFINE_enum(
     "slice_profile",
-    "fir",
-    ["fir", "box", "kspace", "kspace_hamming"],
-    "What makes a slice thick; eval.evaluate takes the paper's FIR.",
+    Profile.FIR,
+    list(Profile),
+    "The slice profile with which the scans are thickened. The default is the filter of the paper, "
+    "which eval.evaluate uses.",
 )
-ATOMS = flags.DEFINE_integer("atoms", 512, "Atoms of the dictionary.", lower_bound=1)
-PATCHES = flags.DEFINE_integer("patches", 100_000, "Patches to learn from.", lower_bound=1)
-PASSES = flags.DEFINE_integer("passes", 10, "How often each is learned from.", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", 0, "Of the choice of patches, and of learning.")
+ATOMS = flags.DEFINE_integer("atoms", 512, "The number of atoms to learn.", lower_bound=1)
+PATCHES = flags.DEFINE_integer(
+    "patches", 100_000, "The number of patches to learn from.", lower_bound=1
+)
+PASSES = flags.DEFINE_integer("passes", 10, "The number of passes over the patches.", lower_bound=1)
+SEED = flags.DEFINE_integer("seed", 0, "The seed for the choice of patches and for learning.")
 ALLOW_INTERPOLATED = flags.DEFINE_bool(
-    "allow_interpolated", False, "Learn from slices that the scanner interpolated, too."
+    "allow_interpolated",
+    False,
+    "Whether to learn also from slices that the scanner interpolated. By default such a scan is an "
+    "error.",
 )
 SLICE_AXIS = flags.DEFINE_integer(
-    "slice_axis", 2, "Which axis of a NIfTI counts slices.", lower_bound=0, upper_bound=2
+    "slice_axis",
+    2,
+    "The axis of a NIfTI file that counts slices. By default it is the third.",
+    lower_bound=0,
+    upper_bound=2,
 )
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove what stands at --output, start anew.")
+OVERWRITE = flags.DEFINE_bool(
+    "overwrite",
+    False,
+    "Whether to replace a dictionary of another configuration in the output folder. By default "
+    "that is an error.",
+)
 
 
 def main() -> None:
-    """Learns, saves and draws the dictionary."""
+    """Learns the dictionary, saves it and draws its atoms."""
+    from eval.sparse import ScSR
     from eval.sparse.dictionary_figure import save_figure
-    from eval.sparse.scsr import FILE, PICTURE, ScSR
+    from eval.sparse.scsr import FILE, PICTURE
     from mrsr_tf.io.scans import find_subjects
     from mrsr_tf.outputs import output_folder
 
@@ -62,15 +84,15 @@ def main() -> None:
     }
     configuration = settings | {"slice_axis": SLICE_AXIS.value, "subjects": len(subjects)}
     with output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value) as folder:
-        dictionary = ScSR(**settings).fit(_echoes(list(subjects.values())))
+        dictionary = ScSR(**settings).fit(_read_echoes(subjects.values()))
         dictionary.save(folder / FILE)
         save_figure(dictionary, folder / PICTURE)
     learned_from = cli.counted(len(subjects), "subject")
     print(f"{ATOMS.value} atoms from {learned_from}: {Path(OUTPUT.value) / FILE}")
 
 
-def _echoes(paths: list[Path]) -> "Iterator[NDArray[np.floating]]":
-    """Each echo of each scan, on the scale of its thick slices interpolated; a scan at a time."""
+def _read_echoes(paths: "Iterable[Path]") -> "Iterator[NDArray[np.floating]]":
+    """Each echo of each scan, divided by the scale of its interpolated thick slices."""
     from tqdm import tqdm
 
     from mrsr_tf.io.scans import read_scan
@@ -79,7 +101,7 @@ def _echoes(paths: list[Path]) -> "Iterator[NDArray[np.floating]]":
     from mrsr_tf.volume import intensity_scale
 
     factor, profile = SLICE_FACTOR.value, SLICE_PROFILE.value
-    for path in tqdm(paths, "patches", unit="subject", disable=None, delay=2):
+    for path in tqdm(list(paths), "patches", unit="subject", disable=None, delay=2):
         scan = read_scan(path, slice_axis=SLICE_AXIS.value)
         reason = None if ALLOW_INTERPOLATED.value else interpolated_slices(scan)
         if reason:

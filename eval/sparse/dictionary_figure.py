@@ -1,4 +1,4 @@
-"""A dictionary of ScSR as a picture: what a code puts together."""
+"""A figure of the atoms of an ScSR dictionary."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ TITLES = ("fine patch", "1st derivative, rows", "2nd, rows", "1st, slices", "2nd
 
 
 def dictionary_figure(dictionary: ScSR) -> Figure:
-    """Fine patches and the four derivatives of all atoms, in one order, the strongest first.
+    """The fine patches and the four derivatives of all atoms, in the same order, strongest first.
 
-    Rows run down and slices to the right; each atom is shown from minus to plus its own largest
-    absolute value.
+    Rows run down and slices to the right. Each atom has its own gray scale, from minus to plus its
+    largest absolute value.
     """
     order = np.argsort(-np.linalg.norm(dictionary.high, axis=1))
     derivatives = np.split(dictionary.low, 2 * len(DERIVATIVES), axis=1)
@@ -32,7 +32,7 @@ def dictionary_figure(dictionary: ScSR) -> Figure:
 
 
 def mosaic(atoms: NDArray[np.floating]) -> NDArray[np.floating]:
-    """(atoms, 25) as one image of tiles, row by row, each over its largest absolute value."""
+    """Atoms (atoms, 25) as tiles of one image, row by row, each divided by its largest value."""
     across = int(np.ceil(np.sqrt(len(atoms))))
     down = -(-len(atoms) // across)
     largest = np.abs(atoms).max(axis=1, keepdims=True)
@@ -46,6 +46,6 @@ def mosaic(atoms: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def save_figure(dictionary: ScSR, path: Path) -> None:
-    """Writes the picture, whole or not at all."""
+    """Writes the figure as PNG."""
     with output_file(path) as partial:
         dictionary_figure(dictionary).savefig(partial)

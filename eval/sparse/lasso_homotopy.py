@@ -1,14 +1,14 @@
-"""Sparse codes of many signals in one dictionary, and how the dictionary is learned.
+"""Sparse codes of many signals in one dictionary, and learning of the dictionary.
 
-A code a of a signal y in the dictionary D solves the Lasso,
+The code a of a signal y in the dictionary D solves the Lasso,
 
     min  1/2 |y - a D|^2 + penalty |a|_1.
 
-Its solution is piecewise linear in the penalty: zero down to max |D y|, and from there straight
-until an atom enters or an active one reaches zero. `encode` follows these paths (the homotopy of
-Osborne et al. 2000, doi:10.1093/imanum/20.3.389) for many signals in step, so that a step is a
-few products of matrices. After about as many steps as a code has atoms it is where the optimality
-conditions hold, to rounding.
+Its solution is piecewise linear in the penalty: it is zero for penalties above max |D y|, and
+below that it changes linearly until an atom enters or an active atom reaches zero. `encode` follows
+these paths (the homotopy of Osborne et al. 2000, doi:10.1093/imanum/20.3.389) for many signals at
+once, so that a step is a few matrix products. A code with n atoms takes about n steps, after which
+it meets the optimality conditions up to rounding.
 """
 
 from dataclasses import dataclass, fields
@@ -19,31 +19,32 @@ from tqdm import trange
 
 from mrsr_tf.errors import InputError
 
-BLOCK = 1024  # signals in step: what they need stays in a processor's cache
-SLOTS = 16  # active atoms there is room for at first
-TWINS = 1 - 1e-4  # correlation of atoms that count as one
+BLOCK = 1024  # signals at once, so that their state fits in a processor's cache
+SLOTS = 16  # room for active atoms, extended by as many when it is full
+EQUAL = 1 - 1e-4  # correlation above which two atoms count as equal
 SMALLEST_PIVOT = 1e-5
-STEPS_PER_FEATURE = 10  # an end for paths that rounding would keep from theirs
+STEPS_PER_FEATURE = 10  # the limit for paths that rounding keeps from ending
 
 Floats = NDArray[np.floating]
 Integers = NDArray[np.int_]
 
 
 def encode(signals: ArrayLike, atoms: ArrayLike, penalty: float) -> Floats:
-    """The code of each signal.
+    """Encodes signals.
 
     Args:
         signals: (n, features).
-        atoms: (atoms, features), each of norm 1.
-        penalty: of the sum of a code's absolute values, greater than 0.
+        atoms: (atoms, features), each with norm 1.
+        penalty: weight of the sum of a code's absolute values, greater than 0.
 
     Returns:
-        float32 (n, atoms), mostly zeros. Of atoms that are the same but for sign, the first.
+        float32 (n, atoms), mostly zeros. Among atoms that are equal up to sign, only the first is
+        used.
 
     Raises:
-        InputError: shapes that do not fit, numbers that are not finite, or a penalty not above 0.
+        InputError: the shapes do not match, a value is not finite, or the penalty is not above 0.
     """
-    signals, dictionary = np.asarray(signals, np.float32), _Dictionary.of(atoms)
+    signals, dictionary = np.asarray(signals, np.float32), _Dictionary.from_atoms(atoms)
     features = dictionary.atoms.shape[1]
     if signals.ndim != 2 or signals.shape[1] != features:
         raise InputError(f"expected signals (n, {features}) as the atoms, got {signals.shape}")
@@ -51,34 +52,34 @@ def encode(signals: ArrayLike, atoms: ArrayLike, penalty: float) -> Floats:
         raise InputError("expected finite signals, got NaN or infinity")
     if not penalty > 0:
         raise InputError(f"expected a penalty above 0, got {penalty:g}")
-    codes = np.zeros((len(signals), dictionary.none + 1), np.float32)
+    codes = np.zeros((len(signals), dictionary.empty + 1), np.float32)
     for start in range(0, len(signals), BLOCK):
         block = slice(start, start + BLOCK)
         _follow(signals[block], dictionary, np.float32(penalty), codes[block])
-    return codes[:, : dictionary.none]
+    return codes[:, : dictionary.empty]
 
 
 def learn(
     signals: NDArray[np.floating], atoms: int, penalty: float, *, passes: int = 10, seed: int = 0
 ) -> Floats:
-    """A dictionary in which the signals have short codes: Mairal et al.'s online learning.
+    """Learns a dictionary in which the signals have short codes, by online learning.
 
-    (2010, jmlr.org/papers/v11/mairal10a.html.) Signals come in batches; each is encoded, and then
-    each atom is set to the best one for all codes so far, older ones counting less. An atom that
-    no code uses becomes a signal.
+    The algorithm is that of Mairal et al. (2010, jmlr.org/papers/v11/mairal10a.html). It encodes a
+    batch of signals, then sets each atom to the best one for all codes so far, with less weight on
+    older codes. An atom that no code uses is replaced by a signal.
 
     Args:
         signals: (n, features).
-        atoms: how many.
-        penalty: as of `encode`.
+        atoms: number of atoms.
+        penalty: as in `encode`.
         passes: over all signals.
-        seed: of the first atoms and of the order of signals.
+        seed: for the first atoms and the order of the signals.
 
     Returns:
-        float32 (atoms, features), each of norm 1.
+        float32 (atoms, features), each with norm 1.
 
     Raises:
-        InputError: fewer signals other than zero than atoms.
+        InputError: there are fewer signals other than zero than atoms.
     """
     signals = signals[np.linalg.norm(signals, axis=-1) > 0].astype(np.float32)
     if len(signals) < atoms:
@@ -88,61 +89,62 @@ def learn(
     random = np.random.default_rng(seed)
     dictionary = unit(random.permutation(signals)[:atoms])
     usage: Floats = np.zeros((atoms, atoms), np.float32)
-    wanted = np.zeros_like(dictionary)
+    targets = np.zeros_like(dictionary)
     batches = max(1, len(signals) // BLOCK)
     for step in trange(passes * batches, desc="dictionary", disable=None, delay=2):
         if step % batches == 0:
             parts = np.array_split(random.permutation(len(signals)), batches)
         batch = signals[parts[step % batches]]
         codes = encode(batch, dictionary, penalty)
-        kept = 1 - 1 / min(step + 1, batches)
-        usage = kept * usage + codes.T @ codes
-        wanted = kept * wanted + codes.T @ batch
-        _improve(dictionary, usage, wanted, batch, random)
+        decay = 1 - 1 / min(step + 1, batches)
+        usage = decay * usage + codes.T @ codes
+        targets = decay * targets + codes.T @ batch
+        _improve(dictionary, usage, targets, batch, random)
     return dictionary
 
 
 def _improve(
-    dictionary: Floats, usage: Floats, wanted: Floats, batch: Floats, random: np.random.Generator
+    dictionary: Floats, usage: Floats, targets: Floats, batch: Floats, random: np.random.Generator
 ) -> None:
-    """Sets each atom in turn to the minimum of the error over it alone."""
+    """Sets each atom in turn to the one that minimizes the error, with the others fixed."""
     for atom in range(len(dictionary)):
         if usage[atom, atom] > 0:
-            change = (wanted[atom] - usage[atom] @ dictionary) / usage[atom, atom]
+            change = (targets[atom] - usage[atom] @ dictionary) / usage[atom, atom]
             dictionary[atom] = unit(dictionary[atom] + change)
         else:
             dictionary[atom] = unit(random.choice(batch))
 
 
 def unit(vectors: Floats) -> Floats:
-    """The vectors, each of norm 1; one of zeros stays."""
+    """The vectors scaled to norm 1; a vector of zeros stays."""
     norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.maximum(norm, np.float32(1e-12))
 
 
 @dataclass(frozen=True)
 class _Dictionary:
-    """The atoms, one more of zeros that stands for none, and their inner products."""
+    """The atoms, plus one of zeros that marks an empty slot, and their inner products."""
 
     atoms: Floats
     products: Floats
 
     @classmethod
-    def of(cls, atoms: ArrayLike) -> "_Dictionary":
+    def from_atoms(cls, atoms: ArrayLike) -> "_Dictionary":
         atoms = np.array(atoms, np.float32)
         if atoms.ndim != 2 or not np.isfinite(atoms).all():
             raise InputError(f"expected finite atoms (atoms, features), got {atoms.shape}")
-        # Of two equal atoms the second would make the equations of the first singular.
-        atoms[(np.abs(np.triu(atoms @ atoms.T, 1)) > TWINS).any(axis=0)] = 0
+        # The second of two equal atoms would make the equations singular.
+        atoms[(np.abs(np.triu(atoms @ atoms.T, 1)) > EQUAL).any(axis=0)] = 0
         padded = np.vstack([atoms, np.zeros_like(atoms[:1])])
         return cls(padded, padded @ padded.T)
 
     @property
-    def none(self) -> int:
+    def empty(self) -> int:
+        """The index of the atom of zeros."""
         return len(self.atoms) - 1
 
     def products_with(self, atom: Integers, value: Floats) -> Floats:
-        """(n, all atoms): of each atom with the sum of `value` times `atom`, both (n, slots)."""
+        """(n, all atoms): inner products with the sum of `value` times `atom`, both (n, slots)."""
         dense = np.zeros((len(atom), len(self.atoms)), np.float32)
         np.put_along_axis(dense, atom, value, axis=1)
         return (dense @ self.atoms) @ self.atoms.T
@@ -150,17 +152,18 @@ class _Dictionary:
 
 @dataclass
 class _Paths:
-    """How far the paths of some signals are followed; all arrays have a row for each.
+    """The state of the paths of n signals.
 
     Attributes:
-        row: which signal it is.
-        penalty: at which `value` is its code.
-        correlation: of its residual with each atom; no larger than the penalty.
-        atom: (n, slots) the active atoms, "none" in a free slot.
-        value: of each; 0 in a free slot, as is the sign.
-        sign: of the correlation, which for an active atom is the penalty's size.
-        inverse: (n, slots, slots) of the active atoms' inner products.
-        left: the atom that left last, whose correlation is still at the penalty; or "none".
+        row: (n,) index of the signal.
+        penalty: (n,) the penalty for which `value` is the code.
+        correlation: (n, atoms) of the residual with each atom; at most the penalty in size.
+        atom: (n, slots) the active atoms, `_Dictionary.empty` in an empty slot.
+        value: (n, slots) their coefficients, 0 in an empty slot.
+        sign: (n, slots) of their correlations, whose size is the penalty; 0 in an empty slot.
+        inverse: (n, slots, slots) the inverse of the active atoms' inner products.
+        last_left: (n,) the atom that left in the last step, whose correlation is still at the
+            penalty; `_Dictionary.empty` if none did.
     """
 
     row: Integers
@@ -170,63 +173,64 @@ class _Paths:
     value: Floats
     sign: Floats
     inverse: Floats
-    left: Integers
+    last_left: Integers
 
     @classmethod
     def start(cls, signals: Floats, dictionary: _Dictionary, penalty: np.float32) -> "_Paths":
-        """At the penalty that the first atom enters; without signals whose code is zero."""
+        """The state where the first atom enters, without the signals whose code is zero."""
         correlation = signals @ dictionary.atoms.T
         largest = np.abs(correlation).max(axis=1)
         row = np.flatnonzero(largest > penalty)
-        n, none = len(row), dictionary.none
+        n, empty = len(row), dictionary.empty
         paths = cls(
-            row,
-            largest[row],
-            correlation[row],
-            np.full((n, SLOTS), none),
-            np.zeros((n, SLOTS), np.float32),
-            np.zeros((n, SLOTS), np.float32),
-            np.zeros((n, SLOTS, SLOTS), np.float32),
-            np.full(n, none),
+            row=row,
+            penalty=largest[row],
+            correlation=correlation[row],
+            atom=np.full((n, SLOTS), empty),
+            value=np.zeros((n, SLOTS), np.float32),
+            sign=np.zeros((n, SLOTS), np.float32),
+            inverse=np.zeros((n, SLOTS, SLOTS), np.float32),
+            last_left=np.full(n, empty),
         )
         first = np.abs(paths.correlation).argmax(axis=1)
         paths.exchange(dictionary, np.ones(n, bool), first, np.zeros(n, int))
         return paths
 
-    def keep(self, kept: NDArray[np.bool_]) -> None:
-        if kept.all():
+    def select(self, mask: NDArray[np.bool_]) -> None:
+        """Drops the signals outside the mask."""
+        if mask.all():
             return
         for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name)[kept])
+            setattr(self, field.name, getattr(self, field.name)[mask])
 
     def exchange(
         self, dictionary: _Dictionary, enters: NDArray[np.bool_], atom: Integers, slot: Integers
     ) -> None:
-        """Takes `atom` in where it `enters`, and elsewhere the atom in `slot` out.
+        """Adds `atom` where `enters` is true, and elsewhere removes the atom in `slot`.
 
-        Either changes the inverse by a product w w^T, as its Schur complement says.
+        Either changes the inverse by a multiple of w w^T, by the Schur complement.
         """
-        if not (self.atom[enters] == dictionary.none).any(axis=1).all():
-            self._make_room(dictionary.none)
-        each, none = np.arange(len(self.row)), dictionary.none
-        slot = np.where(enters, (self.atom == none).argmax(axis=1), slot)
+        if not (self.atom[enters] == dictionary.empty).any(axis=1).all():
+            self._make_room(dictionary.empty)
+        signal, empty = np.arange(len(self.row)), dictionary.empty
+        slot = np.where(enters, (self.atom == empty).argmax(axis=1), slot)
         with_active = dictionary.products[atom[:, None], self.atom]
         solved = np.einsum("nij,nj->ni", self.inverse, with_active)
         square = dictionary.products[atom, atom] - np.einsum("ni,ni->n", with_active, solved)
-        w = np.where(enters[:, None], -solved, self.inverse[each, slot])
+        w = np.where(enters[:, None], -solved, self.inverse[signal, slot])
         w[enters, slot[enters]] = 1
-        pivot = np.where(enters, np.maximum(square, SMALLEST_PIVOT), -w[each, slot])
+        pivot = np.where(enters, np.maximum(square, SMALLEST_PIVOT), -w[signal, slot])
         self.inverse += (w / pivot[:, None])[:, :, None] * w[:, None, :]
-        out = np.flatnonzero(~enters)
-        self.inverse[out, slot[out]] = self.inverse[out, :, slot[out]] = 0
-        self.left = np.where(enters, none, self.atom[each, slot])
-        self.atom[each, slot] = np.where(enters, atom, none)
-        self.sign[each, slot] = np.where(enters, np.sign(self.correlation[each, atom]), 0)
-        self.value[each, slot] = 0
+        leaves = np.flatnonzero(~enters)
+        self.inverse[leaves, slot[leaves]] = self.inverse[leaves, :, slot[leaves]] = 0
+        self.last_left = np.where(enters, empty, self.atom[signal, slot])
+        self.atom[signal, slot] = np.where(enters, atom, empty)
+        self.sign[signal, slot] = np.where(enters, np.sign(self.correlation[signal, atom]), 0)
+        self.value[signal, slot] = 0
 
-    def _make_room(self, none: int) -> None:
+    def _make_room(self, empty: int) -> None:
         room = [(0, 0), (0, SLOTS)]
-        self.atom = np.pad(self.atom, room, constant_values=none)
+        self.atom = np.pad(self.atom, room, constant_values=empty)
         self.value, self.sign = np.pad(self.value, room), np.pad(self.sign, room)
         self.inverse = np.pad(self.inverse, [*room, (0, SLOTS)])
 
@@ -234,8 +238,8 @@ class _Paths:
 def _follow(signals: Floats, dictionary: _Dictionary, penalty: np.float32, codes: Floats) -> None:
     """Follows each signal's path down to `penalty` and writes its code.
 
-    What comes next on a path is the event of the largest rate, which is one over its distance in
-    penalty: one that never comes has a rate of 0 or less.
+    The next event on a path is the one with the largest rate, which is the inverse of its distance
+    in penalty. An event that never happens has a rate of 0 or less.
     """
     paths = _Paths.start(signals, dictionary, penalty)
     for _ in range(STEPS_PER_FEATURE * signals.shape[1]):
@@ -250,32 +254,32 @@ def _follow(signals: Floats, dictionary: _Dictionary, penalty: np.float32, codes
         slope *= distance[:, None]
         paths.correlation -= slope
         paths.penalty = np.maximum(paths.penalty - distance, penalty)
-        on = ends < np.maximum(enters, leaves)
-        codes[paths.row[~on, None], paths.atom[~on]] = paths.value[~on]
-        if not on.any():
+        going_on = ends < np.maximum(enters, leaves)
+        codes[paths.row[~going_on, None], paths.atom[~going_on]] = paths.value[~going_on]
+        if not going_on.any():
             return
-        paths.keep(on)
-        paths.exchange(dictionary, (enters >= leaves)[on], atom[on], slot[on])
+        paths.select(going_on)
+        paths.exchange(dictionary, (enters >= leaves)[going_on], atom[going_on], slot[going_on])
     codes[paths.row[:, None], paths.atom] = paths.value
 
 
 def _entering(paths: _Paths, slope: Floats) -> Floats:
-    """(n, atoms): the rate at which each reaches the penalty from either side."""
+    """(n, atoms): the rate at which each atom's correlation reaches the penalty in size."""
     penalty = paths.penalty[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = (1 - slope) / (penalty - paths.correlation)
         np.maximum(rate, (1 + slope) / (penalty + paths.correlation), out=rate)
     np.put_along_axis(rate, paths.atom, 0, axis=1)
-    np.put_along_axis(rate, paths.left[:, None], 0, axis=1)
+    np.put_along_axis(rate, paths.last_left[:, None], 0, axis=1)
     return rate
 
 
 def _leaving(paths: _Paths, direction: Floats) -> Floats:
-    """(n, slots): the rate at which each active atom's value reaches 0."""
+    """(n, slots): the rate at which each active atom's coefficient reaches 0."""
     moving = paths.value != 0
     return np.divide(-direction, paths.value, out=np.zeros_like(direction), where=moving)
 
 
 def _largest(rate: Floats) -> tuple[Integers, Floats]:
-    where = rate.argmax(axis=1)
-    return where, rate[np.arange(len(rate)), where]
+    index = rate.argmax(axis=1)
+    return index, rate[np.arange(len(rate)), index]

@@ -39,28 +39,28 @@ def test_on_orthonormal_atoms_codes_are_the_soft_threshold():
     np.testing.assert_allclose(encode(signals, atoms, 0.3), expected, atol=1e-5)
 
 
-def test_there_is_room_for_codes_of_many_atoms():
+def test_codes_can_have_many_atoms():
     codes = encode(SIGNALS, ATOMS, 1e-3)
     assert np.count_nonzero(codes, axis=1).max() > SLOTS
     assert distance_to_optimal(SIGNALS, ATOMS, codes, 1e-3) < 1e-4
 
 
-def test_a_signal_has_one_code_in_whichever_block_it_comes():
+def test_a_signal_has_the_same_code_in_every_block():
     many = np.tile(SIGNALS, (BLOCK // len(SIGNALS) + 2, 1))
     codes = encode(many, ATOMS, 0.2)
     np.testing.assert_allclose(codes[-len(SIGNALS) :], encode(SIGNALS, ATOMS, 0.2), atol=1e-5)
 
 
-def test_signals_within_the_penalty_have_the_code_zero():
+def test_signals_within_the_penalty_have_a_code_of_zeros():
     assert not encode(np.zeros((3, 20)), ATOMS, 0.1).any()
     assert not encode(SIGNALS, ATOMS, 1.01).any()
     assert encode(np.zeros((0, 20)), ATOMS, 0.1).shape == (0, 60)
 
 
 def test_equal_and_opposite_atoms_do_no_harm():
-    twins = np.concatenate([ATOMS, ATOMS[:7], -ATOMS[7:14]])
-    codes = encode(SIGNALS, twins, 0.1)
-    assert distance_to_optimal(SIGNALS, twins, codes, 0.1) < 1e-5
+    with_duplicates = np.concatenate([ATOMS, ATOMS[:7], -ATOMS[7:14]])
+    codes = encode(SIGNALS, with_duplicates, 0.1)
+    assert distance_to_optimal(SIGNALS, with_duplicates, codes, 0.1) < 1e-5
     assert not codes[:, 60:].any()
 
 
@@ -74,25 +74,25 @@ def test_equal_and_opposite_atoms_do_no_harm():
         (SIGNALS, ATOMS, np.nan, "expected a penalty above 0"),
     ],
 )
-def test_what_cannot_be_coded_is_refused(signals, atoms, penalty, message):
+def test_input_that_cannot_be_encoded_is_refused(signals, atoms, penalty, message):
     with pytest.raises(InputError, match=message):
         encode(signals, atoms, penalty)
 
 
-def test_the_atoms_that_signals_are_made_of_are_found_nearly_all():
+def test_nearly_all_atoms_that_compose_the_signals_are_learned():
     random = np.random.default_rng(1)
     atoms = unit(random.normal(size=(15, 20)))
     codes = random.normal(size=(4000, 15)) * (random.random((4000, 15)) < 0.12)
     signals = codes @ atoms
-    found = learn(signals, 15, 0.1, passes=15)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
-    assert np.count_nonzero(np.abs(atoms @ found.T).max(axis=1) > 0.97) >= 12
+    learned = learn(signals, 15, 0.1, passes=15)
+    np.testing.assert_allclose(np.linalg.norm(learned, axis=1), 1, atol=1e-5)
+    assert np.count_nonzero(np.abs(atoms @ learned.T).max(axis=1) > 0.97) >= 12
 
     def objective(atoms):
         codes = encode(signals, atoms, 0.1)
         return np.mean(np.sum((signals - codes @ atoms) ** 2, 1) / 2 + 0.1 * np.abs(codes).sum(1))
 
-    assert objective(found) < 1.05 * objective(atoms) < 0.8 * objective(unit(signals[:15]))
+    assert objective(learned) < 1.05 * objective(atoms) < 0.8 * objective(unit(signals[:15]))
 
 
 def test_fewer_signals_than_atoms_are_refused():

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from small_scans import write_cohort
 
-from eval.baselines import ScSR, tci
 from eval.metrics import psnr
-from eval.sparse import scsr
+from eval.sparse import ScSR, scsr
 from eval.sparse.dictionary_figure import dictionary_figure, mosaic
 from mrsr_tf.errors import InputError
 from mrsr_tf.mri import slices
@@ -33,10 +32,10 @@ def dictionary() -> ScSR:
     return ScSR(atoms=64, patches=6000, passes=3).fit([balls(0), balls(1)])
 
 
-def test_it_beats_tci_with_the_same_back_projection(dictionary):
+def test_it_is_better_than_tci_with_the_same_back_projection(dictionary):
     truth = balls(7)
     thick = slices.thicken(truth)
-    fair = scsr.back_project(tci(thick, 2), thick, 2)
+    fair = scsr.back_project(slices.interpolate(thick, 2), thick, 2)
     gain = psnr(truth, dictionary.apply(thick, 2), data_range=1.0) - psnr(
         truth, fair, data_range=1.0
     )
@@ -60,7 +59,7 @@ def test_back_projection_meets_the_input(profile, factor):
     np.testing.assert_allclose(slices.thicken(fine, factor, profile=profile), thick, atol=1e-3)
 
 
-def test_what_already_agrees_is_left_as_it_is_by_back_projection():
+def test_back_projection_leaves_slices_that_agree_unchanged():
     fine = np.random.default_rng(0).random((5, 6, 22))
     np.testing.assert_allclose(scsr.back_project(fine, slices.thicken(fine), 2), fine, atol=1e-12)
 
@@ -87,7 +86,7 @@ def test_a_larger_stride_covers_every_voxel_and_changes_little(dictionary):
         assert psnr(dictionary.apply(thick, 2), fine, data_range=1.0) > 30
 
 
-def test_planes_do_not_know_each_other_nor_how_many_threads_there_are(dictionary):
+def test_planes_are_independent_of_each_other_and_of_the_number_of_threads(dictionary):
     thick = slices.thicken(balls(5)[:20, :6])
     fine = dictionary.apply(thick, 2, threads=1)
     np.testing.assert_allclose(dictionary.apply(thick, 2, threads=3), fine, atol=1e-5)
@@ -102,13 +101,15 @@ def test_both_planes_are_the_mean_of_rows_and_columns(dictionary):
     np.testing.assert_allclose(both, (rows + cols) / 2, atol=1e-5)
 
 
-def test_every_volume_gives_as_many_patches():
+def test_every_volume_contributes_as_many_patches():
     volumes = [balls(seed, (20, 12, 20)) for seed in (0, 1, 2)]
     alone = [ScSR(patches=10**6).training_pairs([volume])[1] for volume in volumes]
     _, low = ScSR(atoms=16, patches=300).training_pairs(volumes)
     assert len(low) == 300
-    of = [sum((abs(features - one).max(axis=1) < 1e-6).any() for one in low) for features in alone]
-    assert all(70 < count < 130 for count in of)
+    counts = [
+        sum((abs(features - patch).max(axis=1) < 1e-6).any() for patch in low) for features in alone
+    ]
+    assert all(70 < count < 130 for count in counts)
 
 
 def test_flat_patches_are_not_learned_from():
@@ -131,12 +132,12 @@ def test_flat_patches_are_not_learned_from():
         (np.zeros((9, 9, 1)), 2, r"at least one patch \(5, 1, 5\), got \(9, 1, 2\)"),
     ],
 )
-def test_what_cannot_be_super_resolved_is_refused(dictionary, thick, factor, message):
+def test_input_that_cannot_be_super_resolved_is_refused(dictionary, thick, factor, message):
     with pytest.raises(InputError, match=message):
         dictionary.apply(thick, factor)
 
 
-def test_without_a_dictionary_or_volumes_it_says_so():
+def test_a_missing_dictionary_or_volume_is_refused():
     with pytest.raises(InputError, match="fit or load one first"):
         ScSR().apply(np.zeros((9, 9, 9)), 2)
     with pytest.raises(InputError, match="got 0"):
@@ -147,14 +148,14 @@ def test_without_a_dictionary_or_volumes_it_says_so():
 
 def test_a_dictionary_survives_its_file(dictionary, tmp_path):
     dictionary.save(tmp_path / scsr.FILE)
-    again = ScSR.load(tmp_path)
-    assert again.sha256 == dictionary.sha256
-    assert (again.factor, again.profile, again.atoms) == (2, "fir", 64)
+    loaded = ScSR.load(tmp_path)
+    assert loaded.sha256 == dictionary.sha256
+    assert (loaded.factor, loaded.profile, loaded.atoms) == (2, "fir", 64)
     thick = slices.thicken(balls(5)[:20, :6])
-    np.testing.assert_array_equal(again.apply(thick, 2), dictionary.apply(thick, 2))
+    np.testing.assert_array_equal(loaded.apply(thick, 2), dictionary.apply(thick, 2))
 
 
-def test_a_file_that_is_no_dictionary_is_refused(dictionary, tmp_path):
+def test_a_file_that_is_not_a_dictionary_is_refused(dictionary, tmp_path):
     for name in ("text", "other", "pickle", "short"):
         path = tmp_path / f"{name}.npz"
         if name == "text":
@@ -171,7 +172,7 @@ def test_a_file_that_is_no_dictionary_is_refused(dictionary, tmp_path):
         ScSR.load(tmp_path)
 
 
-def test_the_picture_shows_every_atom_at_its_own_scale(dictionary):
+def test_the_figure_shows_every_atom_at_its_own_scale(dictionary):
     atoms = np.arange(1, 5)[:, None] * np.ones((4, 25))
     image = mosaic(atoms[:3])
     assert image.shape == (11, 11)
@@ -186,18 +187,18 @@ def run(module: str, *arguments: str) -> subprocess.CompletedProcess:
 
 def test_from_training_scans_to_rows_of_the_evaluation(tmp_path):
     data = write_cohort(tmp_path / "data", 2)
-    learned = [f"--data={data}", f"--output={tmp_path}/scsr", "--atoms=16", "--patches=500"]
-    assert run("eval.train_scsr", *learned).returncode == 0
+    training = [f"--data={data}", f"--output={tmp_path}/scsr", "--atoms=16", "--patches=500"]
+    assert run("eval.train_scsr", *training).returncode == 0
     assert {path.name for path in (tmp_path / "scsr").iterdir()} == {
         *("dictionary.npz", "dictionary.png", "configuration.json")
     }
-    assert "is finished" in run("eval.train_scsr", *learned).stdout
+    assert "is finished" in run("eval.train_scsr", *training).stdout
     evaluation = [f"--data={data}", f"--output={tmp_path}/out", "--methods=tci,scsr"]
     evaluation += ["--cohort=image_quality"]
-    refused = run("eval.evaluate", *evaluation)
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("error: expected --scsr")
-    done = run("eval.evaluate", *evaluation, f"--scsr={tmp_path}/scsr")
-    assert done.returncode == 0, done.stderr
+    without_dictionary = run("eval.evaluate", *evaluation)
+    assert without_dictionary.returncode == 1
+    assert without_dictionary.stderr.startswith("error: expected --scsr")
+    finished = run("eval.evaluate", *evaluation, f"--scsr={tmp_path}/scsr")
+    assert finished.returncode == 0, finished.stderr
     with (tmp_path / "out" / "rows.csv").open() as file:
         assert {row["method"] for row in csv.DictReader(file)} == {"tci", "scsr"}
