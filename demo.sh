@@ -29,6 +29,6 @@ run python -m mrsr_tf.infer --input="$OUT/scans/thick/subject_000/dicom" --outpu
 run python -m eval.t2map --input="$OUT/super_resolved" --output="$OUT/t2"
 
 say "5. Evaluation on knees that were not in training, and the report"
-run python -m eval.evaluate --cohort=image_quality --data="$OUT/scans/test" --output="$OUT/image_quality" --model="$OUT/exported" --methods=mrsr,tci,fi
-run python -m eval.evaluate --cohort=t2 --data="$OUT/scans/thick" --output="$OUT/t2_accuracy" --model="$OUT/exported" --methods=mrsr,tci,fi
+run python -m eval.evaluate --experiment=image_quality --data="$OUT/scans/test" --output="$OUT/image_quality" --model="$OUT/exported" --methods=mrsr,tci,fi
+run python -m eval.evaluate --experiment=t2 --data="$OUT/scans/thick" --output="$OUT/t2_accuracy" --model="$OUT/exported" --methods=mrsr,tci,fi
 run python -m eval.report --results="$OUT/image_quality,$OUT/t2_accuracy" --output="$OUT/report"

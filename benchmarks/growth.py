@@ -72,8 +72,8 @@ def _records(cohort: Path, output: Path) -> Sequence[str]:
 
 
 def _evaluation(cohort: Path, output: Path) -> Sequence[str]:
-    cohort_of = "--cohort=image_quality"
-    return "eval.evaluate", cohort_of, f"--data={cohort}", f"--output={output}"
+    experiment = "--experiment=image_quality"
+    return "eval.evaluate", experiment, f"--data={cohort}", f"--output={output}"
 
 
 def _curve(what: str, points: Sequence[tuple[float, float]]) -> Iterator[table.Row]:

@@ -79,7 +79,7 @@ def _echoes() -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
 
 
 def _dictionary(train: list[NDArray[Any]]) -> "tuple[ScSR, float]":
-    from eval.baselines import ScSR
+    from eval.sparse import ScSR
 
     if SCSR.value:
         return ScSR.load(SCSR.value), 0.0

@@ -1,22 +1,26 @@
-"""Evaluates methods on a cohort: image quality or T2 of cartilage as the paper does, or limits.
+"""Evaluates upsampling methods: image quality and T2 as in the paper, lesions, resolution.
 
-    python -m eval.evaluate --cohort=image_quality --data=DATA --output=RESULTS --model=RUNS/dual
-    python -m eval.evaluate --cohort=t2 --data=DATA --output=RESULTS --model=EXPORTED
-    python -m eval.evaluate --cohort=image_quality --data=SCAN --output=RESULTS --methods=tci,fi
-    python -m eval.evaluate --cohort=lesions --data=DATA --output=RESULTS
-    python -m eval.evaluate --cohort=resolution --data=DATA --output=RESULTS
+    python -m eval.evaluate --experiment=image_quality --data=DATA --output=RESULTS --model=RUNS/dual
+    python -m eval.evaluate --experiment=t2 --data=DATA --output=RESULTS --model=EXPORTED
+    python -m eval.evaluate --experiment=image_quality --data=SCAN --output=RESULTS --methods=tci,fi
+    python -m eval.evaluate --experiment=lesions --data=DATA --output=RESULTS
+    python -m eval.evaluate --experiment=resolution --data=DATA --output=RESULTS
 
-DATA holds one folder per subject (dicom/ or image.nii.gz; for T2, rois.nii.gz with rois.json, or a
-phantom's truth/), or is one scan. Cohort image_quality takes each scan as the truth, thickens it
-and compares what each method makes of it. Cohort t2 takes each scan as thick, multiplies its
-slices, combines their signals again and compares T2 in the region with the scan's own. Cohort
-lesions puts small lesions into the region of a scan of fine slices and tells which are found after
-it was thickened and brought back, and what is found that is not there. Cohort resolution tells how
-much of the structure along the slices comes back, how sharp edges are, and what is false.
+DATA holds one folder for each subject (dicom/ or image.nii.gz; for T2, rois.nii.gz with rois.json,
+or a phantom's truth/), or is one scan.
 
-Gives RESULTS/rows.csv, and RESULTS/reformats/ for eval.report. Interrupted, the same call goes on
-with the subjects that are missing.
-"""
+    image_quality   each scan is the truth; it is thickened, and what each method makes of it is
+                    compared with the truth
+    t2              each scan is the thick one; its slices are multiplied, their signals combined
+                    again, and T2 in the regions is compared with the scan's own
+    lesions         small lesions are added to the regions of a scan of fine slices, which is
+                    thickened and upsampled: how many are detected, and how many are made up?
+    resolution      how much of the structure along the slices is restored, how sharp edges are,
+                    and what is false
+
+Writes RESULTS/rows.csv, and RESULTS/reformats/ for eval.report. If interrupted, the same call
+continues with the subjects that are missing.
+"""  # noqa: E501 (commands can be pasted)
 
 import math
 from pathlib import Path
@@ -24,127 +28,159 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from eval.experiments.config import (
+    LESION_SIZES_MM,
+    MAIN_REGION,
+    Combination,
+    EvaluationConfig,
+    Experiment,
+    Outliers,
+)
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
+from mrsr_tf.inference.methods import PRETRAINED, choose_upsampler
+from mrsr_tf.inference.upsampling import INTERPOLATIONS, wrap
+from mrsr_tf.mri.dess import T2Method
+from mrsr_tf.mri.slices import DEFAULT_FACTOR
+from mrsr_tf.network.precision import Precision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from eval.sparse import ScSR
+    from mrsr_tf.inference.upsampling import Upsampler
+    from mrsr_tf.network.trained_model import TrainedModel
 
-    from eval.methods import Method
-
-COHORT = flags.DEFINE_enum(
-    "cohort",
-    None,
-    ["image_quality", "t2", "lesions", "resolution"],
-    "What is measured.",
-    required=True,
+EXPERIMENT = flags.DEFINE_enum(
+    "experiment", None, list(Experiment), "What is measured.", required=True
 )
-DATA = flags.DEFINE_string("data", None, "Folder of subjects, or one scan.", required=True)
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
-MODEL = flags.DEFINE_string("model", "pretrained", "Of method mrsr, as --model of mrsr_tf.infer.")
+DATA = flags.DEFINE_string("data", None, "A folder of subjects, or one scan.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
 METHODS = flags.DEFINE_list(
-    "methods", ["mrsr", "tci", "fi"], "What to compare: mrsr, tci, fi, scsr."
+    "methods", ["mrsr", "tci", "fi"], "The methods to compare, among mrsr, tci, fi and scsr."
 )
-SCSR = flags.DEFINE_string("scsr", None, "Of method scsr: what eval.train_scsr made.")
+MODEL = flags.DEFINE_string(
+    "model", PRETRAINED, "The network of method mrsr, as --model of mrsr_tf.infer."
+)
+PRECISION = flags.DEFINE_enum(
+    "precision",
+    Precision.FLOAT32,
+    list(Precision),
+    "Number format of the convolutions of method mrsr.",
+)
+ENSEMBLE = flags.DEFINE_bool(
+    "ensemble",
+    False,
+    "Methods mrsr and scsr take the mean over eight mirrored scans. (Interpolation is symmetric: "
+    "it would not change.)",
+)
+CONSISTENT = flags.DEFINE_bool(
+    "consistent",
+    False,
+    "The result of every method is changed as little as possible so that, thickened again, it "
+    "equals the input.",
+)
+SCSR = flags.DEFINE_string(
+    "scsr", None, "The dictionary of method scsr: the output of eval.train_scsr."
+)
 SCSR_STRIDE = flags.DEFINE_integer(
-    "scsr_stride", 1, "Of its patches, in voxels; 2 takes a quarter of the time.", lower_bound=1
+    "scsr_stride",
+    1,
+    "Distance between the patches of method scsr in voxels; 2 takes a quarter of the time.",
+    lower_bound=1,
 )
 SLICE_FACTOR = flags.DEFINE_integer(
-    "slice_factor", None, "Fine slices per thick one; the model's, 2 without one.", lower_bound=2
+    "slice_factor",
+    None,
+    "Fine slices per thick slice. By default that of the model, and 2 without method mrsr.",
+    lower_bound=2,
 )
 SLICE_AXIS = flags.DEFINE_integer(
-    "slice_axis", 2, "Which axis of a NIfTI counts slices.", lower_bound=0, upper_bound=2
+    "slice_axis", 2, "The axis of a NIfTI that counts slices.", lower_bound=0, upper_bound=2
 )
 ROI = flags.DEFINE_list(
     "roi",
-    ["medial_femoral_cartilage"],
-    "Regions for T2 and lesions: each is all labels whose names start so; NAME:deep and "
-    "NAME:superficial are the halves of cartilage by depth.",
+    [MAIN_REGION],
+    "Regions for T2 and lesions. A region consists of all labels whose names start with its name; "
+    "NAME:deep and NAME:superficial are the halves of cartilage by depth.",
 )
 T2_METHOD = flags.DEFINE_enum(
     "t2_method",
-    "analytic",
-    ["analytic", "exact"],
-    "The paper's formula (5 % too long at 50 ms, 13 % at 80), or the steady state inverted.",
+    T2Method.ANALYTIC,
+    list(T2Method),
+    "How T2 is computed: by the paper's formula (5 % too long at 50 ms, 13 % at 80), or by "
+    "inversion of the steady state.",
 )
 LESION_MM = flags.DEFINE_list(
     "lesion_mm",
-    ["0.7", "1", "1.4", "2", "3", "4"],
-    "How long lesions are across the slices; each is 2 mm wide within them.",
+    [f"{size:g}" for size in LESION_SIZES_MM],
+    "Lengths of the lesions across the slices; each is 2 mm wide within them.",
 )
 T1_MS = flags.DEFINE_list(
-    "t1_ms", ["1200"], "For T2: 1200 for cartilage, 1000 for meniscus; one, or one a region."
+    "t1_ms",
+    ["1200"],
+    "T1 for T2: 1200 for cartilage, 1000 for meniscus. One for all regions, or one for each.",
 )
 OUTLIERS = flags.DEFINE_enum(
     "outliers",
-    "none",
-    ["none", "mad"],
-    "For T2, which voxels of a region to leave out though they have one: none, as in the paper, or "
+    Outliers.NONE,
+    list(Outliers),
+    "Voxels of a region that T2 leaves out although they have one: none, as in the paper, or "
     "those further from the median than three scaled median absolute deviations (partly fluid).",
 )
 RIM = flags.DEFINE_bool(
     "rim",
     True,
-    "For T2, whether the edge of a region in each slice counts; its voxels are partly bone or "
-    "fluid. As in the paper, or --norim.",
+    "Include the rim of a region in each slice, as in the paper. Its voxels are partly bone or "
+    "fluid; --norim leaves them out of T2.",
 )
 COMBINATION = flags.DEFINE_enum(
     "combination",
-    "covering",
-    ["covering", "pair"],
-    "For T2, what makes up a thick slice: the fine ones that cover it, weighed by how much, or the "
-    "plain mean of as many as the factor, which lies half a fine slice off.",
+    Combination.COVERING,
+    list(Combination),
+    "How fine slices make up a thick one for T2: weighted by the part of it that they cover, or as "
+    "the plain mean of as many as the factor, whose centre lies half a fine slice further.",
 )
 WORKERS = flags.DEFINE_integer(
     "workers",
     1,
-    "Subjects at once, each with its scan in memory; the network works for one at a time.",
+    "Number of subjects at a time, each with its scan in memory. The network works on one scan at "
+    "a time.",
     lower_bound=1,
 )
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Remove what stands at --output, start anew.")
-
-DEFAULT_FACTOR = 2
+OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Remove what is at --output and start anew; by default the call resumes."
+)
 
 
 def main() -> None:
-    """Evaluates the cohort."""
+    """Evaluates the methods."""
     from eval.experiments import runner
-    from eval.methods import baseline_methods, check_names
+    from eval.methods import check_names
     from eval.results import rows
     from mrsr_tf.io.scans import find_subjects
     from mrsr_tf.outputs import output_folder, versions, write_json
 
     check_names(METHODS.value)
     subjects = find_subjects(DATA.value)
-    network, model, factor, card = _network()
-    sparse, dictionary = _sparse(factor)
-    available = baseline_methods(factor) | network | sparse
-    settings = runner.Settings(
-        COHORT.value,
-        factor,
-        SLICE_AXIS.value,
-        ROI.value,
-        _positive("T1 in ms", T1_MS.value),
-        T2_METHOD.value,
-        COMBINATION.value,
-        OUTLIERS.value,
-        RIM.value,
-        _positive("lesions in mm", LESION_MM.value),
+    model = _model()
+    factor = model.slice_factor if model else SLICE_FACTOR.value or DEFAULT_FACTOR
+    dictionary = _dictionary(factor)
+    config = EvaluationConfig(
+        experiment=EXPERIMENT.value,
+        slice_factor=factor,
+        slice_axis=SLICE_AXIS.value,
+        roi=ROI.value,
+        t1_ms=_positive("T1 in ms", T1_MS.value),
+        t2_method=T2_METHOD.value,
+        combination=COMBINATION.value,
+        outliers=OUTLIERS.value,
+        rim=RIM.value,
+        lesion_mm=_positive("lesions in mm", LESION_MM.value),
     )
-    configuration = (
-        settings.configuration()
-        | {
-            "methods": METHODS.value,
-            "model": model,
-            "subjects": list(subjects),
-        }
-        | dictionary
-    )
-    with output_folder(
-        OUTPUT.value, configuration, overwrite=OVERWRITE.value, resume=True
-    ) as folder:
-        methods = {name: available[name] for name in METHODS.value}
-        runner.evaluate(subjects, methods, settings, folder, workers=WORKERS.value, card=card)
+    configuration = config.relevant() | _identity(model, dictionary) | {"subjects": [*subjects]}
+    output = output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value, resume=True)
+    with output as folder:
+        upsamplers = [_upsampler(name, factor, model, dictionary) for name in METHODS.value]
+        runner.evaluate(subjects, upsamplers, config, folder, workers=WORKERS.value)
         write_json(folder / rows.VERSIONS, versions("numpy", "scipy", "skimage"))
     evaluated = cli.counted(len(subjects), "subject")
     print(f"{evaluated} evaluated: {Path(OUTPUT.value) / rows.ROWS}")
@@ -160,14 +196,13 @@ def _positive(what: str, values: list[str]) -> list[float]:
     return numbers
 
 
-def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int, Mapping[str, Any]]":
-    """Method mrsr, what identifies its model, the factor, and its card; nothing without mrsr."""
+def _model() -> "TrainedModel | None":
+    """The network of method mrsr, if that is evaluated."""
     from eval.methods import NETWORK
 
     if NETWORK not in METHODS.value:
-        return {}, None, SLICE_FACTOR.value or DEFAULT_FACTOR, {}
+        return None
     with cli.quiet_imports():
-        from mrsr_tf.inference.super_resolution import super_resolve
         from mrsr_tf.network.trained_model import load_model
 
     model = load_model(MODEL.value, slice_factor=SLICE_FACTOR.value)
@@ -176,18 +211,16 @@ def _network() -> "tuple[dict[str, Method], dict[str, str] | None, int, Mapping[
             "expected a network of thick slices that sit on fine ones (fir, kspace), as scans are "
             f"made thick here, got one of slices that sit between them: {MODEL.value}"
         )
-    identity = {"name": model.name, "weights_sha256": model.weights_sha256}
-    method = {NETWORK: lambda thick: super_resolve(thick, model).array}
-    return method, identity, model.slice_factor, model.card
+    return model
 
 
-def _sparse(factor: int) -> "tuple[dict[str, Method], dict[str, Any]]":
-    """Method scsr and what identifies its dictionary; nothing if scsr is not asked for."""
-    from eval.baselines import ScSR
-    from eval.methods import SPARSE, sparse_method
+def _dictionary(factor: int) -> "ScSR | None":
+    """The dictionary of method scsr, if that is evaluated."""
+    from eval.methods import SPARSE
+    from eval.sparse import ScSR
 
     if SPARSE not in METHODS.value:
-        return {}, {}
+        return None
     if SCSR.value is None:
         raise InputError("expected --scsr, what eval.train_scsr made, for method scsr; got none")
     dictionary = ScSR.load(SCSR.value)
@@ -196,8 +229,34 @@ def _sparse(factor: int) -> "tuple[dict[str, Method], dict[str, Any]]":
             f"expected a dictionary of slice factor {factor}, got {dictionary.factor} in "
             f"{SCSR.value}"
         )
-    identity = {"scsr_sha256": dictionary.sha256, "scsr_stride": SCSR_STRIDE.value}
-    return {SPARSE: sparse_method(dictionary, SCSR_STRIDE.value)}, identity
+    return dictionary
+
+
+def _identity(model: "TrainedModel | None", dictionary: "ScSR | None") -> dict[str, Any]:
+    """What identifies the methods; options only if they are not at their defaults."""
+    identity: dict[str, Any] = {"methods": METHODS.value, "model": None}
+    if model:
+        identity["model"] = {"name": model.name, "weights_sha256": model.weights_sha256}
+    if dictionary:
+        identity |= {"scsr_sha256": dictionary.sha256, "scsr_stride": SCSR_STRIDE.value}
+    options = (PRECISION, ENSEMBLE, CONSISTENT)
+    return identity | {flag.name: flag.value for flag in options if flag.value != flag.default}
+
+
+def _upsampler(
+    name: str, factor: int, model: "TrainedModel | None", dictionary: "ScSR | None"
+) -> "Upsampler":
+    from eval.methods import SPARSE, SparseCoding
+
+    options = {
+        "ensemble": ENSEMBLE.value and name not in INTERPOLATIONS,
+        "consistent": CONSISTENT.value,
+    }
+    if name == SPARSE and dictionary:
+        return wrap(SparseCoding(dictionary, SCSR_STRIDE.value), **options)
+    return choose_upsampler(
+        name, model=model, slice_factor=factor, precision=PRECISION.value, **options
+    )
 
 
 if __name__ == "__main__":

@@ -1,69 +1,71 @@
-"""The ways from a thick scan to a fine one that an evaluation compares, by name."""
+"""The methods that an evaluation compares: those of `mrsr_tf.infer`, and sparse coding."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval import baselines
+from eval.sparse.scsr import ScSR
 from mrsr_tf.errors import InputError
-from mrsr_tf.mri import slices
+from mrsr_tf.inference.upsampling import Image, Method, Upsampler
+from mrsr_tf.mri.slices import interpolate
 from mrsr_tf.volume import Volume, intensity_scale
 
-# A thick scan to the (rows, cols, factor x slices, echoes) of a fine one, on its intensity scale.
-Method = Callable[[Volume], NDArray[np.floating]]
-
-NETWORK, INPUT, SPARSE = "mrsr", "tci", "scsr"
-NAMES = (NETWORK, INPUT, "fi", SPARSE)
+NETWORK, INPUT, SPARSE = str(Method.MRSR), str(Method.TCI), "scsr"  # INPUT: what the network gets
+METHODS = (*Method, SPARSE)
+LOCKS = {NETWORK: Lock()}  # methods that use all cores work on one scan at a time
 
 
-def baseline_methods(factor: int) -> dict[str, Method]:
-    """The methods that need no training; "tci" is also what the network is given."""
-    return {
-        INPUT: lambda thick: _echo_by_echo(baselines.tci, thick, factor),
-        "fi": lambda thick: _echo_by_echo(baselines.fi, thick, factor),
-    }
+class SparseCoding(Upsampler):
+    """ScSR with a learned dictionary, applied to each echo on the scale of the whole scan."""
 
+    def __init__(self, dictionary: ScSR, stride: int = 1) -> None:
+        """Takes the dictionary and the stride of its patches, in voxels."""
+        super().__init__(SPARSE, dictionary.factor)
+        self.dictionary = dictionary
+        self.stride = stride
 
-def sparse_method(dictionary: baselines.ScSR, stride: int) -> Method:
-    """ScSR of a learned dictionary, on the scale of the interpolated scan, of both echoes."""
-    apply = partial(dictionary.apply, stride=stride)
-
-    def method(thick: Volume) -> NDArray[np.floating]:
-        factor = dictionary.factor
-        scale = intensity_scale(slices.interpolate(thick.array, factor))
-        scaled = replace(thick, array=thick.array / scale)
-        return scale * _echo_by_echo(apply, scaled, factor)
-
-    return method
-
-
-def _echo_by_echo(
-    baseline: Callable[[NDArray, int], NDArray], thick: Volume, factor: int
-) -> NDArray[np.floating]:
-    echoes = [baseline(thick.array[..., echo], factor) for echo in range(thick.echoes)]
-    return np.stack(echoes, axis=-1)
+    def predictions(self, thick: Image) -> Iterator[Image]:
+        """See `Upsampler.predictions`."""
+        scale = intensity_scale(interpolate(thick, self.factor))
+        echoes = [
+            self.dictionary.apply(echo, self.factor, stride=self.stride)
+            for echo in np.moveaxis(thick / scale, 3, 0)
+        ]
+        yield scale * np.stack(echoes, axis=-1)
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raises `InputError` unless the names are different ones of `NAMES`."""
+    """Raises `InputError` unless the names are different ones of `METHODS`."""
     if not names or len(set(names)) < len(names):
         raise InputError(f"expected different methods, got {','.join(names) or 'none'}")
-    unknown = [name for name in names if name not in NAMES]
+    unknown = [name for name in names if name not in METHODS]
     if unknown:
-        raise InputError(f"expected methods among {', '.join(NAMES)}, got {unknown[0]!r}")
+        raise InputError(f"expected methods among {', '.join(METHODS)}, got {unknown[0]!r}")
 
 
-def fine_slices(name: str, method: Method, thick: Volume, factor: int) -> NDArray[np.floating]:
-    """What a method makes of a thick scan; `InputError` unless of the fine grid and finite."""
-    fine = method(thick)
-    rows, cols, count, echoes = thick.array.shape
-    expected = (rows, cols, factor * count, echoes)
+def upsample(upsampler: Upsampler, thick: Volume) -> NDArray[np.floating]:
+    """The scan's fine slices.
+
+    Returns:
+        (rows, cols, factor * slices, echoes), on the intensity scale of the scan.
+
+    Raises:
+        InputError: the method returned another shape, or values that are not finite.
+    """
+    with LOCKS.get(upsampler.name, nullcontext()):
+        fine = upsampler.upsample(thick.array)
+    rows, cols, slices, echoes = thick.array.shape
+    expected = (rows, cols, upsampler.factor * slices, echoes)
     if fine.shape != expected:
-        raise InputError(f"expected an image {expected} from method {name}, got {fine.shape}")
+        raise InputError(
+            f"expected an image {expected} from method {upsampler.name}, got {fine.shape}"
+        )
     if not np.isfinite(fine).all():
-        bad = np.count_nonzero(~np.isfinite(fine))
-        raise InputError(f"expected finite intensities from method {name}, got {bad} that are not")
+        invalid = np.count_nonzero(~np.isfinite(fine))
+        raise InputError(
+            f"expected finite intensities from method {upsampler.name}, got {invalid} that are not"
+        )
     return fine

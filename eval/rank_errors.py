@@ -1,28 +1,34 @@
-"""Tells whether the uncertainty that `mrsr_tf.infer --ensemble` maps ranks the true errors.
+"""Shows whether the uncertainty that `mrsr_tf.infer --ensemble` maps predicts the true errors.
 
     python -m eval.rank_errors --data=scans/test --model=runs/dual
 
-Each scan in DATA, of fine slices, is the truth: it is thickened, brought back by the ensemble and
-compared with it, over the voxels that stand out of the noise; T2 with a phantom's known T2 where
-truth/ has it. Printed are Spearman's correlation of uncertainty and size of the error, the same of
-the image itself (bright voxels err more, too), and the mean error in five groups of as many voxels,
-from the least uncertain to the most.
+Each scan in DATA, of fine slices, is the truth: it is thickened, upsampled by the ensemble and
+compared with the result over the voxels above the noise; T2 is compared with a phantom's true T2 if
+truth/ has it. The output is Spearman's correlation of uncertainty and absolute error, the same of
+the image itself (bright voxels have larger errors, too), and the mean error in five groups of
+equally many voxels, from the least to the most uncertain.
 """
 
 from absl import flags
 
 from mrsr_tf import cli
+from mrsr_tf.inference.methods import PRETRAINED, choose_upsampler
+from mrsr_tf.inference.upsampling import Method
 
-DATA = flags.DEFINE_string("data", None, "Folder of subjects, or one scan.", required=True)
-MODEL = flags.DEFINE_string("model", "pretrained", "A finished run folder, or an exported one.")
-CONSISTENT = flags.DEFINE_bool("consistent", False, "As for mrsr_tf.infer.")
+DATA = flags.DEFINE_string("data", None, "A folder of subjects, or one scan.", required=True)
+MODEL = flags.DEFINE_string("model", PRETRAINED, "The network, as --model of mrsr_tf.infer.")
+CONSISTENT = flags.DEFINE_bool(
+    "consistent",
+    False,
+    "Make the result agree with the thick scan, as --consistent of mrsr_tf.infer.",
+)
 SLICE_AXIS = flags.DEFINE_integer(
-    "slice_axis", 2, "Which axis of a NIfTI counts slices.", lower_bound=0, upper_bound=2
+    "slice_axis", 2, "The axis of a NIfTI that counts slices.", lower_bound=0, upper_bound=2
 )
 
 
 def main() -> None:
-    """Ranks the errors on each scan and prints a line for each echo and T2."""
+    """Ranks the errors of each scan and prints a line for each echo and T2."""
     from eval.experiments import uncertainty_ranking
     from eval.regions import rois
     from mrsr_tf.io.scans import find_subjects, read_scan
@@ -30,24 +36,22 @@ def main() -> None:
 
     subjects = find_subjects(DATA.value)
     with cli.quiet_imports():
-        from mrsr_tf.inference import super_resolution
-        from mrsr_tf.network.trained_model import load_model
-
-    way = super_resolution.network(
-        load_model(MODEL.value), ensemble=True, consistent=CONSISTENT.value
+        from mrsr_tf.inference import super_resolution  # noqa: F401 (loads TensorFlow)
+    upsampler = choose_upsampler(
+        Method.MRSR, model=MODEL.value, ensemble=True, consistent=CONSISTENT.value
     )
     print("subject  image   correlation  of brightness  mean error, least to most uncertain fifth")
     for name, path in subjects.items():
         scan = read_scan(path, slice_axis=SLICE_AXIS.value)
         true_t2 = rois.true_t2(path, scan, slice_axis=SLICE_AXIS.value)
-        for of in uncertainty_ranking.rank_errors(
-            scan, way, scale=intensity_scale(scan.array), true_t2_ms=true_t2
+        for ranking in uncertainty_ranking.rank_errors(
+            scan, upsampler, scale=intensity_scale(scan.array), true_t2_ms=true_t2
         ):
-            unit, times = ("ms", 1) if of.name == "T2" else ("% of the scale", 100)
-            errors = "  ".join(f"{times * error:.2f}" for error in of.errors)
+            unit, factor = ("ms", 1) if ranking.name == "T2" else ("% of the scale", 100)
+            errors = "  ".join(f"{factor * error:.2f}" for error in ranking.errors)
             print(
-                f"{name}  {of.name:6}  {of.correlation:.2f}  {of.of_brightness:.2f}  "
-                f"{errors} {unit}"
+                f"{name}  {ranking.name:6}  {ranking.correlation:.2f}  "
+                f"{ranking.brightness_correlation:.2f}  {errors} {unit}"
             )
 
 

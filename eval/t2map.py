@@ -1,4 +1,4 @@
-r"""Makes the T2 map of a dual-echo DESS scan, in ms.
+r"""Computes the T2 map of a dual-echo DESS scan, in ms.
 
     python -m eval.t2map --input=scans/knee --output=t2/knee
     python -m eval.t2map --input=scans/knee --output=t2/knee --method=exact --t1_ms=1000
@@ -6,8 +6,8 @@ r"""Makes the T2 map of a dual-echo DESS scan, in ms.
         --spoiler_area=3132 --spoiler_duration_us=1560
 
 The output folder holds t2_ms.nii.gz (NaN where there is no T2 in (0, 100] ms), t2_sd_ms.nii.gz (the
-standard deviation that each voxel's T2 owes to the scan's noise), t2_ms.png and, of a DICOM scan,
-dicom/ (a derived series; 0 where there is no T2).
+standard deviation of each voxel's T2 that is caused by the scan's noise), t2_ms.png and, for a
+DICOM scan, dicom/ (a derived series; 0 where there is no T2).
 """
 
 from pathlib import Path
@@ -17,80 +17,91 @@ from absl import flags
 
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
+from mrsr_tf.mri.dess import T2Method
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 INPUT = flags.DEFINE_string("input", None, "A folder of DICOM, or a NIfTI file.", required=True)
-OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
 METHOD = flags.DEFINE_enum(
     "method",
-    "analytic",
-    ["analytic", "exact"],
-    "The paper's formula (5 % too long at 50 ms, 13 % at 80), or the steady state inverted.",
+    T2Method.ANALYTIC,
+    list(T2Method),
+    "The paper's formula (5 % too long at 50 ms, 13 % at 80), or inversion of the steady state.",
 )
 T1_MS = flags.DEFINE_float("t1_ms", 1200.0, "T1: 1200 for cartilage, 1000 for meniscus.")
-TR_MS = flags.DEFINE_float("tr_ms", None, "Repetition time; wins over the header's.")
-TE_MS = flags.DEFINE_float("te_ms", None, "Echo time of S1; wins over the header's.")
-FLIP_DEG = flags.DEFINE_float("flip_deg", None, "Flip angle; wins over the header's.")
+TR_MS = flags.DEFINE_float("tr_ms", None, "Repetition time; overrides the header.")
+TE_MS = flags.DEFINE_float("te_ms", None, "Echo time of S1; overrides the header.")
+FLIP_DEG = flags.DEFINE_float("flip_deg", None, "Flip angle; overrides the header.")
 SPOILER_AREA = flags.DEFINE_float(
-    "spoiler_area", None, "Of the gradient between the echoes, as GE stores it (such as 3132)."
+    "spoiler_area",
+    None,
+    "Area of the gradient between the echoes as GE stores it (such as 3132); overrides the header.",
 )
-SPOILER_DURATION_US = flags.DEFINE_float("spoiler_duration_us", None, "Its duration.")
+SPOILER_DURATION_US = flags.DEFINE_float(
+    "spoiler_duration_us", None, "Duration of that gradient; overrides the header."
+)
 SLICE_AXIS = flags.DEFINE_integer(
-    "slice_axis", 2, "Which axis of a NIfTI counts slices.", lower_bound=0, upper_bound=2
+    "slice_axis", 2, "The axis of a NIfTI that counts slices.", lower_bound=0, upper_bound=2
 )
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an output of another configuration.")
+OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Replace an output of another configuration; by default that is an error."
+)
 
 
 def main() -> None:
-    """Reads the scan, computes T2 and writes map, derived series and picture."""
+    """Reads the scan, computes T2 and writes map, derived series and figure."""
     from mrsr_tf import __version__, outputs
     from mrsr_tf.io import derived_scans
 
     source = Path(INPUT.value)
-    told = {
+    sequence = {
         flag.name: flag.value
         for flag in (TR_MS, TE_MS, FLIP_DEG, SPOILER_AREA, SPOILER_DURATION_US)
     }
-    how = {"version": __version__, "method": METHOD.value, "t1_ms": T1_MS.value}
     configuration = {
-        **how,
-        **told,
+        "version": __version__,
+        "method": METHOD.value,
+        "t1_ms": T1_MS.value,
+        **sequence,
         "source": derived_scans.source_digest(source),
         "slice_axis": SLICE_AXIS.value,
     }
     output = outputs.output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value)
     with output as folder:
-        print(f"{_make(source, told, how, folder)}: {OUTPUT.value}")
+        print(f"{_write_maps(source, sequence, folder)}: {OUTPUT.value}")
 
 
-def _make(source: Path, told: dict[str, float | None], how: dict[str, Any], folder: Path) -> str:
-    """Fills the folder; returns what to tell about the map."""
+def _write_maps(source: Path, sequence: dict[str, float | None], folder: Path) -> str:
+    """Writes all files of the output; returns a summary of the map."""
     from tqdm import tqdm
 
     from eval import t2_noise
     from eval.reporting.t2_figure import t2_figure
+    from mrsr_tf import __version__
     from mrsr_tf.io import dicom, nifti, scans
+    from mrsr_tf.mri.acquisition import with_sequence
+    from mrsr_tf.mri.t2 import scan_t2_map
 
     with tqdm(total=4, desc="T2 map", unit="step", disable=None, delay=2) as progress:
-        scan = t2_noise.with_sequence(scans.read_scan(source, slice_axis=SLICE_AXIS.value), **told)
+        scan = with_sequence(scans.read_scan(source, slice_axis=SLICE_AXIS.value), **sequence)
+        progress.update()
         try:
-            sequence = t2_noise.sequence(scan, source)
+            t2_ms, parameters = scan_t2_map(
+                scan, method=METHOD.value, t1_ms=T1_MS.value, label=source
+            )
         except InputError as error:
             raise InputError(f"{error}: {source}") from None
-        progress.update()
-        known: dict[str, Any] = {"t1_ms": T1_MS.value, "method": METHOD.value, **sequence}
-        t2_ms = t2_noise.t2_map(scan.array[..., 0], scan.array[..., 1], **known)
-        deviation_ms = t2_noise.t2_deviation(scan, **known)
+        deviation_ms = t2_noise.t2_deviation(scan, **parameters)
         tissue = t2_noise.above_noise(scan)
         progress.update()
-        derivation = how | sequence
-        beside = {"Units": "ms", "Derivation": derivation}
+        derivation = {"version": __version__, **parameters}
+        sidecar: dict[str, Any] = {"Units": "ms", "Derivation": derivation}
         for name, image in (("t2_ms", t2_ms), ("t2_sd_ms", deviation_ms)):
             path = folder / f"{name}.nii.gz"
-            nifti.write_map(image, scan, path, slice_axis=SLICE_AXIS.value, sidecar=beside)
+            nifti.write_map(image, scan, path, slice_axis=SLICE_AXIS.value, sidecar=sidecar)
         like = scans.scan_path(source)
         if scans.is_dicom_scan(like):
             dicom.write_t2_map(t2_ms, scan, folder / "dicom", like=like, derivation=derivation)
@@ -98,15 +109,15 @@ def _make(source: Path, told: dict[str, float | None], how: dict[str, Any], fold
         title = f"T2, {METHOD.value}, T1 {T1_MS.value:g} ms"
         t2_figure(t2_ms, scan, tissue, title).savefig(folder / "t2_ms.png")
         progress.update()
-    return _told(t2_ms, tissue)
+    return _summary(t2_ms, tissue)
 
 
-def _told(t2_ms: "NDArray[np.floating]", tissue: "NDArray[np.bool_]") -> str:
+def _summary(t2_ms: "NDArray[np.floating]", tissue: "NDArray[np.bool_]") -> str:
     import numpy as np
 
     invalid = np.isnan(t2_ms)
-    believed = t2_ms[tissue & ~invalid]
-    median = f"median T2 {np.median(believed):.1f} ms" if believed.size else "no T2"
+    valid_t2 = t2_ms[tissue & ~invalid]
+    median = f"median T2 {np.median(valid_t2):.1f} ms" if valid_t2.size else "no T2"
     return (
         f"{median}; of {tissue.sum():,} voxels above the noise {(tissue & invalid).sum():,} have "
         f"no T2 up to 100 ms, of all {invalid.size:,} voxels {invalid.sum():,}"

@@ -1,7 +1,7 @@
 r"""Learns the ScSR dictionary from scans with thin slices.
 
     python -m eval.train_scsr --data=scans/train --output=runs/scsr
-    python -m eval.evaluate --cohort=image_quality --data=scans/test --output=results/quality \
+    python -m eval.evaluate --experiment=image_quality --data=scans/test --output=results/quality \
         --model=runs/dual --methods=mrsr,tci,fi,scsr --scsr=runs/scsr
 
 The data folder holds one folder per subject, or is one scan, as for eval.evaluate; both echoes are

@@ -16,7 +16,7 @@ from small_runs import make_run
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.batch import Study, derive
-from mrsr_tf.inference.upsampling import interpolation
+from mrsr_tf.inference.upsampling import Interpolation
 from mrsr_tf.io import nifti, scans
 from mrsr_tf.outputs import held
 from mrsr_tf.volume import Volume
@@ -139,9 +139,9 @@ def test_two_processes_on_one_series_one_is_refused_and_the_other_ends_whole(tmp
     study = Study(write_study(tmp_path / "study", make_array()), tmp_path / "fine")
     (tmp_path / "fine.partial").mkdir()
     with held(tmp_path / "fine.partial"), pytest.raises(InputError, match="another process"):
-        derive(study, interpolation("tci"))
+        derive(study, Interpolation("tci"))
     assert (tmp_path / "fine.partial").is_dir()
     (tmp_path / "fine.partial" / "left_by_a_killed_call").touch()
-    derive(study, interpolation("tci"))
+    derive(study, Interpolation("tci"))
     slices = 2 * 2 * make_array().shape[2]
     assert len(list((tmp_path / "fine").iterdir())) == slices

@@ -157,19 +157,15 @@ def _measured(
 
 
 def _super_resolved(thick: "Volume", model: "TrainedModel") -> Any:
-    import dataclasses
-
     import numpy as np
 
-    from mrsr_tf.inference.super_resolution import super_resolve
+    from mrsr_tf.inference.super_resolution import Network
 
+    upsample = Network(model).upsample
     if model.echoes == thick.echoes:
-        return super_resolve(thick, model).array
-    echoes = [
-        dataclasses.replace(thick, array=thick.array[..., echo : echo + 1], echo_times_ms=None)
-        for echo in range(thick.echoes)
-    ]
-    return np.concatenate([super_resolve(echo, model).array for echo in echoes], axis=3)
+        return upsample(thick.array)
+    echoes = [thick.array[..., echo : echo + 1] for echo in range(thick.echoes)]
+    return np.concatenate([upsample(echo) for echo in echoes], axis=3)
 
 
 def _draw(rows: list[tuple[Any, ...]], path: Path) -> None:

@@ -1,66 +1,85 @@
-"""Cohort 1: the scan is the truth; thickened, brought back by each method and compared with it."""
+"""Image quality: a scan of fine slices is the truth; each method upsamples its thickened version.
 
-from collections.abc import Mapping
+Every result is compared with the truth, as in the paper's first cohort.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eval import metrics
-from eval.methods import INPUT, Method, baseline_methods, fine_slices
+from eval.methods import INPUT, upsample
 from eval.regions.body import body_mask
 from eval.results import viewer_boxes
-from eval.results.planes import TRUTH, Picture, reformats
+from eval.results.planes import TRUTH, Picture, Plane, reformats
 from eval.results.rows import QUALITIES, Row
+from mrsr_tf.inference.upsampling import Image, Interpolation, Upsampler
 from mrsr_tf.mri import slices
 from mrsr_tf.volume import Volume, intensity_scale
 
-# Thick slices at each end that what lies beyond the scan may reach: a cubic spline passes on 0.27
-# of a mistake from one slice to the next, half a per cent over four.
+# Thick slices at each end that the continuation beyond the scan may affect: a cubic spline passes
+# on 0.27 of an error from one slice to the next, half a per cent over four slices.
 OUTER_THICK_SLICES = 4
 
 
-def evaluate(
-    truth: Volume, methods: Mapping[str, Method], factor: int
-) -> tuple[list[Row], list[Picture]]:
+def evaluate(truth: Volume, upsamplers: Sequence[Upsampler]) -> tuple[list[Row], list[Picture]]:
     """Scores each method on one scan.
 
-    Truth and estimates are divided by the truth's intensity scale and clipped to [0, 1]; what a
-    method gives beyond the truth's last slice is cropped.
+    Truth and estimates are divided by the truth's intensity scale and clipped to [0, 1]. What a
+    method returns beyond the truth's last slice is cropped.
 
     Args:
-        truth: of fine slices.
-        methods: by name.
-        factor: fine slices per thick one.
+        truth: fine slices.
+        upsamplers: of the same slice factor.
 
     Returns:
-        A row of method, echo (1, 2) and `scores` per method and echo; and the reformats, and a box
-        where they cross, of truth, methods and the network's input (TCI, whether a method or not).
+        A row with method, echo (1, 2) and `scores` for each method and echo; and pictures of the
+        truth, the methods and the network's input (TCI, even if it is not evaluated): reformats,
+        and a box around the point where they cross.
 
     Raises:
-        InputError: an empty image, or a method that gives another number of slices.
+        InputError: the image is empty, or a method returned another number of slices.
     """
-    scale = intensity_scale(truth.array)
+    factor, scale = upsamplers[0].factor, intensity_scale(truth.array)
     thick = truth.resliced(slices.thicken(truth.array, factor), 1 / factor)
-    body = body_mask(truth)
-    planes = reformats(truth)
-    panels = {plane: {TRUTH: plane.cut(truth.array) / scale} for plane in planes}
+    names = [upsampler.name for upsampler in upsamplers]
+    shown = [*upsamplers] if INPUT in names else [*upsamplers, Interpolation(INPUT, factor)]
+    views, body = _Views(truth, scale, len(shown) + 1), body_mask(truth)
+    views.add(TRUTH, truth.array)
     rows: list[Row] = []
-    shown = methods if INPUT in methods else {**methods, INPUT: baseline_methods(factor)[INPUT]}
-    down, right = sorted((plane.axis, plane.index) for plane in planes)
-    centre = (down[1], right[1], truth.array.shape[2] // 2)
-    box = viewer_boxes.box_around(truth, centre, len(shown) + 1)
-    boxes = {TRUTH: box.images(truth.array)}
-    for name, method in shown.items():
-        estimate = fine_slices(name, method, thick, factor)[:, :, : truth.array.shape[2]]
-        for plane in planes:
-            panels[plane][name] = plane.cut(estimate) / scale
-        boxes[name] = box.images(estimate)
-        for echo in range(truth.echoes if name in methods else 0):
-            pair = (np.clip(a[..., echo] / scale, 0, 1) for a in (truth.array, estimate))
-            scored = scores(*pair, body=body, outer=OUTER_THICK_SLICES * factor)
-            rows.append({"method": name, "echo": echo + 1} | scored)
-    pictures = [Picture(plane.view, plane.spacing_mm, panels[plane]) for plane in planes]
-    return rows, [*pictures, *box.pictures(boxes)]
+    for upsampler in shown:
+        estimate = upsample(upsampler, thick)[:, :, : truth.array.shape[2]]
+        views.add(upsampler.name, estimate)
+        if upsampler.name in names:
+            for echo in range(truth.echoes):
+                pair = [np.clip(a[..., echo] / scale, 0, 1) for a in (truth.array, estimate)]
+                scored = scores(*pair, body=body, outer=OUTER_THICK_SLICES * factor)
+                rows.append({"method": upsampler.name, "echo": echo + 1} | scored)
+    return rows, views.pictures()
+
+
+class _Views:
+    """Collects the reformats and the box of one image after another."""
+
+    def __init__(self, truth: Volume, scale: float, images: int) -> None:
+        self._scale = scale
+        self._panels: dict[Plane, dict[str, Image]] = {plane: {} for plane in reformats(truth)}
+        down, right = sorted((plane.axis, plane.index) for plane in self._panels)
+        centre = (down[1], right[1], truth.array.shape[2] // 2)
+        self._box = viewer_boxes.box_around(truth, centre, images)
+        self._boxes: dict[str, NDArray[np.uint8]] = {}
+
+    def add(self, name: str, image: Image) -> None:
+        for plane, panels in self._panels.items():
+            panels[name] = plane.cut(image) / self._scale
+        self._boxes[name] = self._box.images(image)
+
+    def pictures(self) -> list[Picture]:
+        planes = [
+            Picture(plane.view, plane.spacing_mm, panels) for plane, panels in self._panels.items()
+        ]
+        return [*planes, *self._box.pictures(self._boxes)]
 
 
 def scores(
@@ -72,16 +91,16 @@ def scores(
 ) -> dict[str, float]:
     """SSIM, pSNR, MSE and RMSE of the whole image and of the body alone.
 
-    The body's SSIM is the mean of the whole image's SSIM map over it.
+    The SSIM of the body is the mean over it of the whole image's SSIM map.
 
     Args:
         truth: (rows, cols, slices) in [0, 1].
         estimate: likewise.
-        body: likewise, of the truth.
-        outer: how many slices at each end `_inner` leaves out.
+        body: likewise, see `body_mask`.
+        outer: number of slices at each end that the scores named `_inner` leave out.
 
     Returns:
-        ssim, psnr_db, mse, rmse; the same with _body, _inner and _body_inner; NaN where no voxel is
+        ssim, psnr_db, mse and rmse; the same with _body, _inner and _body_inner. NaN if no voxel is
         left.
     """
     similarity = metrics.ssim_map(truth, estimate, data_range=1.0)
@@ -102,5 +121,5 @@ def _scores(
     if not similarity.count():
         return dict.fromkeys(QUALITIES, float("nan"))
     measures = {"psnr_db": metrics.psnr, "mse": metrics.mse, "rmse": metrics.rmse}
-    errors = {name: of(truth, estimate, data_range=1.0) for name, of in measures.items()}
+    errors = {name: measure(truth, estimate, data_range=1.0) for name, measure in measures.items()}
     return {"ssim": float(similarity.mean()), **errors}

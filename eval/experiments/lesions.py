@@ -1,38 +1,38 @@
-"""Cohort lesions: which small lesions of cartilage a method keeps, and which it makes up.
+"""Lesions: which small lesions of cartilage a method preserves, and which it makes up.
 
-Into a scan of fine slices lesions of one size are put, everything else, noise too, staying as it
-is. Both scans are thickened and brought back. What looks for the lesions is a matched filter that
-does not know the healthy knee, only what lies around each place:
+Lesions of one size are added to a scan of fine slices; everything else, including the noise, stays
+as it is. Both scans are thickened and upsampled. A matched filter looks for the lesions; it does
+not know the healthy knee, only the surroundings of each voxel:
 
     a(x) = sum_e c_e [ sum_v o(v) m_e(x + v) - b_e(x) sum_v o(v) ] / ( sum_e c_e^2  sum_v o(v)^2 )
 
-m is the image, e its echoes, o(v) the part of a voxel that a lesion at x takes up, c what it adds
-to the signal, and b(x) the mean of the cartilage around it. So a rises by 1 where a lesion appears
-in full. It is found where a exceeds what 95 % of the places of the healthy scan, brought back by
-the same method, have: cartilage is not uniform, and the fine scan itself misses some.
+m is the image, e its echoes, o(v) the fraction of a voxel that a lesion at x occupies, c what it
+adds to the signal, and b(x) the mean of the cartilage around it. So a rises by 1 where a lesion
+appears in full. A lesion is detected if a exceeds the 95th percentile of a in the healthy scan,
+upsampled by the same method: cartilage is not uniform, and even the fine scan misses some lesions.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
-from eval.methods import Method, fine_slices
+from eval.methods import upsample
 from eval.results.planes import TRUTH
 from eval.results.rows import Row
 from mrsr_tf.errors import InputError
+from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.mri import slices
 from mrsr_tf.mri.dess import dess_signals
 from mrsr_tf.volume import Volume
 
-# (M0, T1 in ms, T2 in ms): Gold et al. 2004 and Jordan et al. 2013 of cartilage at 3 T; a
+# (M0, T1 in ms, T2 in ms): cartilage at 3 T after Gold et al. 2004 and Jordan et al. 2013; a
 # degenerated focus as in the phantoms.
 HEALTHY, DEGENERATED = (0.8, 1240.0, 36.9), (0.9, 1300.0, 60.0)
-SIZES_MM = (0.7, 1.0, 1.4, 2.0, 3.0, 4.0)
-ACROSS_MM = 2.0  # of each lesion, within the slices
-SURROUND_MM = 1.4  # how far beyond a lesion's ends, and half as far again beyond its rim
+ACROSS_MM = 2.0  # diameter of each lesion within the slices
+SURROUND_MM = 1.4  # margin beyond the ends of a lesion; half as much again beyond its rim
 APART_MM = 8.0
 FALSE_POSITIVES = 0.05
 FALSE_FOCUS = 0.5  # of a lesion's contrast
@@ -44,14 +44,14 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """Looks for lesions of one size.
+    """A matched filter for lesions of one size.
 
     Attributes:
-        occupancy: odd (rows, cols, slices): the part of each voxel that a lesion takes up.
-        surround: likewise: 1 where the cartilage around it is taken for background.
-        contrast: what a lesion adds, one number per echo.
+        occupancy: odd (rows, cols, slices), the fraction of each voxel that a lesion occupies.
+        surround: likewise, 1 where cartilage around the lesion counts as background.
+        contrast: what a lesion adds to each echo.
         cartilage: (rows, cols, slices).
-        places: likewise: where a whole lesion has room.
+        places: likewise, where a whole lesion fits.
     """
 
     occupancy: Map
@@ -61,20 +61,20 @@ class Detector:
     places: Mask
 
     def response(self, image: Map) -> Map:
-        """The a(x) at the head of this file, of an image (rows, cols, slices, echoes)."""
-        about = _spread(self.cartilage, self.surround)
+        """The filter output a(x) for an image (rows, cols, slices, echoes)."""
+        cartilage = _spread(self.cartilage, self.surround)
         response = np.zeros(self.cartilage.shape)
         for added, echo in zip(self.contrast, np.moveaxis(image, 3, 0), strict=True):
-            background = _spread(echo * self.cartilage, self.surround) / np.maximum(about, 0.5)
-            seen = _spread(echo, self.occupancy) - background * self.occupancy.sum()
-            response += added * seen
+            background = _spread(echo * self.cartilage, self.surround) / np.maximum(cartilage, 0.5)
+            lesions = _spread(echo, self.occupancy) - background * self.occupancy.sum()
+            response += added * lesions
         return response / (np.square(self.contrast).sum() * np.square(self.occupancy).sum())
 
     def lesions_at(self, sites: NDArray[np.integer]) -> Map:
         """(rows, cols, slices, echoes): what lesions at these voxels (n, 3) add to a scan."""
-        marked = np.zeros(self.cartilage.shape)
-        marked[tuple(sites.T)] = 1
-        return _spread(marked, self.occupancy)[..., None] * self.contrast
+        centres = np.zeros(self.cartilage.shape)
+        centres[tuple(sites.T)] = 1
+        return _spread(centres, self.occupancy)[..., None] * self.contrast
 
 
 def _spread(image: Map | Mask, kernel: Map) -> Map:
@@ -82,11 +82,11 @@ def _spread(image: Map | Mask, kernel: Map) -> Map:
     return signal.oaconvolve(image, kernel, mode="same")
 
 
-def detector(scan: Volume, cartilage: Mask, size_mm: float, contrast: Map) -> Detector:
-    """Of lesions `size_mm` long across the slices and 2 mm wide within them: cylinders.
+def make_detector(scan: Volume, cartilage: Mask, size_mm: float, contrast: Map) -> Detector:
+    """A detector of cylinders, `size_mm` long across the slices and 2 mm wide within them.
 
     Raises:
-        InputError: a size that is not positive, or cartilage without room for one lesion.
+        InputError: the size is not positive, or no lesion of this size fits into the cartilage.
     """
     if not size_mm > 0:
         raise InputError(f"expected lesions longer than 0 mm, got {size_mm:g}")
@@ -104,7 +104,7 @@ def detector(scan: Volume, cartilage: Mask, size_mm: float, contrast: Map) -> De
 
 
 def _cylinder(across_mm: float, along_mm: float, spacing_mm: Iterable[float]) -> Map:
-    """Odd (rows, cols, slices): the part of each voxel within a cylinder along the slices."""
+    """Odd (rows, cols, slices): the fraction of each voxel in a cylinder along the slices."""
     fine = []
     for extent, spacing in zip((across_mm, across_mm, along_mm), spacing_mm, strict=True):
         half = int(np.ceil(extent / 2 / spacing - 0.5))
@@ -117,99 +117,100 @@ def _cylinder(across_mm: float, along_mm: float, spacing_mm: Iterable[float]) ->
     return inside.reshape(split).mean(axis=(1, 3, 5))
 
 
-def contrast(scan: Volume, cartilage: Mask, known: Mapping[str, float]) -> Map:
-    """What a degenerated focus adds to each echo: the DESS equations' gain times the median there.
+def contrast(scan: Volume, cartilage: Mask, sequence: Mapping[str, float]) -> Map:
+    """What a degenerated focus adds to each echo: the DESS gain times the median of the cartilage.
 
     Args:
         scan: two echoes.
         cartilage: (rows, cols, slices).
-        known: what `dess_signals` needs beside the tissue, as `eval.t2_noise.sequence` gives it.
+        sequence: arguments of `dess_signals` from `mrsr_tf.mri.acquisition.sequence`.
     """
     focus, healthy = (
-        np.array(dess_signals(m0, t1, t2, **known)) for m0, t1, t2 in (DEGENERATED, HEALTHY)
+        np.array(dess_signals(m0, t1, t2, **sequence)) for m0, t1, t2 in (DEGENERATED, HEALTHY)
     )
     return (focus / healthy - 1) * np.median(scan.array[cartilage], axis=0)
 
 
 def sites(places: Mask, spacing_mm: Iterable[float]) -> NDArray[np.integer]:
-    """(n, 3): as many places as fit 8 mm apart, drawn at random, the same each time."""
-    left = np.random.default_rng(0).permutation(np.argwhere(places))
+    """(n, 3): voxels 8 mm or more apart, as many as fit, drawn at random with a fixed seed."""
+    candidates = np.random.default_rng(0).permutation(np.argwhere(places))
     chosen = []
-    while len(left):
-        chosen.append(left[0])
-        left = left[np.linalg.norm((left - left[0]) * spacing_mm, axis=1) >= APART_MM]
+    while len(candidates):
+        chosen.append(candidates[0])
+        distances_mm = np.linalg.norm((candidates - candidates[0]) * spacing_mm, axis=1)
+        candidates = candidates[distances_mm >= APART_MM]
     return np.array(chosen)
 
 
 def evaluate(
     scan: Volume,
-    methods: Mapping[str, Method],
-    factor: int,
+    upsamplers: Sequence[Upsampler],
     *,
-    known: Mapping[str, float],
+    sequence: Mapping[str, float],
     cartilage: Mask,
-    sizes_mm: Iterable[float] = SIZES_MM,
+    sizes_mm: Iterable[float],
 ) -> list[Row]:
-    """Puts lesions into a scan and looks for them after each method, and in the scan itself.
+    """Adds lesions to a scan and looks for them after each method, and in the scan itself.
 
     Args:
-        scan: of fine slices, two echoes.
-        methods: by name.
-        factor: fine slices per thick one.
-        known: see `contrast`.
-        cartilage: (rows, cols, slices), where lesions are put and looked for.
-        sizes_mm: how long lesions are across the slices.
+        scan: fine slices, two echoes.
+        upsamplers: the methods.
+        sequence: see `contrast`.
+        cartilage: (rows, cols, slices), where lesions are added and looked for.
+        sizes_mm: lengths of the lesions across the slices.
 
     Returns:
-        A row per method, "truth" (the fine scan itself) first, and size: method, size_mm, lesions
-        (how many), detected, kept (how much a at their places rises by them, the mean), false_foci
-        (connected places where a of the healthy scan exceeds the truth's by half a lesion or more)
-        and searched_cm3 (of all places).
+        A row for each method, "truth" (the fine scan itself) first, and size: method, size_mm,
+        lesions (their number), detected, kept (the mean rise of a at their positions), false_foci
+        (connected regions where a of the healthy scan exceeds that of the truth by half a lesion or
+        more) and searched_cm3 (the volume of all places).
 
     Raises:
-        InputError: no room for a lesion, or a method that gives other slices or NaN.
+        InputError: no lesion fits, or a method returned another shape or NaN.
     """
-    box, added = _box(cartilage), contrast(scan, cartilage, known)
-    detectors = {size: detector(scan, cartilage[box], size, added) for size in sizes_mm}
-    at = {size: sites(of.places, scan.spacing_mm) for size, of in detectors.items()}
+    box, added = _box(cartilage), contrast(scan, cartilage, sequence)
+    detectors = {size: make_detector(scan, cartilage[box], size, added) for size in sizes_mm}
+    centres = {size: sites(each.places, scan.spacing_mm) for size, each in detectors.items()}
     rows: list[Row] = []
-    for name in (TRUTH, *methods):
-        healthy = _brought_back(scan, name, methods, factor)[box]
-        for size, of in detectors.items():
+    for upsampler in (None, *upsamplers):
+        healthy = _after(upsampler, scan)[box]
+        for size, detector in detectors.items():
             planted = scan.array.copy()
-            planted[box] += of.lesions_at(at[size])
-            ill = _brought_back(replace(scan, array=planted), name, methods, factor)[box]
-            responses = map(of.response, (healthy, ill, healthy - scan.array[box]))
-            volume = of.places.sum() * abs(np.linalg.det(scan.affine)) / 1000
-            found = _found(of, at[size], *responses)
-            rows.append({"method": name, "size_mm": size, **found, "searched_cm3": volume})
+            planted[box] += detector.lesions_at(centres[size])
+            ill = _after(upsampler, replace(scan, array=planted))[box]
+            responses = map(detector.response, (healthy, ill, healthy - scan.array[box]))
+            row = {"method": upsampler.name if upsampler else TRUTH, "size_mm": size}
+            row |= _counts(detector, centres[size], *responses)
+            searched_mm3 = detector.places.sum() * abs(np.linalg.det(scan.affine))
+            rows.append(row | {"searched_cm3": searched_mm3 / 1000})
     return rows
 
 
 def _box(mask: Mask) -> tuple[slice, ...]:
-    """What holds the mask and its neighbours: what lies beyond plays no part in a response."""
+    """The bounding box of the mask and its neighbours; what lies outside affects no response."""
     grown = ndimage.binary_dilation(mask, np.ones((3, 3, 3)))
     return ndimage.find_objects(grown.astype(np.uint8))[0]
 
 
-def _brought_back(scan: Volume, name: str, methods: Mapping[str, Method], factor: int) -> Map:
-    """A fine scan after it was thickened and brought back; of the truth, the scan as it is."""
-    if name == TRUTH:
+def _after(upsampler: Upsampler | None, scan: Volume) -> Map:
+    """The scan after it was thickened and upsampled; without an upsampler, the scan itself."""
+    if upsampler is None:
         return scan.array
+    factor = upsampler.factor
     thick = scan.resliced(slices.thicken(scan.array, factor), 1 / factor)
-    return fine_slices(name, methods[name], thick, factor)[:, :, : scan.array.shape[2]]
+    return upsample(upsampler, thick)[:, :, : scan.array.shape[2]]
 
 
-def _found(
-    of: Detector, at: NDArray[np.integer], healthy: Map, ill: Map, made_up: Map
+def _counts(
+    detector: Detector, centres: NDArray[np.integer], healthy: Map, ill: Map, made_up: Map
 ) -> dict[str, float]:
-    """Of the responses to a healthy scan, to the same with lesions, and to what is not true."""
-    there = tuple(at.T)
-    threshold = np.quantile(healthy[of.places], 1 - FALSE_POSITIVES)
-    foci = ndimage.label(of.places & (made_up >= FALSE_FOCUS), np.ones((3, 3, 3)))[1]
+    """Counts of the responses to a healthy scan, to one with lesions, and to the false signal."""
+    at_lesions = tuple(centres.T)
+    threshold = np.quantile(healthy[detector.places], 1 - FALSE_POSITIVES)
+    foci = ndimage.label(detector.places & (made_up >= FALSE_FOCUS), np.ones((3, 3, 3)))[1]
     return {
-        "lesions": len(at),
-        "detected": int((ill[there] > threshold).sum()),
-        "kept": float((ill - healthy)[there].mean()),
+        "lesions": len(centres),
+        "detected": int((ill[at_lesions] > threshold).sum()),
+        "kept": float((ill - healthy)[at_lesions].mean()),
         "false_foci": foci,
     }

@@ -1,28 +1,30 @@
-"""Cohort resolution: what of the structure along the slices comes back, and what is false.
+"""Resolution: how much of the structure along the slices a method restores, and what is false.
 
-Along lines across the slices, by cross-spectra in Welch's way (segments of 32 slices that overlap
-by half, Hann's window, their means taken away), of truth T and method M at each frequency:
+Cross-spectra of truth T and method M along lines across the slices, estimated by Welch's method
+(segments of 32 slices that overlap by half, Hann window, means subtracted), give at each frequency
 
     transfer     Re <M T*> / <T T*>                        1 is all there, 0 lost
-    false power  ( <M M*> - |<M T*>|^2 / <T T*> ) / <T T*>  what is there and not of the truth
+    false power  ( <M M*> - |<M T*>|^2 / <T T*> ) / <T T*>  structure that is not in the truth
 
 The first is the mean amplitude transfer function, the second the part of M that is incoherent with
-T. And across surfaces that lie along the slices, as in the slanted-edge method of ISO 12233: all
-edges brought to one place and one step, and how many mm they take from 10 to 90 % of it.
+T. The width of edges is measured across surfaces that lie along the slices, as in the slanted-edge
+method of ISO 12233: all edges are aligned and scaled to one step, and the distance from 10 to 90 %
+of the step is their width in mm.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.methods import INPUT, Method, baseline_methods, fine_slices
+from eval.methods import INPUT, upsample
 from eval.regions.body import body_mask
 from eval.results.planes import TRUTH, Picture
 from eval.results.rows import Row
 from mrsr_tf.errors import InputError
+from mrsr_tf.inference.upsampling import Interpolation, Upsampler
 from mrsr_tf.mri import slices
 from mrsr_tf.mri.noise import noise_deviation
 from mrsr_tf.volume import Volume, intensity_scale
@@ -31,24 +33,24 @@ SEGMENT = 32  # slices
 WINDOW = np.hanning(SEGMENT + 1)[:-1]
 HALF, TENTH = 0.5, 0.1  # of the transfer
 WORSE = 3  # standard deviations of the noise
-FLANK = 3  # slices on each side of an edge's own two that must be flat
+FLANK = 3  # flat slices on each side of the two between which an edge lies
 FLATNESS, LOWEST_STEP, STEEPNESS = 0.15, 0.1, 0.5  # of the step, of the scale, of the gradient
 FEWEST_EDGES = 50
 BINS_PER_SLICE = 4
-TRANSFER, EDGE = "transfer", "edge"  # the pictures
+TRANSFER, EDGE = "transfer", "edge"  # views of the pictures
 
 Map = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 
 class Spectra(NamedTuple):
-    """Along the slices, at each frequency but 0: arrays of one length.
+    """Spectra along the slices, one value for each frequency except 0.
 
     Attributes:
-        per_mm: cycles per mm, up to the fine Nyquist frequency.
-        transfer: see the head of this file.
+        per_mm: frequency in cycles per mm, up to the Nyquist frequency of the fine slices.
+        transfer: see the head of this module.
         false_power: likewise.
-        power: of the truth, the mean over lines; of the unit squared.
+        power: of the truth, the mean over lines, in the image's unit squared.
     """
 
     per_mm: Map
@@ -58,32 +60,32 @@ class Spectra(NamedTuple):
 
 
 class Edges(NamedTuple):
-    """Where a scan has edges across its slices; see `edges`.
+    """The n edges of a scan across its slices; see `edges`.
 
     Attributes:
-        at: (n, 3): the voxel before the step.
-        low: (n,): the level before it.
-        step: (n,): what it rises by, or falls.
-        beyond: (n,): how far beyond the voxel the step lies, in slices.
+        voxels: (n, 3), the voxel before each step.
+        low: (n,), the level before the step.
+        step: (n,), the difference between the levels; negative where the image falls.
+        beyond: (n,), the distance from the voxel to the step, in slices.
     """
 
-    at: NDArray[np.integer]
+    voxels: NDArray[np.integer]
     low: Map
     step: Map
     beyond: Map
 
 
 def spectra(truth: Map, image: Map, inside: Mask, slice_mm: float) -> Spectra:
-    """How an image's structure along the slices goes with the truth's.
+    """Compares the structure of an image along the slices with that of the truth.
 
     Args:
         truth: (rows, cols, slices).
         image: likewise.
-        inside: likewise; a line counts in a segment that lies all inside.
-        slice_mm: from slice to slice.
+        inside: likewise; a line counts in those segments in which it lies inside entirely.
+        slice_mm: distance between slices.
 
     Raises:
-        InputError: other shapes, NaN, fewer than 32 slices, or no line of them inside.
+        InputError: the shapes differ, there are NaN or fewer than 32 slices, or no line is inside.
     """
     if truth.shape != image.shape:
         raise InputError(f"expected an image {truth.shape} as the truth's, got {image.shape}")
@@ -96,7 +98,7 @@ def spectra(truth: Map, image: Map, inside: Mask, slice_mm: float) -> Spectra:
     for start in range(0, count - SEGMENT + 1, SEGMENT // 2):
         part = slice(start, start + SEGMENT)
         lines = inside[:, :, part].all(axis=2)
-        t, m = (_spectrum(each[:, :, part][lines]) for each in (truth, image))
+        t, m = (_spectrum(array[:, :, part][lines]) for array in (truth, image))
         number += len(t)
         sums += [(a * b.conj()).sum(axis=0) for a, b in ((t, t), (m, t), (m, m))]
     if not sums[0].real.all():
@@ -108,17 +110,17 @@ def spectra(truth: Map, image: Map, inside: Mask, slice_mm: float) -> Spectra:
 
 
 def _spectrum(lines: Map) -> NDArray[np.complexfloating]:
-    """(lines, frequencies): without that of 0."""
+    """(lines, frequencies), without frequency 0."""
     flat = lines - lines.mean(axis=1, keepdims=True, dtype=np.float64)
     return np.fft.rfft(flat * WINDOW, axis=1)[:, 1:]
 
 
-def falls_to(level: float, of: Spectra) -> float:
-    """The first frequency, in cycles per mm, where the transfer is no more than `level`.
+def falls_to(level: float, spectra: Spectra) -> float:
+    """The lowest frequency, in cycles per mm, at which the transfer is `level` or less.
 
-    NaN where it stays above up to the Nyquist frequency.
+    NaN if it stays above up to the Nyquist frequency.
     """
-    per_mm, transfer = np.r_[0, of.per_mm], np.r_[1, of.transfer]
+    per_mm, transfer = np.r_[0, spectra.per_mm], np.r_[1, spectra.transfer]
     below = np.flatnonzero(transfer <= level)
     if not below.size:
         return math.nan
@@ -127,17 +129,17 @@ def falls_to(level: float, of: Spectra) -> float:
 
 
 def edges(truth: Map, inside: Mask, spacing_mm: NDArray[np.floating], scale: float) -> Edges:
-    """Where two flat levels meet between two slices, chosen by the truth alone.
+    """Finds where two flat levels meet between two slices, from the truth alone.
 
-        level  x x x .             three slices on each side are level to 15 % of the step, which
-                       . x x x     is a tenth of the scale or more; half of it is reached between
+        level  x x x .             three slices on each side are flat to 15 % of the step, which is
+                       . x x x     a tenth of the scale or more; half of it is reached between
                k-3 .. k k+1 .. k+4 slices k and k+1; and the surface lies along the slices: the
                                    gradient within them is at most half of that across them
 
     Args:
         truth: (rows, cols, slices), one echo.
-        inside: likewise, where to look.
-        spacing_mm: of its axes.
+        inside: likewise, where edges are looked for.
+        spacing_mm: distances between rows, columns and slices.
         scale: the intensity scale.
     """
     count = truth.shape[2] - 2 * FLANK - 1
@@ -155,38 +157,37 @@ def edges(truth: Map, inside: Mask, spacing_mm: NDArray[np.floating], scale: flo
     along = np.hypot(down, right) <= STEEPNESS * size / spacing_mm[2]
     chosen = flat & crossed & along & (size >= LOWEST_STEP * scale)
     chosen &= inside[:, :, FLANK : FLANK + count]
-    at = np.argwhere(chosen) + np.array([0, 0, FLANK])
-    # Voxels are means: where the step lies, so much of the two voxels beside it is beyond it.
+    voxels = np.argwhere(chosen) + np.array([0, 0, FLANK])
+    # Voxels are means: the position of the step determines how much of the two voxels is beyond it.
     reached = ((one + two - 2 * low) / np.where(step == 0, np.inf, step))[chosen]
-    return Edges(at, low[chosen], step[chosen], 1.5 - reached)
+    return Edges(voxels, low[chosen], step[chosen], 1.5 - reached)
 
 
-def edge_spread(image: Map, of: Edges) -> Map:
-    """What an image makes of the edges of the truth, the mean over all.
+def edge_spread(image: Map, edges: Edges) -> Map:
+    """The mean profile of an image across the edges of the truth.
 
     Returns:
-        (2, bins): positions in slices from where the truth steps, the means in
-        bins of a quarter slice, and the part of the step reached there. NaN where there are fewer
-        than fifty edges.
+        (2, bins), bins of a quarter slice: the mean position in slices from the step of the truth,
+        and the mean fraction of the step reached there. NaN if there are fewer than fifty edges.
     """
     bins = 2 * FLANK * BINS_PER_SLICE + 1
-    if len(of.step) < FEWEST_EDGES:
+    if len(edges.step) < FEWEST_EDGES:
         return np.full((2, bins), np.nan)
     offsets = np.arange(-FLANK, FLANK + 2)
-    rows, cols, first = of.at.T[:, :, None]
-    reached = (image[rows, cols, first + offsets] - of.low[:, None]) / of.step[:, None]
-    position = offsets - of.beyond[:, None]
+    rows, cols, first = edges.voxels.T[:, :, None]
+    reached = (image[rows, cols, first + offsets] - edges.low[:, None]) / edges.step[:, None]
+    position = offsets - edges.beyond[:, None]
     place = np.rint((position + FLANK) * BINS_PER_SLICE).astype(int)
-    kept = (place >= 0) & (place < bins)
-    number = np.bincount(place[kept], minlength=bins)
-    totals = [np.bincount(place[kept], each[kept], bins) for each in (position, reached)]
+    valid = (place >= 0) & (place < bins)
+    number = np.bincount(place[valid], minlength=bins)
+    totals = [np.bincount(place[valid], values[valid], bins) for values in (position, reached)]
     return np.divide(totals, number, out=np.full((2, bins), np.nan), where=number > 0)
 
 
 def width(spread: Map) -> float:
-    """How many slices an edge takes from 10 to 90 % of its step, outwards from its middle.
+    """The distance in slices from 10 to 90 % of the step, searched outwards from its middle.
 
-    NaN where `edge_spread` is, or where it does not get that far.
+    NaN if there is no `edge_spread` or it does not reach these levels.
     """
     position, reached = spread[:, np.isfinite(spread[1])]
     if not position.size:
@@ -205,62 +206,84 @@ def _first_above(level: float, position: Map, reached: Map) -> float:
     return float(np.interp(level, reached[pair], position[pair]))
 
 
-def evaluate(
-    scan: Volume, methods: Mapping[str, Method], factor: int
-) -> tuple[list[Row], list[Picture]]:
+def evaluate(scan: Volume, upsamplers: Sequence[Upsampler]) -> tuple[list[Row], list[Picture]]:
     """Measures resolution along the slices and false structure of each method on one scan.
 
     Args:
-        scan: of fine slices, the truth.
-        methods: by name.
-        factor: fine slices per thick one.
+        scan: fine slices, the truth.
+        upsamplers: of the same slice factor.
 
     Returns:
-        A row per method, "truth" first, and echo: method, echo, mtf50_per_mm and mtf10_per_mm
-        (`falls_to`), false_percent (false power over the truth's, of all frequencies), edge_mm
-        (`width`), edges (how many), worse_percent and better_percent (of the body's voxels:
-        further from the truth than TCI by more than three standard deviations of the noise, or
-        nearer by as much). And two pictures with arrays of each method: "transfer" (echoes, 3,
-        frequencies), of frequency, transfer and false power, of "truth" the noise's part of its
-        power; and "edge" (echoes, 2, positions), of position in mm and part of the step.
+        A row for each method, "truth" first, and echo: method, echo, mtf50_per_mm and mtf10_per_mm
+        (`falls_to`), false_percent (false power relative to that of the truth, over all
+        frequencies), edge_mm (`width`), edges (their number), worse_percent and better_percent (the
+        share of the body's voxels that are further from the truth than TCI by more than three
+        standard deviations of the noise, or nearer by as much). And two pictures with an array for
+        each method: "transfer" (echoes, 3, frequencies) with frequency, transfer and false power,
+        for "truth" the share of noise in its power; and "edge" (echoes, 2, positions) with position
+        in mm and fraction of the step.
 
     Raises:
-        InputError: as `spectra`, or a method that gives other slices or NaN.
+        InputError: as `spectra`, or a method returned another shape or NaN.
     """
-    truth, body, scale = scan.array, body_mask(scan), intensity_scale(scan.array)
-    thick = scan.resliced(slices.thicken(truth, factor), 1 / factor)
-    slice_mm, cut = float(scan.spacing_mm[2]), np.s_[:, :, : truth.shape[2]]
-    noise = [noise_deviation(truth[..., echo]) for echo in range(scan.echoes)]
-    steps = [edges(truth[..., e], body, scan.spacing_mm, scale) for e in range(scan.echoes)]
-    given = np.abs(fine_slices(INPUT, baseline_methods(factor)[INPUT], thick, factor)[cut] - truth)
+    factor = upsamplers[0].factor
+    thick = scan.resliced(slices.thicken(scan.array, factor), 1 / factor)
+
+    def upsampled(upsampler: Upsampler) -> Map:
+        return upsample(upsampler, thick)[:, :, : scan.array.shape[2]]
+
+    comparison = _Comparison(scan, upsampled(Interpolation(INPUT, factor)))
     rows: list[Row] = []
     curves: dict[str, dict[str, Map]] = {TRANSFER: {}, EDGE: {}}
-    for name in (TRUTH, *methods):
-        image = truth if name == TRUTH else fine_slices(name, methods[name], thick, factor)[cut]
-        nearer = (given - np.abs(image - truth))[body]
-        transfers, spreads = [], []
-        for echo, (deviation, of) in enumerate(zip(noise, steps, strict=True)):
-            along = spectra(truth[..., echo], image[..., echo], body, slice_mm)
-            spread = edge_spread(image[..., echo], of)
-            rows.append(
-                {"method": name, "echo": echo + 1, **_falls(along)}
-                | {"edge_mm": width(spread) * slice_mm, "edges": len(of.step)}
-                | {"worse_percent": 100 * float((nearer[:, echo] < -WORSE * deviation).mean())}
-                | {"better_percent": 100 * float((nearer[:, echo] > WORSE * deviation).mean())}
-            )
-            if name == TRUTH:
-                share = deviation**2 * np.square(WINDOW).sum() / along.power
-                along = along._replace(false_power=share)
-            transfers.append(along[:3])
-            spreads.append(spread * [[slice_mm], [1]])
-        curves[TRANSFER][name], curves[EDGE][name] = np.array(transfers), np.array(spreads)
+    for upsampler in (None, *upsamplers):
+        name = upsampler.name if upsampler else TRUTH
+        scored, transfers, spreads = comparison.measure(
+            upsampled(upsampler) if upsampler else scan.array, is_truth=upsampler is None
+        )
+        rows += [{"method": name} | row for row in scored]
+        curves[TRANSFER][name], curves[EDGE][name] = transfers, spreads
+    slice_mm = float(scan.spacing_mm[2])
     return rows, [Picture(view, (slice_mm,), panels) for view, panels in curves.items()]
 
 
-def _falls(along: Spectra) -> dict[str, float]:
-    false = float((along.false_power * along.power).sum() / along.power.sum())
+class _Comparison:
+    """Compares images with the truth, and their errors with those of the network's input."""
+
+    def __init__(self, scan: Volume, network_input: Map) -> None:
+        self._truth, self._body = scan.array, body_mask(scan)
+        self._slice_mm = float(scan.spacing_mm[2])
+        scale, echoes = intensity_scale(scan.array), np.moveaxis(scan.array, 3, 0)
+        self._noise = [noise_deviation(echo) for echo in echoes]
+        self._edges = [edges(echo, self._body, scan.spacing_mm, scale) for echo in echoes]
+        self._input_error = np.abs(network_input - scan.array)
+
+    def measure(self, image: Map, *, is_truth: bool) -> tuple[list[Row], Map, Map]:
+        """Rows, and the arrays of both pictures, for an image (rows, cols, slices, echoes)."""
+        gain = (self._input_error - np.abs(image - self._truth))[self._body]
+        rows: list[Row] = []
+        transfers, spreads = [], []
+        for echo, (noise, steps) in enumerate(zip(self._noise, self._edges, strict=True)):
+            truth = self._truth[..., echo]
+            along = spectra(truth, image[..., echo], self._body, self._slice_mm)
+            spread = edge_spread(image[..., echo], steps)
+            rows.append(
+                {"echo": echo + 1, **_scores(along)}
+                | {"edge_mm": width(spread) * self._slice_mm, "edges": len(steps.step)}
+                | {"worse_percent": 100 * float((gain[:, echo] < -WORSE * noise).mean())}
+                | {"better_percent": 100 * float((gain[:, echo] > WORSE * noise).mean())}
+            )
+            if is_truth:
+                noise_share = noise**2 * np.square(WINDOW).sum() / along.power
+                along = along._replace(false_power=noise_share)
+            transfers.append(along[:3])
+            spreads.append(spread * [[self._slice_mm], [1]])
+        return rows, np.array(transfers), np.array(spreads)
+
+
+def _scores(along: Spectra) -> dict[str, float]:
+    false_power = float((along.false_power * along.power).sum() / along.power.sum())
     return {
         "mtf50_per_mm": falls_to(HALF, along),
         "mtf10_per_mm": falls_to(TENTH, along),
-        "false_percent": 100 * false,
+        "false_percent": 100 * false_power,
     }

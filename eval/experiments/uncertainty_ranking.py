@@ -1,16 +1,16 @@
-"""Whether the uncertainty of an ensemble ranks the errors that it was not told of."""
+"""Uncertainty ranking: does the deviation within an ensemble predict the size of the errors?"""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from eval.t2_noise import above_noise, sequence, t2_map
+from eval.t2_noise import above_noise
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.upsampling import Way, resolved
+from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.mri.slices import thicken
+from mrsr_tf.mri.t2 import scan_t2_map
 from mrsr_tf.volume import Volume
 
 GROUPS = 5
@@ -18,61 +18,65 @@ GROUPS = 5
 
 @dataclass(frozen=True)
 class Ranking:
-    """How an uncertainty and the true error go together over the voxels of tissue.
+    """The relation of uncertainty and error over the voxels of tissue.
 
     Attributes:
         name: "echo 1", "echo 2" or "T2".
-        correlation: Spearman's, of the uncertainty and the size of the error.
-        of_brightness: the same of the estimate itself, which errors follow too.
-        errors: mean size of the error in five groups of as many voxels, of least uncertainty to
-            most; of the intensity scale, or in ms.
+        correlation: Spearman's correlation of uncertainty and absolute error.
+        brightness_correlation: the same of the estimate itself, which also predicts the error.
+        errors: mean absolute error of five groups of equally many voxels, from the lowest to the
+            highest uncertainty; relative to the intensity scale, or in ms.
     """
 
     name: str
     correlation: float
-    of_brightness: float
+    brightness_correlation: float
     errors: tuple[float, ...]
 
 
 def rank_errors(
-    truth: Volume, way: Way, *, scale: float, true_t2_ms: NDArray[np.floating] | None = None
+    truth: Volume,
+    upsampler: Upsampler,
+    *,
+    scale: float,
+    true_t2_ms: NDArray[np.floating] | None = None,
 ) -> list[Ranking]:
-    """Thickens a scan, brings it back by an ensemble, and ranks its errors.
+    """Thickens a scan, upsamples it with an ensemble, and ranks the errors.
 
     Args:
-        truth: of fine slices.
-        way: with an ensemble.
-        scale: what errors of the image are told in.
-        true_t2_ms: (rows, cols, slices); None leaves T2 out.
+        truth: fine slices.
+        upsampler: with a self-ensemble.
+        scale: intensity that errors of the image are divided by.
+        true_t2_ms: (rows, cols, slices); None leaves out T2.
 
     Returns:
-        One for each echo, and one for T2 where it is known.
+        One ranking for each echo, and one for T2 if it is known.
 
     Raises:
-        InputError: the way has no ensemble, or the scan is not for it.
+        InputError: the upsampler has no ensemble, or cannot be used for the scan.
     """
-    thick = thicken(truth.array, way.slice_factor, profile=way.profile)
-    made = resolved(truth.resliced(thick, 1 / way.slice_factor), way)
-    if made.uncertainty is None:
-        raise InputError("expected a way with an ensemble, got one without: it has no uncertainty")
-    tissue, fine = above_noise(truth), made.fine.array[:, :, : truth.array.shape[2]]
-    spread = made.uncertainty.array[:, :, : truth.array.shape[2]]
+    count = truth.array.shape[2]
+    thick = thicken(truth.array, upsampler.factor, profile=upsampler.profile)
+    result = upsampler(truth.resliced(thick, 1 / upsampler.factor))
+    if result.uncertainty is None:
+        raise InputError("expected a method with an ensemble, got one that has no uncertainty")
+    tissue, fine = above_noise(truth), result.volume.array[:, :, :count]
+    uncertainty = result.uncertainty.array[:, :, :count]
     rankings = [
         _ranking(
             f"echo {echo + 1}",
-            spread[..., echo][tissue] / scale,
+            uncertainty[..., echo][tissue] / scale,
             np.abs(fine - truth.array)[..., echo][tissue] / scale,
             fine[..., echo][tissue],
         )
         for echo in range(truth.echoes)
     ]
-    if true_t2_ms is not None and made.t2_uncertainty_ms is not None:
-        times: dict[str, Any] = sequence(truth)
-        t2_ms = t2_map(fine[..., 0], fine[..., 1], **times)
+    if true_t2_ms is not None and result.t2_uncertainty_ms is not None:
+        t2_ms = scan_t2_map(result.volume).t2_ms[:, :, :count]
         error = np.abs(t2_ms - true_t2_ms)
-        known = made.t2_uncertainty_ms[:, :, : truth.array.shape[2]]
-        there = tissue & np.isfinite(error) & np.isfinite(known)
-        rankings.append(_ranking("T2", known[there], error[there], t2_ms[there]))
+        t2_uncertainty_ms = result.t2_uncertainty_ms[:, :, :count]
+        valid = tissue & np.isfinite(error) & np.isfinite(t2_uncertainty_ms)
+        rankings.append(_ranking("T2", t2_uncertainty_ms[valid], error[valid], t2_ms[valid]))
     return rankings
 
 

@@ -136,9 +136,11 @@ def read_results(folder: Path) -> Results:
     if not (folder / ROWS).is_file():
         raise InputError(f"expected a finished evaluation, found no {ROWS} in {folder}")
     configuration = read_configuration(folder)
-    experiment = configuration.get("cohort")
+    experiment = configuration.get("experiment")
     if experiment not in COLUMNS:
-        raise InputError(f"expected cohort {' or '.join(COLUMNS)}, got {experiment!r} in {folder}")
+        raise InputError(
+            f"expected experiment {' or '.join(COLUMNS)}, got {experiment!r} in {folder}"
+        )
     rows = read_rows(folder / ROWS, experiment)
     order = unique(row["subject"] for row in rows)
     rows.sort(key=lambda row: order.index(row["subject"]))  # so that the methods' values pair up

@@ -1,7 +1,8 @@
-"""One study, or a folder of them: read, made fine, and written as what it came in.
+"""Upsampling of one study or of a folder of studies; each output has the format of its input.
 
-While one study is computed, the one before it is written and the next one read. All reading and
-writing is done by one thread, since pydicom is kept from quoting headers for a whole process.
+While one study is computed, the previous one is written and the next one is read. One thread does
+all reading and writing, because pydicom's warnings, which quote headers, can be silenced only for a
+whole process.
 """
 
 import traceback
@@ -16,23 +17,23 @@ from absl import logging
 
 from mrsr_tf import __version__
 from mrsr_tf.errors import AlreadyDone, InputError
-from mrsr_tf.inference.domain_check import unlike_training
-from mrsr_tf.inference.upsampling import Resolved, Way, resolved
+from mrsr_tf.inference.domain_check import out_of_range
+from mrsr_tf.inference.upsampling import Upsampler, UpsamplingResult
 from mrsr_tf.io import derived_scans, scans
 from mrsr_tf.io.nifti import is_nifti
 from mrsr_tf.volume import Volume
 
 Item = TypeVar("Item")
-FORESEEN = (InputError, OSError, MemoryError)
+EXPECTED_ERRORS = (InputError, OSError, MemoryError)
 
 
 @dataclass(frozen=True)
 class Study:
-    """A scan, and where what is made of it goes.
+    """A scan, and where its upsampled version goes.
 
     Attributes:
-        source: a file or a folder, as `scans.read_scan` takes it.
-        output: a folder for DICOM, else a NIfTI file.
+        source: a file or a folder that `scans.read_scan` accepts.
+        output: a folder for DICOM, otherwise a NIfTI file.
     """
 
     source: Path
@@ -40,23 +41,23 @@ class Study:
 
 
 def find_studies(source: Path, output: Path) -> list[Study]:
-    """The one study at `source`, or all that lie in it.
+    """Finds the study at `source`, or all studies in that folder.
 
-    A folder of several scans, as `scans.find_subjects` tells them apart, is a folder of studies:
-    each goes to its name in the folder `output`. All else is one study, and goes to `output`.
+    If `scans.find_subjects` finds several scans in a folder, each is a study and its output has the
+    same name in the folder `output`. Anything else is one study with the output `output`.
 
     Raises:
-        InputError: nothing is there, or several studies shall go into one file or among
-            themselves.
+        InputError: there is nothing at `source`, or the output of several studies would be one file
+            or lie among the studies.
     """
     if not source.exists():
         raise InputError(f"expected a scan or a folder of scans, found nothing at {source}")
-    found = scans.find_subjects(source)
-    if len(found) == 1:
+    subjects = scans.find_subjects(source)
+    if len(subjects) == 1:
         return [Study(source, output)]
     if is_nifti(output):
         raise InputError(
-            f"expected a folder for the output of the {len(found)} studies in {source}, got "
+            f"expected a folder for the output of the {len(subjects)} studies in {source}, got "
             f"{output}"
         )
     if output.resolve().is_relative_to(source.resolve()):
@@ -64,77 +65,79 @@ def find_studies(source: Path, output: Path) -> list[Study]:
             f"expected an output outside {source}, where it would be taken for a study, got "
             f"{output}"
         )
-    return [Study(path, output / _output_name(name, path)) for name, path in found.items()]
+    return [Study(path, output / _output_name(name, path)) for name, path in subjects.items()]
 
 
-def derive(study: Study, way: Way, *, slice_axis: int = 2, overwrite: bool = False) -> str:
-    """Makes one study fine and writes it, with maps of its uncertainty where there are any.
+def derive(
+    study: Study, upsampler: Upsampler, *, slice_axis: int = 2, overwrite: bool = False
+) -> str:
+    """Upsamples one study and writes it, together with maps of its uncertainty if there are any.
 
     Args:
-        study: which, and where to.
-        way: how.
-        slice_axis: of a NIfTI file.
-        overwrite: replace a derived scan that was made otherwise.
+        study: where the scan is read and written.
+        upsampler: the method.
+        slice_axis: slice axis of a NIfTI file.
+        overwrite: replace a derived scan of another configuration.
 
     Returns:
-        What was made, in one line.
+        One line that sums up the output.
 
     Raises:
-        AlreadyDone: it is there.
-        InputError: the study cannot be read or is not for this way, or other data is at its output.
-        OSError: it cannot be written.
-        MemoryError: it is too large for this machine.
+        AlreadyDone: the same output exists.
+        InputError: the study cannot be read or upsampled, or other data is at its output.
+        OSError: the output cannot be written.
+        MemoryError: the scan is too large for this machine.
     """
-    thick = _read(study, way, slice_axis, overwrite)
-    return _write(study, way, slice_axis, thick, resolved(thick, way, study.source))
+    thick = _read(study, upsampler, slice_axis, overwrite)
+    return _write(study, upsampler, slice_axis, thick, upsampler(thick, study.source))
 
 
 def derive_all(
     studies: Sequence[Study],
-    way: Way,
+    upsampler: Upsampler,
     *,
     slice_axis: int = 2,
     overwrite: bool = False,
-    tell: Callable[[str], object] = print,
+    report: Callable[[str], object] = print,
     advance: Callable[[], object] = lambda: None,
 ) -> list[Study]:
-    """Makes many studies fine; one that fails is warned of, and stops no other.
+    """Upsamples many studies; a study that fails causes a warning and does not stop the others.
 
-    Three of them are in memory at a time: one that is read, one computed and one written.
+    Three scans are in memory at a time: one being read, one being computed, one being written.
 
     Args:
-        studies: which.
-        way: how.
-        slice_axis: of NIfTI files.
-        overwrite: as for `derive`.
-        tell: is given what was made of each, in one line, from another thread.
-        advance: is called as each is written, found done or failed.
+        studies: where the scans are read and written.
+        upsampler: the method.
+        slice_axis: slice axis of NIfTI files.
+        overwrite: replace derived scans of another configuration.
+        report: called with the line that sums up an output, from another thread.
+        advance: called when a study is written, was finished before, or has failed.
 
     Returns:
-        Those that failed.
+        The studies that failed.
     """
     failed: list[Study] = []
 
     def fail(study: Study, error: Exception) -> None:
-        logging.warning("%s failed: %s", study.source, _said(error))
+        logging.warning("%s failed: %s", study.source, _error_message(error))
         failed.append(study)
         advance()
 
-    def write(study: Study, thick: Volume, fine: Resolved) -> None:
+    def write(study: Study, thick: Volume, result: UpsamplingResult) -> None:
         try:
-            tell(_write(study, way, slice_axis, thick, fine))
+            report(_write(study, upsampler, slice_axis, thick, result))
             advance()
         except Exception as error:
             fail(study, error)
 
     with ThreadPoolExecutor(1) as disk:
-        read = partial(_read, way=way, slice_axis=slice_axis, overwrite=overwrite)
+        read = partial(_read, upsampler=upsampler, slice_axis=slice_axis, overwrite=overwrite)
         for study, thick in _one_ahead((study, disk.submit(read, study)) for study in studies):
             try:
-                fine = resolved(thick.result(), way, study.source)
-                disk.submit(write, study, thick.result(), fine)
+                result = upsampler(thick.result(), study.source)
+                disk.submit(write, study, thick.result(), result)
             except AlreadyDone as done:
-                tell(str(done))
+                report(str(done))
                 advance()
             except Exception as error:
                 fail(study, error)
@@ -142,7 +145,7 @@ def derive_all(
 
 
 def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The items, each taken from their source when the one before it is given."""
+    """Yields the items, but takes the next one from its source before it yields the current one."""
     for current in items:
         for following in items:
             yield current
@@ -150,43 +153,47 @@ def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
         yield current
 
 
-def _said(error: Exception) -> str:
-    """A foreseen error as it is; another's words are not repeated, for they may quote a header."""
-    if isinstance(error, FORESEEN):
+def _error_message(error: Exception) -> str:
+    """The message of an expected error; of any other only its type, as it may quote a header."""
+    if isinstance(error, EXPECTED_ERRORS):
         return str(error) or type(error).__name__
     if logging.level_debug():
         traceback.print_exception(error)
     return f"{type(error).__name__} (a defect of this package; --v=1 shows where)"
 
 
-def _read(study: Study, way: Way, slice_axis: int, overwrite: bool) -> Volume:
-    """The scan, if there is anything to do; what is unusual of it is said before it is done."""
-    derivation = {"version": __version__, **way.derivation}
+def _read(study: Study, upsampler: Upsampler, slice_axis: int, overwrite: bool) -> Volume:
+    """Reads the scan unless its output is finished, and warns of what is unusual about it."""
+    derivation = {"version": __version__, **upsampler.derivation}
     derived_scans.check_new(study.output, study.source, derivation, overwrite=overwrite)
     thick = scans.read_scan(study.source, slice_axis=slice_axis)
-    for unusual in unlike_training(thick, way.card, way.slice_factor):
-        logging.warning("%s: %s", study.source, unusual)
+    for finding in out_of_range(thick, upsampler.card, upsampler.factor):
+        logging.warning("%s: %s", study.source, finding)
     return thick
 
 
-def _write(study: Study, way: Way, slice_axis: int, thick: Volume, made: Resolved) -> str:
+def _write(
+    study: Study, upsampler: Upsampler, slice_axis: int, thick: Volume, result: UpsamplingResult
+) -> str:
+    """Writes the output; returns the line that sums it up."""
     derived_scans.write(
-        made.fine,
+        result.volume,
         study.output,
         source=study.source,
-        derivation={"version": __version__, **way.derivation, **made.residuals},
+        derivation={"version": __version__, **upsampler.derivation, **result.residuals},
         slice_axis=slice_axis,
-        uncertainty=made.uncertainty,
-        t2_uncertainty_ms=made.t2_uncertainty_ms,
+        uncertainty=result.uncertainty,
+        t2_uncertainty_ms=result.t2_uncertainty_ms,
     )
     before, after = (
-        f"{volume.array.shape[2]} of {volume.spacing_mm[2]:.3g} mm" for volume in (thick, made.fine)
+        f"{volume.array.shape[2]} of {volume.spacing_mm[2]:.3g} mm"
+        for volume in (thick, result.volume)
     )
-    noise = made.residual_of_noise
-    beside = "" if noise is None else f", {noise:.2g} of the noise"
+    noise = result.residual_of_noise
+    of_noise = "" if noise is None else f", {noise:.2g} of the noise"
     return (
         f"{thick.echoes} x {before} slices -> {after}: {study.output} (thick again, it is the "
-        f"input within {made.residual_of_scale:.2%} of the intensity scale{beside})"
+        f"input within {result.residual_of_scale:.2%} of the intensity scale{of_noise})"
     )
 
 

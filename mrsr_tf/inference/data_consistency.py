@@ -1,13 +1,14 @@
-"""Data consistency: a super-resolved scan, made thick again, must be the scan it was made from.
+"""Data consistency: an upsampled scan that is thickened again must equal the scan it came from.
 
-With T the matrix that makes slices thick (`mrsr_tf.mri.slices`), b the thick scan and x the fine
-one, column by column, the residual is r = b - T x, and the least change of x that takes it away is
+With T the matrix that thickens slices (`mrsr_tf.mri.slices`), b the thick scan and x the upsampled
+one, column by column, the residual is r = b - T x. The smallest change of x that removes it is
 
-    T' (T T')^-1 r                                        x nearest to the old one with T x = b
+    T' (T T')^-1 r                                  the x nearest to the old one with T x = b
 
-It says how a network's output relates to its input, nothing of whether it is right: any b of any
-noise can be met. Where an assumed profile has little gain, (T T')^-1 would make much of whatever
-is there, so no gain is taken for less than a floor; there the residual is taken away only in part.
+Consistency relates the output to its input; it does not show that the output is right, because any
+b with any noise can be matched. Where the assumed profile has little gain, (T T')^-1 would amplify
+whatever is there. Gains are therefore bounded from below, and at those frequencies the residual is
+removed only in part.
 """
 
 from functools import lru_cache
@@ -15,50 +16,50 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsr_tf.mri.slices import thicken, thicken_matrix
+from mrsr_tf.mri.slices import Profile, thicken, thicken_matrix
 
-# Of the power that the profile passes at frequency 0. The least of fir, box and kspace is 0.39, of
-# kspace_hamming 0.004.
+# As a fraction of the power that the profile passes at frequency 0. The lowest power of fir, box
+# and kspace is 0.39, that of kspace_hamming 0.004.
 GAIN_FLOOR = 0.1
 
 
 def residual(
-    fine: NDArray[np.floating], thick: NDArray[np.floating], *, profile: str = "fir"
+    fine: NDArray[np.floating], thick: NDArray[np.floating], *, profile: str = Profile.FIR
 ) -> NDArray[np.floating]:
-    """What a thick scan has more than the fine one has when it is made thick again.
+    """The thick scan minus the upsampled scan thickened again.
 
     Args:
         fine: (rows, cols, factor * thick slices, echoes).
         thick: (rows, cols, thick slices, echoes), on the same intensity scale.
-        profile: that made the slices thick, see `slices.thicken`.
+        profile: of the thick slices, see `slices.thicken`.
 
     Returns:
-        The shape of `thick`, in its unit.
+        An array with the shape and unit of `thick`.
     """
     return thick - thicken(fine, fine.shape[2] // thick.shape[2], profile=profile)
 
 
 def residual_rms(
-    fine: NDArray[np.floating], thick: NDArray[np.floating], *, profile: str = "fir"
+    fine: NDArray[np.floating], thick: NDArray[np.floating], *, profile: str = Profile.FIR
 ) -> float:
     """The root mean square of `residual` over all voxels and echoes."""
-    left = residual(fine, thick, profile=profile)
-    return float(np.sqrt(np.mean(np.square(left, out=left))))
+    difference = residual(fine, thick, profile=profile)
+    return float(np.sqrt(np.mean(np.square(difference, out=difference))))
 
 
-def made_consistent(
-    fine: NDArray[np.floating], thick: NDArray[np.floating], *, profile: str = "fir"
+def enforce_data_consistency(
+    fine: NDArray[np.floating], thick: NDArray[np.floating], *, profile: str = Profile.FIR
 ) -> NDArray[np.floating]:
-    """The nearest fine scan that is the thick one when it is made thick again; as `residual`."""
-    left = residual(fine, thick, profile=profile)
+    """The scan nearest to `fine` that equals `thick` when thickened; arguments as `residual`."""
+    difference = residual(fine, thick, profile=profile)
     matrix = back_projection(fine.shape[2], fine.shape[2] // thick.shape[2], profile)
-    change = np.moveaxis(left, 2, -1) @ matrix.T.astype(left.dtype)
+    change = np.moveaxis(difference, 2, -1) @ matrix.T.astype(difference.dtype)
     return fine + np.moveaxis(change, -1, 2)
 
 
 @lru_cache(maxsize=16)
-def back_projection(slices: int, factor: int, profile: str = "fir") -> NDArray[np.float64]:
-    """(slices, ceil(slices / factor)): T' (T T')^-1, no gain taken for less than the floor."""
+def back_projection(slices: int, factor: int, profile: str = Profile.FIR) -> NDArray[np.float64]:
+    """(slices, ceil(slices / factor)): T' (T T')^-1 with gains bounded from below."""
     thickening = thicken_matrix(slices, factor, profile)
     powers, basis = np.linalg.eigh(thickening @ thickening.T)
     powers = np.maximum(powers, GAIN_FLOOR / factor)  # at frequency 0 it is 1 / factor

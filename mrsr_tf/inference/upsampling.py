@@ -1,7 +1,20 @@
-"""A thick scan made fine, by whatever way, together with what tells how far to trust it."""
+"""Upsamplers: every way from a scan of thick slices to one of fine slices.
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+An `Upsampler` makes one or more predictions of the fine slices; its result is their mean. Two
+wrappers work on any other upsampler:
+
+    Interpolation                          tricubic or Fourier interpolation
+    super_resolution.Network               the convolutional network
+    SelfEnsemble(upsampler)                eight predictions, one for each mirrored scan
+    DataConsistent(upsampler)              every prediction, thickened again, is the scan
+
+`mrsr_tf.inference.methods.choose_upsampler` makes the one that a command's flags ask for.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -9,67 +22,47 @@ from absl import logging
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.data_consistency import made_consistent, residual_rms
-from mrsr_tf.inference.self_ensemble import MEMBERS, Spread, members
+from mrsr_tf.inference.data_consistency import enforce_data_consistency, residual_rms
+from mrsr_tf.inference.self_ensemble import MEMBERS, RunningStats, mirrored_predictions
 from mrsr_tf.mri.acquisition import sequence
 from mrsr_tf.mri.dess import t2_map
 from mrsr_tf.mri.noise import noise_deviation
-from mrsr_tf.mri.slices import interpolate
+from mrsr_tf.mri.slices import DEFAULT_FACTOR, Profile, interpolate
 from mrsr_tf.volume import Volume, intensity_scale
 
-METHODS = {"tci": "tricubic", "fi": "fourier"}
 Image = NDArray[np.floating]
 
 
-@dataclass(frozen=True)
-class Way:
-    """How thick scans become fine ones.
+class Method(StrEnum):
+    """The methods by the names that flags, tables and headers give them."""
+
+    MRSR = "mrsr"
+    TCI = "tci"
+    FI = "fi"
+
+
+INTERPOLATIONS: Mapping[str, str] = {Method.TCI: "tricubic", Method.FI: "fourier"}
+UNWRAPPED = {"ensemble": 1, "consistent": False}  # in the derivation of all but the wrappers
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsamplingResult:
+    """An upsampled scan, and how far to trust it.
 
     Attributes:
-        resolve: float32 (rows, cols, slices, echoes) to slice_factor times the slices; raises
-            `InputError` where the echoes are not those it is for.
-        slice_factor: fine slices per thick one.
-        how: what identifies the way, as plain JSON values.
-        profile: that is taken to have made the slices thick, see `slices.thicken`.
-        first_slice: where thick slice 0 sits on the fine grid, see `slices.first_slice`.
-        card: of the network; empty where there is none.
-        ensemble: take the mean over the scan mirrored eight ways.
-        consistent: take away what the result, made thick again, lacks of the scan.
-    """
-
-    resolve: Callable[[Image], Image]
-    slice_factor: int
-    how: Mapping[str, Any]
-    profile: str = "fir"
-    first_slice: float = 0.0
-    card: Mapping[str, Any] = field(default_factory=dict)
-    ensemble: bool = False
-    consistent: bool = False
-
-    @property
-    def derivation(self) -> dict[str, Any]:
-        """What decides the result, beside the scan."""
-        ensemble = MEMBERS if self.ensemble else 1
-        return {**self.how, "ensemble": ensemble, "consistent": self.consistent}
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A scan made fine.
-
-    Attributes:
-        fine: the scan.
-        residual_of_scale: what it lacks of the thick scan when it is made thick again, root mean
-            square, in units of the intensity scale.
+        volume: the scan with fine slices.
+        residual_of_scale: root mean square of the difference between the thick scan and `volume`
+            thickened again, as a fraction of the intensity scale.
         residual_of_noise: the same in standard deviations of the thick scan's noise; None where
-            that cannot be told.
-        uncertainty: the standard deviation of each voxel over the ensemble, on the grid and in the
-            unit of `fine`; None without an ensemble.
-        t2_uncertainty_ms: (rows, cols, slices) that of T2 (analytic, T1 1200 ms); NaN where any of
-            the ensemble has none. None without an ensemble, or where the scan has no T2.
+            the noise cannot be estimated.
+        uncertainty: standard deviation of each voxel over the predictions, on the grid and in the
+            unit of `volume`; None if there was one prediction.
+        t2_uncertainty_ms: (rows, cols, slices), standard deviation of T2 (analytic, T1 1200 ms)
+            over the predictions; NaN where any of them has no T2. None if there was one prediction
+            or the scan has no T2.
     """
 
-    fine: Volume
+    volume: Volume
     residual_of_scale: float
     residual_of_noise: float | None
     uncertainty: Volume | None = None
@@ -77,7 +70,7 @@ class Resolved:
 
     @property
     def residuals(self) -> dict[str, float | None]:
-        """As a derivation tells them."""
+        """Both residuals to two digits, as the header of a derived scan states them."""
         of_noise = self.residual_of_noise
         return {
             "residual_of_scale": float(f"{self.residual_of_scale:.2g}"),
@@ -85,59 +78,153 @@ class Resolved:
         }
 
 
-def interpolation(
-    method: str, factor: int = 2, *, ensemble: bool = False, consistent: bool = False
-) -> Way:
-    """The way without a network: "tci" (tricubic) or "fi" (Fourier)."""
-    return Way(
-        lambda thick: interpolate(thick, factor, method=METHODS[method]),
-        factor,
-        {"method": method, "slice_factor": factor},
-        ensemble=ensemble,
-        consistent=consistent,
-    )
+class Upsampler(ABC):
+    """Multiplies the number of a scan's slices.
 
-
-def resolved(thick: Volume, way: Way, name: object = "a scan") -> Resolved:
-    """Makes a thick scan fine.
-
-    Args:
-        thick: (rows, cols, slices, echoes), scanner intensities.
-        way: how.
-        name: how warnings call the scan, such as its path.
-
-    Raises:
-        InputError: the scan is not for this way, or is empty.
+    Attributes:
+        name: of the method, such as "tci".
+        factor: fine slices per thick one.
+        profile: the slice profile that is assumed of the thick slices, see `slices.thicken`.
+        first_slice: position of thick slice 0 on the fine grid, see `slices.first_slice`.
+        card: the model card of a network; empty for other methods.
+        derivation: everything that determines the result besides the scan, as JSON values.
     """
-    scale = intensity_scale(thick.array)
-    image, t2 = Spread(), Spread()
-    times = _sequence(thick, name) if way.ensemble else None
-    for one in _each(thick.array, way):
-        image.add(one)
-        if times:
-            t2.add(t2_map(one[..., 0], one[..., 1], **times))
-    fine = thick.resliced(image.mean, way.slice_factor, way.first_slice)
-    lacking = residual_rms(fine.array, thick.array, profile=way.profile)
-    noise = np.mean([noise_deviation(echo) for echo in np.moveaxis(thick.array, 3, 0)])
-    return Resolved(
-        fine,
-        lacking / scale,
-        lacking / float(noise) if noise else None,
-        replace(fine, array=image.deviation) if way.ensemble else None,
-        t2.deviation if times else None,
-    )
+
+    def __init__(
+        self,
+        name: str,
+        factor: int,
+        *,
+        profile: str = Profile.FIR,
+        first_slice: float = 0.0,
+        card: Mapping[str, Any] | None = None,
+        derivation: Mapping[str, Any] = UNWRAPPED,
+    ) -> None:
+        """Takes the attributes; `derivation` without the method and its slice factor."""
+        self.name = str(name)
+        self.factor = factor
+        self.profile = profile
+        self.first_slice = first_slice
+        self.card = card or {}
+        self.derivation = {"method": self.name, "slice_factor": factor, **derivation}
+
+    @abstractmethod
+    def predictions(self, thick: Image) -> Iterator[Image]:
+        """Predicts the fine slices once or several times.
+
+        Args:
+            thick: float32 (rows, cols, slices, echoes), scanner intensities.
+
+        Yields:
+            (rows, cols, factor * slices, echoes), on the same intensity scale.
+
+        Raises:
+            InputError: the method cannot be used for such a scan.
+        """
+
+    def upsample(self, thick: Image) -> Image:
+        """The mean of the predictions; arguments and errors as for `predictions`."""
+        images = RunningStats()
+        for prediction in self.predictions(thick):
+            images.add(prediction)
+        return images.mean
+
+    def __call__(self, scan: Volume, label: object = "a scan") -> UpsamplingResult:
+        """Upsamples a scan.
+
+        Args:
+            scan: thick slices, one or two echoes, scanner intensities.
+            label: what warnings call the scan, such as its path.
+
+        Raises:
+            InputError: the method cannot be used for this scan, or the scan is empty.
+            MemoryError: the scan is too large for this machine.
+        """
+        scale = intensity_scale(scan.array)
+        images, t2_maps = RunningStats(), RunningStats()
+        is_ensemble = self.derivation["ensemble"] > 1
+        parameters = _t2_parameters(scan, label) if is_ensemble else None
+        for prediction in self.predictions(scan.array):
+            images.add(prediction)
+            if parameters:
+                t2_maps.add(t2_map(prediction[..., 0], prediction[..., 1], **parameters))
+        volume = scan.resliced(images.mean, self.factor, self.first_slice)
+        residual = residual_rms(volume.array, scan.array, profile=self.profile)
+        noise = float(np.mean([noise_deviation(echo) for echo in np.moveaxis(scan.array, 3, 0)]))
+        return UpsamplingResult(
+            volume=volume,
+            residual_of_scale=residual / scale,
+            residual_of_noise=residual / noise if noise else None,
+            uncertainty=replace(volume, array=images.deviation) if is_ensemble else None,
+            t2_uncertainty_ms=t2_maps.deviation if parameters else None,
+        )
 
 
-def _each(thick: Image, way: Way) -> Iterator[Image]:
-    ensemble = members(way.resolve, thick, way.slice_factor, way.first_slice)
-    for one in ensemble if way.ensemble else (way.resolve(thick),):
-        yield made_consistent(one, thick, profile=way.profile) if way.consistent else one
-
-
-def _sequence(thick: Volume, name: object) -> dict[str, Any] | None:
-    """What T2 needs to know; None, with a warning, where the scan does not tell."""
+def _t2_parameters(scan: Volume, label: object) -> dict[str, Any] | None:
+    """The arguments of `t2_map` beside the echoes; None, with a warning, if some are unknown."""
     try:
-        return sequence(thick, name) if thick.echoes == 2 else None
+        return sequence(scan, label) if scan.echoes == 2 else None
     except InputError as error:
-        logging.warning("no uncertainty of T2: %s: %s", error, name)
+        logging.warning("no uncertainty of T2: %s: %s", error, label)
         return None
+
+
+class Interpolation(Upsampler):
+    """Tricubic ("tci") or Fourier ("fi") interpolation along the slices."""
+
+    def __init__(
+        self, method: str, factor: int = DEFAULT_FACTOR, *, profile: str = Profile.FIR
+    ) -> None:
+        """Takes the method's name; the profile matters to residual and consistency only."""
+        super().__init__(method, factor, profile=profile)
+
+    def predictions(self, thick: Image) -> Iterator[Image]:
+        """See `Upsampler.predictions`."""
+        yield interpolate(thick, self.factor, method=INTERPOLATIONS[self.name])
+
+
+class _Wrapper(Upsampler):
+    """Changes the predictions of another upsampler."""
+
+    def __init__(self, upsampler: Upsampler, **derivation: Any) -> None:
+        super().__init__(
+            upsampler.name,
+            upsampler.factor,
+            profile=upsampler.profile,
+            first_slice=upsampler.first_slice,
+            card=upsampler.card,
+            derivation={**upsampler.derivation, **derivation},
+        )
+        self.upsampler = upsampler
+
+
+class SelfEnsemble(_Wrapper):
+    """Makes eight predictions, from the scan mirrored along rows, columns and slices."""
+
+    def __init__(self, upsampler: Upsampler) -> None:
+        """Wraps any upsampler."""
+        super().__init__(upsampler, ensemble=MEMBERS)
+
+    def predictions(self, thick: Image) -> Iterator[Image]:
+        """See `Upsampler.predictions`."""
+        return mirrored_predictions(self.upsampler.upsample, thick, self.factor, self.first_slice)
+
+
+class DataConsistent(_Wrapper):
+    """Changes each prediction as little as possible so that, thickened again, it is the scan."""
+
+    def __init__(self, upsampler: Upsampler) -> None:
+        """Wraps any upsampler."""
+        super().__init__(upsampler, consistent=True)
+
+    def predictions(self, thick: Image) -> Iterator[Image]:
+        """See `Upsampler.predictions`."""
+        for prediction in self.upsampler.predictions(thick):
+            yield enforce_data_consistency(prediction, thick, profile=self.profile)
+
+
+def wrap(upsampler: Upsampler, *, ensemble: bool = False, consistent: bool = False) -> Upsampler:
+    """The upsampler with a self-ensemble, with data consistency, with both or as it is."""
+    if ensemble:
+        upsampler = SelfEnsemble(upsampler)
+    return DataConsistent(upsampler) if consistent else upsampler

@@ -159,7 +159,7 @@ def summarize_evaluation(results: Path, expected_sha256: str) -> dict[str, Any]:
         group: {column: _mean_and_sd(columns[column]) for column in sorted(columns)}
         for group, columns in values.items()
     }
-    return {"cohort": configuration["cohort"], **summary}
+    return {"experiment": configuration["experiment"], **summary}
 
 
 def _mean_and_sd(values: Sequence[float]) -> dict[str, float | int | None]:

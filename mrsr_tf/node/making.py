@@ -9,8 +9,9 @@ import numpy as np
 
 from mrsr_tf import __version__
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.domain_check import unlike_training
-from mrsr_tf.inference.upsampling import Way, interpolation, resolved
+from mrsr_tf.inference.domain_check import out_of_range
+from mrsr_tf.inference.methods import choose_upsampler
+from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.io import dicom, scans
 from mrsr_tf.mri.acquisition import sequence
 from mrsr_tf.mri.dess import t2_map
@@ -19,22 +20,14 @@ from mrsr_tf.node.settings import Settings
 from mrsr_tf.node.spool import digest
 from mrsr_tf.volume import Volume
 
-DEFAULT_FACTOR = 2
 T2_METHOD, T1_MS = "analytic", 1200.0
 
 
-def way_of(settings: Settings) -> Way:
-    """How the node makes scans fine.
-
-    Raises:
-        InputError: the model cannot be had.
-    """
-    if settings.method != "mrsr":
-        return interpolation(settings.method, settings.slice_factor or DEFAULT_FACTOR)
-    from mrsr_tf.inference import super_resolution
-    from mrsr_tf.network.trained_model import load_model
-
-    return super_resolution.network(load_model(settings.model, slice_factor=settings.slice_factor))
+def upsampler_of(settings: Settings) -> Upsampler:
+    """The upsampler that the settings ask for; `InputError` if its model cannot be loaded."""
+    return choose_upsampler(
+        settings.method, model=settings.model, slice_factor=settings.slice_factor
+    )
 
 
 def choose(study: Path, folder: Path, *, largest_bytes: int) -> tuple[list[Path], list[str]]:
@@ -65,19 +58,19 @@ def choose(study: Path, folder: Path, *, largest_bytes: int) -> tuple[list[Path]
     return chosen, [f"{others} other series left alone"] if others else []
 
 
-def identity(chosen: list[Path], way: Way) -> str:
+def identity(chosen: list[Path], upsampler: Upsampler) -> str:
     """What the same scans, made in the same way, have in common, and no others."""
-    how = json.dumps({"version": __version__, **way.derivation}, sort_keys=True)
+    how = json.dumps({"version": __version__, **upsampler.derivation}, sort_keys=True)
     return digest(how, *sorted(dicom.source_digest(scan) for scan in chosen))
 
 
-def make(scan: Path, output: Path, way: Way) -> list[str]:
+def make(scan: Path, output: Path, upsampler: Upsampler) -> list[str]:
     """Writes the derived series of one scan: one for each echo, and the T2 map where there is one.
 
     Args:
         scan: a folder of one scan's images.
         output: the folder to write into.
-        way: how.
+        upsampler: the method.
 
     Returns:
         What there is to say: what is unlike the training, and why there is no T2 map.
@@ -86,12 +79,12 @@ def make(scan: Path, output: Path, way: Way) -> list[str]:
         InputError: it is no whole scan, or is not for this way.
     """
     thick = scans.read_scan(scan)
-    made = resolved(thick, way, scan.name)
-    derivation = {"version": __version__, **way.derivation}
-    told = {**derivation, **made.residuals}
-    dicom.write_series(made.fine, output / scan.name, like=scan, derivation=told)
-    said = list(unlike_training(thick, way.card, way.slice_factor))
-    return said + _write_t2(made.fine, scan, output, derivation)
+    result = upsampler(thick, scan.name)
+    derivation: dict[str, Any] = {"version": __version__, **upsampler.derivation}
+    how: dict[str, Any] = derivation | result.residuals
+    dicom.write_series(result.volume, output / scan.name, like=scan, derivation=how)
+    findings = out_of_range(thick, upsampler.card, upsampler.factor)
+    return findings + _write_t2(result.volume, scan, output, derivation)
 
 
 def _write_t2(fine: Volume, scan: Path, output: Path, derivation: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import logging
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.upsampling import Way
+from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.node import making, sending
 from mrsr_tf.node.settings import Settings
 from mrsr_tf.node.spool import OUTCOME, STATE, Spool, read_json
@@ -39,7 +39,7 @@ def run(settings: Settings, node: Connection) -> None:
     threading.Thread(target=_end_with_the_node, daemon=True).start()
     with spool.lock("worker", wait=True):  # until one whose node was killed is gone too
         try:
-            worker = Worker(settings, spool, making.way_of(settings), node.poll)
+            worker = Worker(settings, spool, making.upsampler_of(settings), node.poll)
         except InputError as error:
             node.send(str(error))
             return
@@ -61,14 +61,15 @@ class Worker:
     Args:
         settings: of the node.
         spool: its queue, of which no other worker takes.
-        way: how scans are made fine.
+        upsampler: the method.
         wait: waits so many seconds; whether it is time to stop.
     """
 
     def __init__(
-        self, settings: Settings, spool: Spool, way: Way, wait: Callable[[float], bool]
+        self, settings: Settings, spool: Spool, upsampler: Upsampler, wait: Callable[[float], bool]
     ) -> None:
-        self._settings, self._spool, self._way, self._wait = settings, spool, way, wait
+        self._settings, self._spool, self._wait = settings, spool, wait
+        self._upsampler = upsampler
         self._retry_s = settings.retry_s[0]
         self._empty_work()
         for made in spool.outbox.iterdir():  # killed between these two steps
@@ -110,7 +111,7 @@ class Worker:
         begun = time.monotonic()
         limit = self._settings.study_bytes
         chosen, notes = making.choose(study, self._spool.work, largest_bytes=limit)
-        identity = making.identity(chosen, self._way) if chosen else study.name
+        identity = making.identity(chosen, self._upsampler) if chosen else study.name
         before = read_json(self._spool.done / f"{identity}.json")
         if before:
             self._spool.conclude(identity, before | {"again": before.get("again", 0) + 1})
@@ -133,7 +134,7 @@ class Worker:
         for scan in chosen:
             name = f"{scan.name}: " if len(chosen) > 1 else ""
             try:
-                notes += [name + said for said in making.make(scan, made, self._way)]
+                notes += [name + said for said in making.make(scan, made, self._upsampler)]
             except InputError as error:
                 failures.append(name + self._spool.plain(str(error)))
         if len(failures) == len(chosen):

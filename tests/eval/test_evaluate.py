@@ -8,25 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_scans import FLIP_DEG, TE_MS, TR_MS, knee, write_cohort, write_subject
+from upsamplers import FunctionUpsampler
 
 from eval.experiments import image_quality, runner, t2_accuracy
-from eval.methods import NAMES, NETWORK, SPARSE, baseline_methods, check_names, fine_slices
+from eval.experiments.config import EvaluationConfig
+from eval.methods import METHODS, NETWORK, check_names, upsample
 from eval.regions import rois as regions
 from eval.regions.body import body_mask
 from eval.results.planes import IMAGES, T2_MAPS, load_planes
 from eval.results.rows import COLUMNS, read_results, read_rows
-from eval.t2_noise import sequence, t2_map
 from mrsr_tf.errors import InputError
+from mrsr_tf.inference.upsampling import Interpolation
 from mrsr_tf.io import dicom
 from mrsr_tf.io.nifti import write_map
 from mrsr_tf.io.scans import read_scan
 from mrsr_tf.mri import slices
+from mrsr_tf.mri.acquisition import sequence
+from mrsr_tf.mri.dess import t2_map
 from mrsr_tf.records.manifest import salted, scan_sha256
 from mrsr_tf.volume import Volume, intensity_scale
 
-METHODS = baseline_methods(2)
-TCI = {"tci": METHODS["tci"]}
+INTERPOLATIONS = TCI, FI = [Interpolation("tci"), Interpolation("fi")]
 TIMES = {"tr_ms": TR_MS, "te_ms": TE_MS, "flip_deg": FLIP_DEG}
+T2 = EvaluationConfig(experiment="t2")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -39,7 +43,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
 
 def test_scores_are_of_the_cropped_estimate_on_the_truths_scale_clipped():
     scan, _, _ = knee(shape=(24, 20, 11))  # odd: the twelfth slice that comes back is cropped
-    rows, _ = image_quality.evaluate(scan, TCI, 2)
+    rows, _ = image_quality.evaluate(scan, [TCI])
     estimate = slices.interpolate(slices.thicken(scan.array))[:, :, :11]
     scale = np.percentile(scan.array, 99.9)
     for row in rows:
@@ -76,7 +80,7 @@ def test_a_uniform_image_is_all_body(shape):
 
 def test_a_perfect_method_scores_perfectly():
     scan, _, _ = knee()
-    rows, kept = image_quality.evaluate(scan, {"mrsr": lambda thick: scan.array}, 2)
+    rows, kept = image_quality.evaluate(scan, [FunctionUpsampler(lambda thick: scan.array)])
     assert [(row["method"], row["echo"]) for row in rows] == [("mrsr", 1), ("mrsr", 2)]
     assert all(row["ssim"] == pytest.approx(1) and row["mse"] == 0 for row in rows)
     # The input is shown though it was not asked to be scored.
@@ -86,24 +90,25 @@ def test_a_perfect_method_scores_perfectly():
 def test_a_method_of_another_slice_count_is_refused():
     scan, _, _ = knee()
     with pytest.raises(InputError, match=r"expected an image \(24, 20, 12, 2\) from method mrsr"):
-        image_quality.evaluate(scan, {"mrsr": lambda thick: thick.array}, 2)
+        image_quality.evaluate(scan, [FunctionUpsampler(lambda thick: thick)])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_method_that_gives_what_is_no_number_is_refused_in_either_cohort(value):
+def test_a_method_that_gives_what_is_no_number_is_refused_in_either_experiment(value):
     scan, labels, _ = knee()
 
     def broken(thick):
-        fine = METHODS["tci"](thick)
+        fine = TCI.upsample(thick)
         fine[3, 4, 5, 1] = value
         return fine
 
+    upsamplers = [FunctionUpsampler(broken)]
     for evaluate in (
-        lambda methods: image_quality.evaluate(scan, methods, 2),
-        lambda methods: evaluate_t2(scan, labels == 3, methods),
+        lambda: image_quality.evaluate(scan, upsamplers),
+        lambda: evaluate_t2(scan, labels == 3, upsamplers),
     ):
         with pytest.raises(InputError, match="finite intensities from method mrsr, got 1 that"):
-            evaluate({"mrsr": broken})
+            evaluate()
 
 
 def test_inner_scores_leave_out_the_outer_slices_and_are_unknown_where_none_is_left():
@@ -124,19 +129,19 @@ def test_inner_scores_leave_out_the_outer_slices_and_are_unknown_where_none_is_l
 def test_an_empty_image_is_refused():
     scan, _, _ = knee()
     with pytest.raises(InputError, match="expected an image"):
-        image_quality.evaluate(Volume(np.zeros_like(scan.array), scan.affine), METHODS, 2)
+        image_quality.evaluate(Volume(np.zeros_like(scan.array), scan.affine), INTERPOLATIONS)
 
 
 def test_a_single_contrast_scan_has_one_row_per_method():
     scan, _, _ = knee(echoes=1)
-    rows, _ = image_quality.evaluate(scan, METHODS, 2)
+    rows, _ = image_quality.evaluate(scan, INTERPOLATIONS)
     assert [(row["method"], row["echo"]) for row in rows] == [("tci", 1), ("fi", 1)]
 
 
 def test_the_real_knee_is_hard_for_interpolation_as_the_papers_are(real_knee):
     scan = dicom.read_series(real_knee)
     part = Volume(scan.array[120:440, 100:420], scan.affine)
-    rows, _ = image_quality.evaluate(part, TCI, 2)
+    rows, _ = image_quality.evaluate(part, [TCI])
     first, second = (row["psnr_db"] for row in rows)
     assert 28 < first < 30
     assert 33.5 < second < 35
@@ -145,12 +150,12 @@ def test_the_real_knee_is_hard_for_interpolation_as_the_papers_are(real_knee):
 # T2
 
 
-def evaluate_t2(scan, roi, methods=METHODS, factor=2, **options):
+def evaluate_t2(scan, roi, upsamplers=INTERPOLATIONS, **options):
     """The rows and pictures of one region, or of several by name."""
     rois = roi if isinstance(roi, dict) else {"cartilage": roi}
     regions = [t2_accuracy.Region(name, inside) for name, inside in rois.items()]
-    known = {**sequence(scan), **options.pop("known", {})}
-    return t2_accuracy.evaluate(scan, methods, factor, known=known, regions=regions, **options)
+    parameters = {**sequence(scan), **options.pop("parameters", {})}
+    return t2_accuracy.evaluate(scan, upsamplers, parameters=parameters, regions=regions, **options)
 
 
 def test_the_covering_weights_are_a_quarter_a_half_and_a_quarter_about_the_thick_slice():
@@ -184,7 +189,7 @@ def test_another_combination_is_refused():
 def test_a_method_that_repeats_the_thick_slices_has_their_t2():
     scan, labels, truth = knee()
     roi = (labels == 3) | (labels == 4)
-    repeat = {"mrsr": lambda thick: np.repeat(thick.array, 2, axis=2)}
+    repeat = [FunctionUpsampler(lambda thick: np.repeat(thick, 2, axis=2))]
     (row,), _ = evaluate_t2(scan, roi, repeat, combination="pair", true_t2_ms=truth)
     own = t2_map(scan.array[..., 0], scan.array[..., 1], **TIMES)[roi]
     assert row["t2_thick_ms"] == pytest.approx(np.nanmean(own), rel=1e-5)
@@ -200,7 +205,7 @@ def test_signals_are_combined_before_t2_not_t2_itself():
     bright = scan.array.copy()
     bright[..., 0] *= 2  # another T2 in every second slice
     fine = np.stack([scan.array, bright], axis=3).reshape(24, 20, 24, 2)
-    (row,), _ = evaluate_t2(scan, roi, {"mrsr": lambda thick: fine}, combination="pair")
+    (row,), _ = evaluate_t2(scan, roi, [FunctionUpsampler(lambda thick: fine)], combination="pair")
     mean = (scan.array + bright)[roi] / 2
     assert row["t2_ms"] == pytest.approx(np.mean(t2_map(mean[:, 0], mean[:, 1], **TIMES)), rel=1e-4)
 
@@ -208,7 +213,7 @@ def test_signals_are_combined_before_t2_not_t2_itself():
 def test_voxels_beyond_100_ms_are_excluded_and_counted_never_zeros():
     scan, labels, _ = knee(t2_ms=(30.0, 400.0))
     roi = (labels == 3) | (labels == 4)
-    (row,), _ = evaluate_t2(scan, roi, {"tci": METHODS["tci"]})
+    (row,), _ = evaluate_t2(scan, roi, [TCI])
     assert row["voxels"] + row["excluded"] == roi.sum()
     assert row["excluded"] > 0.3 * roi.sum()
     assert row["t2_thick_ms"] == pytest.approx(30.4, abs=0.2)  # deep alone, 1 % up by the formula
@@ -246,7 +251,9 @@ def test_every_region_has_a_row_of_each_method_and_the_pictures_are_of_the_first
 def test_exact_inversion_has_less_bias_than_the_papers_formula():
     scan, labels, truth = knee(t2_ms=(50.0, 50.0))
     (paper, *_), _ = evaluate_t2(scan, labels == 4, true_t2_ms=truth)
-    (exact, *_), _ = evaluate_t2(scan, labels == 4, true_t2_ms=truth, known={"method": "exact"})
+    (exact, *_), _ = evaluate_t2(
+        scan, labels == 4, true_t2_ms=truth, parameters={"method": "exact"}
+    )
     assert paper["t2_thick_ms"] == pytest.approx(1.046 * 50, rel=0.005)
     assert exact["t2_thick_ms"] == pytest.approx(50, rel=1e-3)
 
@@ -257,7 +264,7 @@ def test_a_regions_own_t1_is_the_one_that_its_t2_is_computed_with():
         t2_accuracy.Region("a", labels == 3),
         t2_accuracy.Region("b", labels == 3, t1_ms=1000.0),
     ]
-    rows, _ = t2_accuracy.evaluate(scan, TCI, 2, known=TIMES, regions=regions)
+    rows, _ = t2_accuracy.evaluate(scan, [TCI], parameters=TIMES, regions=regions)
     s1, s2 = np.moveaxis(scan.array[labels == 3], 1, 0)
     for row, t1_ms in zip(rows, (1200.0, 1000.0), strict=True):
         assert row["t2_thick_ms"] == pytest.approx(np.mean(t2_map(s1, s2, t1_ms=t1_ms, **TIMES)))
@@ -281,8 +288,8 @@ def test_outliers_are_counted_among_the_excluded():
     roi, fluid = labels == 3, np.zeros(labels.shape, bool)
     fluid[tuple(np.argwhere(roi)[::40].T)] = True
     scan.array[fluid, 1] *= 1.8
-    (row,), _ = evaluate_t2(scan, roi, TCI)
-    (robust,), _ = evaluate_t2(scan, roi, TCI, outliers="mad")
+    (row,), _ = evaluate_t2(scan, roi, [TCI])
+    (robust,), _ = evaluate_t2(scan, roi, [TCI], outliers="mad")
     assert (row["outliers"], row["excluded"]) == (0, 0)
     assert robust["outliers"] == robust["excluded"] >= fluid.sum() / 2
     assert robust["thick_excluded"] == fluid.sum()
@@ -292,26 +299,26 @@ def test_outliers_are_counted_among_the_excluded():
 
 def test_pixel_wise_differences_from_the_truth_are_told_where_it_is_known():
     scan, labels, truth = knee()
-    (row,), _ = evaluate_t2(scan, labels == 3, TCI, true_t2_ms=1.1 * truth)
-    (near,), _ = evaluate_t2(scan, labels == 3, TCI, true_t2_ms=truth)
+    (row,), _ = evaluate_t2(scan, labels == 3, [TCI], true_t2_ms=1.1 * truth)
+    (near,), _ = evaluate_t2(scan, labels == 3, [TCI], true_t2_ms=truth)
     assert near["pixel_cv_truth_percent"] < 5 < row["pixel_cv_truth_percent"]
-    (unknown,), _ = evaluate_t2(scan, labels == 3, TCI)
+    (unknown,), _ = evaluate_t2(scan, labels == 3, [TCI])
     assert np.isnan(unknown["pixel_cv_truth_percent"])
 
 
 def test_femoral_cartilage_is_shown_laid_out_flat_and_other_is_not():
     scan, labels, truth = knee()
-    _, shown = evaluate_t2(scan, {"femoral": labels == 3}, TCI, true_t2_ms=truth)
+    _, shown = evaluate_t2(scan, {"femoral": labels == 3}, [TCI], true_t2_ms=truth)
     viewer = [IMAGES, T2_MAPS]
     assert [picture.view for picture in shown] == ["t2", "unrolled", *viewer]
     flat = shown[1].panels
     assert {panel.shape for panel in flat.values()} == {flat["thick"].shape}
     assert np.nanmean(flat["truth"]) == pytest.approx(27, abs=0.1)
-    _, shown = evaluate_t2(scan, {"patellar": labels == 3}, TCI)
+    _, shown = evaluate_t2(scan, {"patellar": labels == 3}, [TCI])
     assert [picture.view for picture in shown] == ["t2", *viewer]
     line = np.zeros(labels.shape, bool)
     line[12, 7:9, 6] = True
-    _, shown = evaluate_t2(scan, {"femoral": line}, TCI)
+    _, shown = evaluate_t2(scan, {"femoral": line}, [TCI])
     assert [picture.view for picture in shown] == ["t2", *viewer]
 
 
@@ -424,9 +431,9 @@ def test_a_region_on_another_grid_is_refused(subject):
 # Methods
 
 
-def test_every_method_that_can_be_named_is_there():
-    check_names([NETWORK, *METHODS, SPARSE])
-    assert set(NAMES) == {NETWORK, *METHODS, SPARSE}
+def test_the_methods_are_those_of_inference_and_sparse_coding():
+    check_names(METHODS)
+    assert METHODS == ("mrsr", "tci", "fi", "scsr")
 
 
 @pytest.mark.parametrize(
@@ -444,32 +451,33 @@ def test_a_method_that_is_not_there_is_refused_with_those_that_are(names, messag
 
 @pytest.mark.parametrize("name", ["tci", "fi"])
 @pytest.mark.parametrize(("shape", "factor"), [((5, 4, 1), 2), ((3, 6, 7), 3)])
-def test_baselines_give_the_fine_grid(name, shape, factor):
+def test_interpolations_give_the_fine_grid(name, shape, factor):
     scan, _, _ = knee(shape=shape)
-    fine = fine_slices(name, baseline_methods(factor)[name], scan, factor)
+    fine = upsample(Interpolation(name, factor), scan)
     assert fine.shape == (*shape[:2], factor * shape[2], 2)
 
 
-# Cohorts
+# Resuming, workers and the network's own scans
 
 
-def test_an_interrupted_cohort_goes_on_with_the_subjects_that_are_missing(tmp_path):
+def test_an_interrupted_evaluation_continues_with_the_subjects_that_are_missing(tmp_path):
     data = write_cohort(tmp_path / "data", 3)
     subjects = {folder.name: folder for folder in sorted(data.iterdir())}
-    settings = runner.Settings("image_quality")
+    config = EvaluationConfig(experiment="image_quality")
     seen = []
 
     def breaks_at_third(thick):
-        seen.append(float(thick.array.sum()))
+        seen.append(float(thick.sum()))
         if len(seen) == 3:
             raise InputError("expected calm, got a storm")
-        return METHODS["tci"](thick)
+        return TCI.upsample(thick)
 
+    upsamplers = [FunctionUpsampler(breaks_at_third, "tci")]
     out = tmp_path / "out"
     with pytest.raises(InputError, match=r"got a storm: .*subject_2"):
-        runner.evaluate(subjects, {"tci": breaks_at_third}, settings, out)
+        runner.evaluate(subjects, upsamplers, config, out)
     assert not (out / "rows.csv").exists()
-    runner.evaluate(subjects, {"tci": breaks_at_third}, settings, out)
+    runner.evaluate(subjects, upsamplers, config, out)
     assert len(seen) == 4  # the two finished ones were not evaluated again
     rows = read_rows(out / "rows.csv", "image_quality")
     assert [row["subject"] for row in rows] == [name for name in subjects for _ in (1, 2)]
@@ -486,12 +494,12 @@ def test_workers_give_the_same_rows_and_the_network_never_works_for_two(tmp_path
         most.append(len(working))
         time.sleep(0.02)
         working.pop()
-        return METHODS["fi"](thick)
+        return FI.upsample(thick)
 
-    methods = {NETWORK: network, **METHODS}
+    upsamplers = [FunctionUpsampler(network, NETWORK), *INTERPOLATIONS]
     for workers in (1, 3):
         out = tmp_path / str(workers)
-        runner.evaluate(subjects, methods, runner.Settings("t2"), out, workers=workers)
+        runner.evaluate(subjects, upsamplers, T2, out, workers=workers)
     assert (tmp_path / "1/rows.csv").read_bytes() == (tmp_path / "3/rows.csv").read_bytes()
     assert max(most) == 1
 
@@ -501,7 +509,7 @@ def test_what_one_worker_finds_wrong_ends_all_and_what_is_done_stays(tmp_path):
     (data / "subject_2/image.nii.gz").write_bytes(b"no scan")
     subjects = {folder.name: folder for folder in sorted(data.iterdir())}
     with pytest.raises(InputError, match="subject_2"):
-        runner.evaluate(subjects, TCI, runner.Settings("t2"), tmp_path / "out", workers=2)
+        runner.evaluate(subjects, [TCI], T2, tmp_path / "out", workers=2)
     kept = {path.stem for path in (tmp_path / "out/subjects").iterdir()}
     assert kept <= {"subject_0", "subject_1"}
 
@@ -511,11 +519,12 @@ def test_a_subject_that_the_network_knows_is_warned_of(tmp_path, caplog, split, 
     data = write_cohort(tmp_path / "data", 2)
     subjects = {folder.name: folder for folder in sorted(data.iterdir())}
     known = salted("salt", scan_sha256(read_scan(subjects["subject_1"])))
+    config = EvaluationConfig(experiment="image_quality")
     record = {"salt": "salt", "subjects": [{"split": split, "source_sha256": known}]}
     for card, warned in (({"records": record}, ["subject_1"]), ({}, [])):
         caplog.clear()
         out = tmp_path / f"out_{len(warned)}"
-        runner.evaluate(subjects, TCI, runner.Settings("image_quality"), out, card=card)
+        runner.evaluate(subjects, [FunctionUpsampler(TCI.upsample, card=card)], config, out)
         told = [message for message in caplog.messages if "very scan" in message]
         assert len(told) == len(warned)
         for message, name in zip(told, warned, strict=True):
@@ -529,7 +538,7 @@ def test_a_single_contrast_scan_has_no_t2_and_the_message_says_why(tmp_path):
     scan, _, _ = knee(echoes=1)
     folder = write_subject(tmp_path / "single", scan)
     with pytest.raises(InputError, match=r"single-contrast scan: T2 comes from the ratio .*single"):
-        runner.evaluate({"single": folder}, METHODS, runner.Settings("t2"), tmp_path / "out")
+        runner.evaluate({"single": folder}, INTERPOLATIONS, T2, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -542,13 +551,13 @@ def test_a_single_contrast_scan_has_no_t2_and_the_message_says_why(tmp_path):
 )
 def test_settings_that_cannot_be_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        runner.Settings("t2", **options)
+        EvaluationConfig(experiment="t2", **options)
 
 
 def test_t2_of_a_phantoms_folder_is_near_its_truth(tmp_path):
     data = write_cohort(tmp_path / "data", 2)
     subjects = {folder.name: folder for folder in sorted(data.iterdir())}
-    runner.evaluate(subjects, METHODS, runner.Settings("t2"), tmp_path / "out")
+    runner.evaluate(subjects, INTERPOLATIONS, T2, tmp_path / "out")
     rows = read_rows(tmp_path / "out" / "rows.csv", "t2")
     assert {row["roi"] for row in rows} == {"medial_femoral_cartilage"}
     for row in rows:
@@ -561,7 +570,7 @@ def test_t2_of_a_phantoms_folder_is_near_its_truth(tmp_path):
 
 def test_the_command_evaluates_and_on_a_second_call_has_nothing_to_do(tmp_path):
     data, out = write_cohort(tmp_path / "data", 2), tmp_path / "out"
-    call = ["--cohort=image_quality", f"--data={data}", f"--output={out}", "--methods=tci,fi"]
+    call = ["--experiment=image_quality", f"--data={data}", f"--output={out}", "--methods=tci,fi"]
     first = run(*call)
     assert (first.returncode, first.stderr) == (0, "")
     before = (out / "rows.csv").read_text()
@@ -580,7 +589,9 @@ def test_one_bare_scan_is_one_subject(tmp_path):
     scan, _, _ = knee()
     write_subject(tmp_path / "knee", scan)
     source, out = tmp_path / "knee" / "image.nii.gz", tmp_path / "out"
-    result = run("--cohort=image_quality", f"--data={source}", f"--output={out}", "--methods=tci")
+    result = run(
+        "--experiment=image_quality", f"--data={source}", f"--output={out}", "--methods=tci"
+    )
     assert result.returncode == 0, result.stderr
     assert {row["subject"] for row in read_results(out).rows} == {"image"}
 
@@ -591,16 +602,20 @@ def test_one_bare_scan_is_one_subject(tmp_path):
         (["--methods=tci,cubic"], 1, "expected methods among mrsr, tci, fi, scsr, got 'cubic'"),
         (["--model=nowhere"], 1, "nowhere"),
         (["--methods=tci", "--data=nowhere"], 1, "nowhere"),
-        (["--methods=tci", "--cohort=t2", "--roi=patella"], 1, "expected a region patella"),
-        (["--methods=tci", "--cohort=t2", "--t1_ms=0"], 1, "expected T1 in ms, numbers above 0"),
-        (["--cohort=layers"], 2, "cohort"),
+        (["--methods=tci", "--experiment=t2", "--roi=patella"], 1, "expected a region patella"),
+        (
+            ["--methods=tci", "--experiment=t2", "--t1_ms=0"],
+            1,
+            "expected T1 in ms, numbers above 0",
+        ),
+        (["--experiment=layers"], 2, "experiment"),
         (["--slice_factor=1"], 2, "slice_factor"),
         (["stray"], 2, "stray"),
     ],
 )
 def test_a_wrong_call_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, code, message):
     data, out = write_cohort(tmp_path / "data", 1), tmp_path / "out"
-    call = ["--cohort=image_quality", f"--data={data}", f"--output={out}", *arguments]
+    call = ["--experiment=image_quality", f"--data={data}", f"--output={out}", *arguments]
     result = run(*call)
     assert result.returncode == code
     assert message in result.stderr
@@ -619,7 +634,7 @@ def test_the_network_is_one_of_the_methods_and_its_factor_is_the_evaluations(tmp
     model = tmp_path / "model"
     TrainedModel("idle", SuperResolver(weights, 2), {}).export(model)
     data, out = write_cohort(tmp_path / "data", 1), tmp_path / "out"
-    call = ["--cohort=image_quality", f"--data={data}", f"--output={out}", f"--model={model}"]
+    call = ["--experiment=image_quality", f"--data={data}", f"--output={out}", f"--model={model}"]
     wrong = run(*call, "--slice_factor=3")
     assert (wrong.returncode, "--slice_factor=2, which the model" in wrong.stderr) == (1, True)
     result = run(*call, "--methods=mrsr,tci")

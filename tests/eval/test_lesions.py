@@ -3,21 +3,23 @@ import math
 import numpy as np
 import pytest
 from small_scans import FLIP_DEG, SAGITTAL, TE_MS, TR_MS, write_subject
+from upsamplers import FunctionUpsampler
 
 from eval.experiments import lesions, runner
-from eval.methods import baseline_methods
+from eval.experiments.config import EvaluationConfig
 from eval.reporting.html import page
 from eval.reporting.sections import section
 from eval.reporting.summaries import summarize
 from eval.reporting.table_layout import to_text
 from eval.results.rows import read_results
 from mrsr_tf.errors import InputError
+from mrsr_tf.inference.upsampling import Interpolation
 from mrsr_tf.outputs import write_json
 from mrsr_tf.volume import Volume
 
 SPACING_MM = (0.4, 0.4, 0.7)
-KNOWN = {"tr_ms": TR_MS, "te_ms": TE_MS, "flip_deg": FLIP_DEG}
-METHODS = baseline_methods(2)
+SEQUENCE = {"tr_ms": TR_MS, "te_ms": TE_MS, "flip_deg": FLIP_DEG}
+TCI, FI = Interpolation("tci"), Interpolation("fi")
 SIZES = (0.7, 2.0)
 
 
@@ -33,62 +35,60 @@ def slab(noise: float = 20.0, seed: int = 0) -> tuple[Volume, np.ndarray]:
 
 
 def detector(size_mm: float, scan: Volume, cartilage: np.ndarray) -> lesions.Detector:
-    added = lesions.contrast(scan, cartilage, KNOWN)
-    return lesions.detector(scan, cartilage, size_mm, added)
+    added = lesions.contrast(scan, cartilage, SEQUENCE)
+    return lesions.make_detector(scan, cartilage, size_mm, added)
 
 
 @pytest.mark.parametrize("size_mm", [0.7, 1.0, 1.4, 4.0])
 def test_a_lesion_has_the_volume_of_a_cylinder(size_mm):
-    of = detector(size_mm, *slab())
-    volume = of.occupancy.sum() * math.prod(SPACING_MM)
+    matched = detector(size_mm, *slab())
+    volume = matched.occupancy.sum() * math.prod(SPACING_MM)
     assert volume == pytest.approx(math.pi * (lesions.ACROSS_MM / 2) ** 2 * size_mm, rel=0.1)
-    assert not (of.surround * of.occupancy).any()
+    assert not (matched.surround * matched.occupancy).any()
 
 
 def test_degenerated_cartilage_is_brighter_and_most_so_in_the_second_echo():
     scan, cartilage = slab(noise=0)
-    first, second = lesions.contrast(scan, cartilage, KNOWN) / (1000, 330)
+    first, second = lesions.contrast(scan, cartilage, SEQUENCE) / (1000, 330)
     assert 0.2 < first < 0.4 < 0.7 < second < 1
 
 
 @pytest.mark.parametrize("size_mm", SIZES)
 def test_a_lesion_that_appears_in_full_raises_the_response_by_one(size_mm):
     scan, cartilage = slab(noise=0)
-    of = detector(size_mm, scan, cartilage)
+    matched = detector(size_mm, scan, cartilage)
     at = np.array([[21, 22, 20]])
-    before, after = (of.response(a) for a in (scan.array, scan.array + of.lesions_at(at)))
+    before, after = (matched.response(a) for a in (scan.array, scan.array + matched.lesions_at(at)))
     assert before[21, 22, 20] == pytest.approx(0, abs=1e-6)  # there is nothing but background
     assert after[21, 22, 20] == pytest.approx(1)
 
 
 def test_lesions_lie_apart_and_as_often_as_called_in_the_same_places():
     scan, cartilage = slab()
-    of = detector(1.0, scan, cartilage)
-    at = lesions.sites(of.places, SPACING_MM)
-    np.testing.assert_array_equal(at, lesions.sites(of.places, SPACING_MM))
+    matched = detector(1.0, scan, cartilage)
+    at = lesions.sites(matched.places, SPACING_MM)
+    np.testing.assert_array_equal(at, lesions.sites(matched.places, SPACING_MM))
     apart = np.linalg.norm((at[:, None] - at) * SPACING_MM, axis=2)
     assert len(at) > 5
-    assert of.places[tuple(at.T)].all()
+    assert matched.places[tuple(at.T)].all()
     assert apart[~np.eye(len(at), dtype=bool)].min() >= lesions.APART_MM
 
 
 def test_the_detector_finds_what_was_planted_and_five_per_cent_where_nothing_was():
     scan, cartilage = slab(noise=60.0)
-    of = detector(2.0, scan, cartilage)
-    at = lesions.sites(of.places, SPACING_MM)
-    threshold = np.quantile(of.response(scan.array)[of.places], 1 - lesions.FALSE_POSITIVES)
+    matched = detector(2.0, scan, cartilage)
+    at = lesions.sites(matched.places, SPACING_MM)
+    threshold = np.quantile(matched.response(scan.array)[matched.places], 1 - lesions.FALSE_POSITIVES)
     other = slab(noise=60.0, seed=1)[0].array
-    false = (of.response(other)[of.places] > threshold).mean()
-    found = (of.response(other + of.lesions_at(at))[tuple(at.T)] > threshold).mean()
+    false = (matched.response(other)[matched.places] > threshold).mean()
+    found = (matched.response(other + matched.lesions_at(at))[tuple(at.T)] > threshold).mean()
     assert false == pytest.approx(0.05, abs=0.02)
     assert found == 1
 
 
 def test_interpolation_loses_thin_lesions_and_makes_up_none():
     scan, cartilage = slab()
-    rows = lesions.evaluate(
-        scan, {"tci": METHODS["tci"]}, 2, known=KNOWN, cartilage=cartilage, sizes_mm=SIZES
-    )
+    rows = lesions.evaluate(scan, [TCI], sequence=SEQUENCE, cartilage=cartilage, sizes_mm=SIZES)
     truth, tci = rows[: len(SIZES)], rows[len(SIZES) :]
     assert [row["method"] for row in rows] == ["truth", "truth", "tci", "tci"]
     for row in truth:
@@ -100,14 +100,14 @@ def test_interpolation_loses_thin_lesions_and_makes_up_none():
 
 def test_what_a_method_makes_up_is_counted_once():
     scan, cartilage = slab()
-    of = detector(2.0, scan, cartilage)
+    matched = detector(2.0, scan, cartilage)
 
-    def inventive(thick: Volume) -> np.ndarray:
-        invented = of.lesions_at(np.array([[21, 16, 12], [21, 30, 30]]))
-        return METHODS["tci"](thick) + invented
+    def inventive(thick: np.ndarray) -> np.ndarray:
+        invented = matched.lesions_at(np.array([[21, 16, 12], [21, 30, 30]]))
+        return TCI.upsample(thick) + invented
 
     rows = lesions.evaluate(
-        scan, {"mrsr": inventive}, 2, known=KNOWN, cartilage=cartilage, sizes_mm=[2.0]
+        scan, [FunctionUpsampler(inventive)], sequence=SEQUENCE, cartilage=cartilage, sizes_mm=[2.0]
     )
     assert [row["false_foci"] for row in rows] == [0, 2]
 
@@ -123,15 +123,15 @@ def test_a_lesion_without_size_or_room_is_refused(size_mm):
 )
 def test_a_method_of_other_slices_or_of_no_numbers_is_refused(spoilt):
     scan, cartilage = slab()
-    methods = {"fi": lambda thick: spoilt(METHODS["fi"](thick))}
+    upsampler = FunctionUpsampler(lambda thick: spoilt(FI.upsample(thick)), "fi")
     with pytest.raises(InputError, match="method fi"):
-        lesions.evaluate(scan, methods, 2, known=KNOWN, cartilage=cartilage, sizes_mm=SIZES)
+        lesions.evaluate(scan, [upsampler], sequence=SEQUENCE, cartilage=cartilage, sizes_mm=SIZES)
 
 
 @pytest.mark.parametrize("sizes", [(), (1.0, 1.0)])
 def test_no_size_or_one_twice_is_refused(sizes):
     with pytest.raises(InputError, match="expected lesions of different sizes"):
-        runner.Settings("lesions", lesion_mm=sizes)
+        EvaluationConfig(experiment="lesions", lesion_mm=sizes)
 
 
 def test_the_report_has_a_section_of_lesions_and_one_of_resolution(tmp_path):
@@ -140,11 +140,12 @@ def test_the_report_has_a_section_of_lesions_and_one_of_resolution(tmp_path):
         write_subject(tmp_path / "data" / name, scan, 3 * cartilage.astype(np.uint8))
     paths = {name: tmp_path / "data" / name for name in ("a", "b")}
     sections, files = [], []
-    for cohort in ("lesions", "resolution"):
-        settings, out = runner.Settings(cohort, lesion_mm=SIZES), tmp_path / cohort
-        runner.evaluate(paths, METHODS, settings, out)
-        stated = {"methods": list(METHODS), "model": None, "subjects": list(paths)}
-        write_json(out / "configuration.json", settings.configuration() | stated)
+    for experiment in ("lesions", "resolution"):
+        config = EvaluationConfig(experiment=experiment, lesion_mm=SIZES)
+        out = tmp_path / experiment
+        runner.evaluate(paths, [TCI, FI], config, out)
+        stated = {"methods": ["tci", "fi"], "model": None, "subjects": list(paths)}
+        write_json(out / "configuration.json", config.relevant() | stated)
         write_json(out / "made_with.json", {"python": "3"})
         results = read_results(out)
         summary = summarize(results)

@@ -8,16 +8,16 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from small_scans import t2_rows, write_cohort, write_results
+from upsamplers import FunctionUpsampler
 
 from eval.experiments import runner
-from eval.methods import baseline_methods
+from eval.experiments.config import EvaluationConfig
 from eval.reporting.html import command_line, page
 from eval.reporting.sections import section, signed, typical_subject
 from eval.reporting.summaries import summarize
 from eval.results.rows import SEEN, read_results
+from mrsr_tf.inference.upsampling import Interpolation
 from mrsr_tf.outputs import write_json
-
-METHODS = baseline_methods(2)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -25,15 +25,19 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-def evaluated(folder, cohort: str, methods=("mrsr", "tci", "fi"), subjects: int = 2, **options):
+def evaluated(folder, experiment: str, methods=("mrsr", "tci", "fi"), subjects: int = 2, **options):
     """An evaluation of small knees in which the network is Fourier interpolation."""
-    data = write_cohort(folder / f"data_{cohort}", subjects)
+    data = write_cohort(folder / f"data_{experiment}", subjects)
     paths = {path.name: path for path in sorted(data.iterdir())}
-    settings, out = runner.Settings(cohort, **options), folder / cohort
-    runner.evaluate(paths, {m: METHODS["fi" if m == "mrsr" else m] for m in methods}, settings, out)
+    config, out = EvaluationConfig(experiment=experiment, **options), folder / experiment
+    upsamplers = [
+        FunctionUpsampler(Interpolation("fi").upsample) if name == "mrsr" else Interpolation(name)
+        for name in methods
+    ]
+    runner.evaluate(paths, upsamplers, config, out)
     model = {"name": "small", "weights_sha256": "0123456789abcdef"} if "mrsr" in methods else None
     stated = {"methods": list(methods), "model": model, "subjects": list(paths)}
-    write_json(out / "configuration.json", settings.configuration() | stated)
+    write_json(out / "configuration.json", config.relevant() | stated)
     write_json(out / "made_with.json", {"python": "3.12", "mrsr_tf": "0.1.0"})
     return out
 
@@ -100,9 +104,9 @@ def test_the_command_prints_the_tables_and_writes_the_report(both, tmp_path):
     assert "finished" in again.stdout
 
 
-@pytest.mark.parametrize("cohort", ["image_quality", "t2"])
-def test_one_cohort_of_one_subject_without_the_network_is_a_report_too(tmp_path, cohort):
-    folder = evaluated(tmp_path, cohort, methods=("tci",), subjects=1)
+@pytest.mark.parametrize("experiment", ["image_quality", "t2"])
+def test_one_experiment_of_one_subject_without_the_network_is_a_report_too(tmp_path, experiment):
+    folder = evaluated(tmp_path, experiment, methods=("tci",), subjects=1)
     html = report(folder)
     assert "One subject only" in html
     assert "nan" not in Page(html).text
@@ -166,11 +170,11 @@ def test_text_from_outside_cannot_become_markup(tmp_path):
 
 def test_the_command_line_shown_is_the_call_without_its_paths():
     shown = command_line(
-        {"cohort": "t2", "slice_factor": 2, "roi": ["patella"], "methods": ["mrsr", "tci"]}
+        {"experiment": "t2", "slice_factor": 2, "roi": ["patella"], "methods": ["mrsr", "tci"]}
         | {"model": {"name": "x"}, "subjects": ["a"], "scsr_sha256": "0f", "scsr_stride": 2}
     )
     assert " ".join(shown.replace("\\\n", "").split()) == (
-        "python -m eval.evaluate --cohort=t2 --slice_factor=2 --roi=patella --methods=mrsr,tci "
+        "python -m eval.evaluate --experiment=t2 --slice_factor=2 --roi=patella --methods=mrsr,tci "
         "--scsr_stride=2 --data=DATA --output=RESULTS --model=MODEL --scsr=SCSR"
     )
 

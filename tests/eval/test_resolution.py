@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from scipy import ndimage, signal
 
-from eval.baselines import tci
 from eval.experiments import resolution
-from eval.methods import baseline_methods
 from mrsr_tf.errors import InputError
-from mrsr_tf.mri.slices import FIR_ORDER, thicken, tricubic_matrix
+from mrsr_tf.inference.upsampling import Interpolation
+from mrsr_tf.mri.slices import FIR_ORDER, interpolate, thicken, tricubic_matrix
 from mrsr_tf.volume import Volume
 
 SPACING_MM = np.array([0.4, 0.5, 0.7])
@@ -36,7 +35,7 @@ def test_all_of_the_truth_is_transferred_to_itself_and_nothing_false():
 
 
 def test_what_tricubic_interpolation_transfers_is_the_gain_of_low_pass_and_spline():
-    fine = tci(thicken(NOISE), 2)
+    fine = interpolate(thicken(NOISE))
     angle = 2 * np.pi * np.arange(18) / resolution.SEGMENT
     _, low_pass = signal.freqz(signal.firwin(FIR_ORDER + 1, 0.5), worN=angle)
     _, spline = signal.freqz(tricubic_matrix(32, 2)[:, 16], worN=angle)
@@ -77,7 +76,7 @@ def test_an_edge_is_as_wide_as_it_was_blurred(sigma):
 def test_edges_lie_where_the_truth_steps_and_only_along_the_slices():
     truth = layered()
     of = found(truth)
-    rows, cols, first = of.at.T
+    rows, cols, first = of.voxels.T
     np.testing.assert_allclose(first + of.beyond, 15.5 + 0.1 * rows + 0.07 * cols, atol=1e-6)
     assert len(found(truth.transpose(2, 1, 0)).step) == 0  # a surface across the slices
     assert len(found(1000 - truth).step) > resolution.FEWEST_EDGES  # falling ones count, too
@@ -112,7 +111,7 @@ def test_a_scan_has_rows_and_curves_of_truth_and_methods():
     array = np.repeat(layered()[..., None], 2, axis=-1) + NOISE[:, :30, :32, None]
     array[:, :5] = array[:, -5:] = 5  # air
     scan = Volume(array, np.diag([*SPACING_MM, 1]))
-    rows, kept = resolution.evaluate(scan, {"fi": baseline_methods(2)["fi"]}, 2)
+    rows, kept = resolution.evaluate(scan, [Interpolation("fi")])
     assert [(row["method"], row["echo"]) for row in rows] == [
         *(("truth", 1), ("truth", 2), ("fi", 1), ("fi", 2)),
     ]

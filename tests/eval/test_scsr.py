@@ -194,7 +194,7 @@ def test_from_training_scans_to_rows_of_the_evaluation(tmp_path):
     }
     assert "is finished" in run("eval.train_scsr", *training).stdout
     evaluation = [f"--data={data}", f"--output={tmp_path}/out", "--methods=tci,scsr"]
-    evaluation += ["--cohort=image_quality"]
+    evaluation += ["--experiment=image_quality"]
     without_dictionary = run("eval.evaluate", *evaluation)
     assert without_dictionary.returncode == 1
     assert without_dictionary.stderr.startswith("error: expected --scsr")

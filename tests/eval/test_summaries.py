@@ -205,11 +205,12 @@ def test_a_row_with_a_word_for_a_number_is_refused_with_its_line(tmp_path):
         read_results(folder)
 
 
-def test_an_unknown_cohort_is_refused(tmp_path):
+def test_an_unknown_experiment_is_refused(tmp_path):
     folder = write_results(tmp_path / "q", "image_quality", image_quality_rows(QUALITY))
-    (folder / "configuration.json").write_text('{"cohort": "x"}')
+    (folder / "configuration.json").write_text('{"experiment": "x"}')
     with pytest.raises(
-        InputError, match="expected cohort image_quality or t2 or lesions or resolution, got 'x'"
+        InputError,
+        match="expected experiment image_quality or t2 or lesions or resolution, got 'x'",
     ):
         read_results(folder)
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 from small_scans import knee
+from upsamplers import FunctionUpsampler
 
 from eval.experiments import uncertainty_ranking
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.upsampling import Way, interpolation
+from mrsr_tf.inference.upsampling import Interpolation, SelfEnsemble, Upsampler
 from mrsr_tf.mri.slices import interpolate, thicken
 from mrsr_tf.volume import Volume, intensity_scale
 
@@ -16,7 +17,7 @@ def tubes(seed: int) -> Volume:
 
 
 @pytest.fixture(scope="module")
-def trained() -> Way:
+def trained() -> Upsampler:
     """A network of four convolutions after a few seconds of training."""
     import keras
 
@@ -25,15 +26,15 @@ def trained() -> Way:
 
     keras.utils.set_random_seed(0)
     truth = np.stack([tubes(seed).array for seed in range(6)]) / 1000
-    given = interpolate(thicken(truth, axis=3), axis=3)
+    inputs = interpolate(thicken(truth, axis=3), axis=3)
     network = build_model(1, convolutions=4, filters=8)
     network.compile(keras.optimizers.Adam(3e-3), "mse")
-    network.fit(given, truth, batch_size=2, epochs=20, verbose=0)
+    network.fit(inputs, truth, batch_size=2, epochs=20, verbose=0)
     resolver = SuperResolver(network.get_weights(), 2)
-    return Way(lambda thick: resolver.super_resolve(thick).numpy(), 2, {}, ensemble=True)
+    return SelfEnsemble(FunctionUpsampler(lambda thick: resolver.super_resolve(thick).numpy()))
 
 
-def test_the_ensembles_spread_ranks_the_errors_of_a_trained_network(trained):
+def test_the_uncertainty_of_an_ensemble_ranks_the_errors_of_a_trained_network(trained):
     truth = tubes(99)
     (echo,) = uncertainty_ranking.rank_errors(truth, trained, scale=intensity_scale(truth.array))
     assert echo.name == "echo 1"
@@ -41,14 +42,14 @@ def test_the_ensembles_spread_ranks_the_errors_of_a_trained_network(trained):
     assert echo.errors[-1] > 3 * echo.errors[0]
 
 
-def test_a_spread_that_knows_nothing_ranks_nothing():
+def test_an_uncertainty_without_information_ranks_nothing():
     random = np.random.default_rng(0)
 
-    def resolve(thick):
+    def upsample(thick):
         fine = interpolate(thick, 2)
         return fine + random.normal(0, 5, (fine.shape[2], 1))
 
-    blind = Way(resolve, 2, {}, ensemble=True)
+    blind = SelfEnsemble(FunctionUpsampler(upsample))
     (echo,) = uncertainty_ranking.rank_errors(tubes(99), blind, scale=2000.0)
     assert abs(echo.correlation) < 0.1
 
@@ -56,26 +57,23 @@ def test_a_spread_that_knows_nothing_ranks_nothing():
 def test_t2_is_ranked_where_it_is_known():
     scan, _, true_t2 = knee(noise=20.0)
     ramp = np.linspace(1, 1.05, 24)[:, None, None, None]
-    way = Way(lambda thick: interpolate(thick, 2) * ramp, 2, {}, ensemble=True)
+    upsampler = SelfEnsemble(FunctionUpsampler(lambda thick: interpolate(thick, 2) * ramp))
     scale = intensity_scale(scan.array)
-    names = [
-        of.name
-        for of in uncertainty_ranking.rank_errors(scan, way, scale=scale, true_t2_ms=true_t2)
-    ]
-    assert names == ["echo 1", "echo 2", "T2"]
-    assert len(uncertainty_ranking.rank_errors(scan, way, scale=scale)) == 2
+    rankings = uncertainty_ranking.rank_errors(scan, upsampler, scale=scale, true_t2_ms=true_t2)
+    assert [ranking.name for ranking in rankings] == ["echo 1", "echo 2", "T2"]
+    assert len(uncertainty_ranking.rank_errors(scan, upsampler, scale=scale)) == 2
 
 
 def test_the_correlation_is_spearmans_of_the_ranks():
     uncertainty = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
-    of = uncertainty_ranking._ranking(
+    ranking = uncertainty_ranking._ranking(
         "x", uncertainty, np.array([1.0, 2, 3, 5, 4]), np.array([5.0, 4, 3, 2, 1])
     )
-    assert of.correlation == pytest.approx(0.9)  # 1 - 6 * 2 / (5 * 24)
-    assert of.of_brightness == pytest.approx(-0.9)
-    assert of.errors == (1, 2, 3, 5, 4)
+    assert ranking.correlation == pytest.approx(0.9)  # 1 - 6 * 2 / (5 * 24)
+    assert ranking.brightness_correlation == pytest.approx(-0.9)
+    assert ranking.errors == (1, 2, 3, 5, 4)
 
 
 def test_without_an_ensemble_there_is_nothing_to_rank():
     with pytest.raises(InputError, match="with an ensemble"):
-        uncertainty_ranking.rank_errors(tubes(0), interpolation("tci"), scale=1.0)
+        uncertainty_ranking.rank_errors(tubes(0), Interpolation("tci"), scale=1.0)

@@ -4,7 +4,7 @@ from small_scans import knee
 
 from mrsr_tf.inference.data_consistency import (
     back_projection,
-    made_consistent,
+    enforce_data_consistency,
     residual,
     residual_rms,
 )
@@ -20,48 +20,50 @@ def fine_and_thick(thick_slices: int, factor: int, echoes: int = 2):
 @pytest.mark.parametrize("profile", ["fir", "box", "kspace"])
 @pytest.mark.parametrize("factor", [2, 3])
 @pytest.mark.parametrize("thick_slices", [1, 2, 7, 40])
-def test_thick_again_it_is_the_input(profile, factor, thick_slices):
+def test_thickened_again_the_result_is_the_input(profile, factor, thick_slices):
     fine, thick = fine_and_thick(thick_slices, factor)
     assert residual_rms(fine, thick, profile=profile) > 100
-    after = made_consistent(fine, thick, profile=profile)
+    after = enforce_data_consistency(fine, thick, profile=profile)
     np.testing.assert_allclose(thicken(after, factor, profile=profile), thick, atol=0.02)
     assert residual_rms(after, thick, profile=profile) < 0.01
 
 
-def test_it_is_the_nearest_such_scan():
-    """By the pseudo-inverse of the thickening, made another way."""
+def test_the_result_is_the_nearest_consistent_scan():
+    """Computed from the pseudo-inverse of the thickening."""
     fine, thick = fine_and_thick(9, 2, echoes=1)
     matrix = thicken_matrix(18, 2, "fir")
     column = fine[1, 2, :, 0].astype(float)
     expected = column + np.linalg.pinv(matrix) @ (thick[1, 2, :, 0] - matrix @ column)
-    np.testing.assert_allclose(made_consistent(fine, thick)[1, 2, :, 0], expected, atol=0.02)
+    np.testing.assert_allclose(
+        enforce_data_consistency(fine, thick)[1, 2, :, 0], expected, atol=0.02
+    )
 
 
-def test_a_consistent_scan_stays_as_it_is():
+def test_a_consistent_scan_is_not_changed():
     fine, _ = fine_and_thick(8, 2)
     thick = thicken(fine, 2)
     assert np.abs(residual(fine, thick)).max() == 0
-    np.testing.assert_array_equal(made_consistent(fine, thick), fine)
+    np.testing.assert_array_equal(enforce_data_consistency(fine, thick), fine)
 
 
-def test_where_the_profile_has_little_gain_little_is_made_of_the_residual():
+def test_the_residual_is_not_amplified_where_the_profile_has_little_gain():
     matrix = thicken_matrix(80, 2, "kspace_hamming")
     assert np.linalg.norm(np.linalg.pinv(matrix), 2) > 15
     assert np.linalg.norm(back_projection(80, 2, "kspace_hamming"), 2) < 4.5
     fine, thick = fine_and_thick(40, 2)
     before = residual_rms(fine, thick, profile="kspace_hamming")
-    after = made_consistent(fine, thick, profile="kspace_hamming")
+    after = enforce_data_consistency(fine, thick, profile="kspace_hamming")
     assert 0 < residual_rms(after, thick, profile="kspace_hamming") < 0.6 * before
 
 
 @pytest.mark.parametrize("profile", ["fir", "box", "kspace"])
-def test_it_shifts_nothing(profile):
+def test_consistency_shifts_nothing(profile):
     """A wave of 12 fine slices keeps its phase, away from the ends."""
     place = np.arange(144)
     wave = 1000 + 100 * np.sin(2 * np.pi * place / 12 + 0.4)[None, None, :, None]
     thick = thicken(wave, 2, profile=profile)
     start = interpolate(thick, 2, first=first_slice(profile, 2))
-    after = made_consistent(start, thick, profile=profile)[0, 0, 24:-24, 0]
+    after = enforce_data_consistency(start, thick, profile=profile)[0, 0, 24:-24, 0]
     turning = np.exp(-2j * np.pi * place[24:-24] / 12)
     before = wave[0, 0, 24:-24, 0]
     delay = np.angle(((after - 1000) @ turning) / ((before - 1000) @ turning))
@@ -71,10 +73,12 @@ def test_it_shifts_nothing(profile):
 @pytest.mark.parametrize(
     ("profile", "worst"), [("fir", 1.0), ("kspace", 1.0), ("kspace_hamming", 1.0), ("box", 1.1)]
 )
-def test_a_scan_made_thick_by_another_profile_gets_little_worse(profile, worst):
-    """The profile taken is fir throughout; box sits half a fine slice elsewhere."""
+def test_a_scan_with_another_slice_profile_becomes_hardly_worse(profile, worst):
+    """The assumed profile is always fir; slices of box lie half a fine slice elsewhere."""
     scan, _, _ = knee((24, 20, 32), noise=20.0)
     thick = thicken(scan.array, 2, profile=profile)
     fine = interpolate(thick, 2)
-    errors = [np.mean(np.square(a - scan.array)) for a in (fine, made_consistent(fine, thick))]
+    errors = [
+        np.mean(np.square(a - scan.array)) for a in (fine, enforce_data_consistency(fine, thick))
+    ]
     assert errors[1] < worst * errors[0]

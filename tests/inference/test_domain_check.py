@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from random_scans import make_array, make_scan
 
-from mrsr_tf.inference.domain_check import unlike_training
+from mrsr_tf.inference.domain_check import out_of_range
 from mrsr_tf.io.scans import read_scan
 from mrsr_tf.mri.slices import thicken
 from mrsr_tf.records.manifest import read_manifest
@@ -22,16 +22,16 @@ RECORDS = {
 }
 
 
-def test_a_scan_like_those_of_the_training_is_passed_in_silence():
-    assert unlike_training(make_scan(), {"records": RECORDS}, 2) == []
+def test_a_scan_like_the_training_scans_causes_no_finding():
+    assert out_of_range(make_scan(), {"records": RECORDS}, 2) == []
 
 
-def test_a_scan_that_made_the_records_is_like_them(small_records):
+def test_a_training_scan_causes_no_finding(small_records):
     records = read_manifest(small_records("dual"))
     fine = read_scan(small_records("dual").parent / "scans" / "scan_0.nii.gz")
     thick = replace(fine.resliced(thicken(fine.array), 1 / 2), derived=False)
-    assert unlike_training(thick, {"records": records}, 2) == []
-    assert len(unlike_training(fine, {"records": records}, 2)) == 1
+    assert out_of_range(thick, {"records": records}, 2) == []
+    assert len(out_of_range(fine, {"records": records}, 2)) == 1
 
 
 @pytest.mark.parametrize(
@@ -47,33 +47,32 @@ def test_a_scan_that_made_the_records_is_like_them(small_records):
         ({"array": make_array() - 500.0}, "negative"),
     ],
 )
-def test_each_oddity_is_said_in_one_clause(odd, clause):
-    said = unlike_training(make_scan(**odd), {"records": RECORDS}, 2)
-    assert len(said) == 1
-    assert clause in said[0]
+def test_each_deviation_is_one_finding(odd, clause):
+    (finding,) = out_of_range(make_scan(**odd), {"records": RECORDS}, 2)
+    assert clause in finding
 
 
-def test_a_glaring_voxel_is_said():
+def test_a_voxel_that_is_too_bright_is_a_finding():
     array = np.random.default_rng(0).uniform(0, 2000, (16, 16, 8, 2))
     array[3, 3, 3, 0] = 20000
-    (said,) = unlike_training(replace(make_scan(), array=array), {"records": RECORDS}, 2)
-    assert "its brightest voxel has 10.0 times" in said
-    assert "in training at most 1.5 times" in said
+    (finding,) = out_of_range(replace(make_scan(), array=array), {"records": RECORDS}, 2)
+    assert "its brightest voxel has 10.0 times" in finding
+    assert "in training at most 1.5 times" in finding
 
 
-def test_of_several_sets_those_of_the_factor_count():
+def test_of_several_record_sets_those_of_the_slice_factor_count():
     thicker = RECORDS | {"slice_factor": 4}
     both = {"records": {"sets": [RECORDS, thicker]}}
-    assert unlike_training(make_scan(spacing_mm=(0.4, 0.4, 3.0)), both, 4) == []
-    assert "1.4 to 1.6" in unlike_training(make_scan(spacing_mm=(0.4, 0.4, 3.0)), both, 2)[0]
-    assert "2.1 to 2.4" in unlike_training(make_scan(spacing_mm=(0.4, 0.4, 3.0)), both, 3)[0]
+    assert out_of_range(make_scan(spacing_mm=(0.4, 0.4, 3.0)), both, 4) == []
+    assert "1.4 to 1.6" in out_of_range(make_scan(spacing_mm=(0.4, 0.4, 3.0)), both, 2)[0]
+    assert "2.1 to 2.4" in out_of_range(make_scan(spacing_mm=(0.4, 0.4, 3.0)), both, 3)[0]
 
 
 @pytest.mark.parametrize("card", [{}, {"records": {"slice_factor": 2, "contrasts": "dual"}}])
-def test_a_card_that_tells_nothing_is_compared_with_nothing(card):
-    assert unlike_training(make_scan(spacing_mm=(9, 9, 9)), card, 2) == []
+def test_a_card_without_records_causes_no_finding(card):
+    assert out_of_range(make_scan(spacing_mm=(9, 9, 9)), card, 2) == []
 
 
-def test_what_the_header_does_not_tell_is_not_compared():
+def test_what_the_header_does_not_state_is_not_compared():
     bare = make_scan(echo_times_ms=None, repetition_time_ms=None, flip_angle_deg=None)
-    assert unlike_training(bare, {"records": RECORDS}, 2) == []
+    assert out_of_range(bare, {"records": RECORDS}, 2) == []

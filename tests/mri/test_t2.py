@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_scans import make_scan
 
-from eval.t2_noise import above_noise, sequence, t2_deviation, t2_map, with_sequence
+from eval.t2_noise import above_noise, t2_deviation
 from mrsr_tf.errors import InputError
-from mrsr_tf.mri.dess import dess_signals
+from mrsr_tf.mri.acquisition import sequence, with_sequence
+from mrsr_tf.mri.dess import dess_signals, t2_map
 from mrsr_tf.volume import Volume
 
 PAPER = {"tr_ms": 23.0, "te_ms": 7.0, "flip_deg": 20.0}

@@ -8,7 +8,7 @@ from random_scans import make_scan
 from small_runs import MANIFEST, make_run
 
 from mrsr_tf.errors import AlreadyDone, InputError
-from mrsr_tf.inference.super_resolution import super_resolve
+from mrsr_tf.inference.super_resolution import Network
 from mrsr_tf.network import run_folder
 from mrsr_tf.network.model_card import CARD
 from mrsr_tf.network.trained_model import load_model
@@ -33,13 +33,13 @@ def test_an_export_gives_the_runs_weights_card_and_voxels(finished, tmp_path):
     exported = load_model(tmp_path / "exported")
     assert exported.weights_sha256 == model.weights_sha256
     assert exported.card["records"] == MANIFEST
-    one, other = super_resolve(make_scan(), model), super_resolve(make_scan(), exported)
+    one, other = Network(model)(make_scan()).volume, Network(exported)(make_scan()).volume
     np.testing.assert_allclose(one.array, other.array, rtol=1e-5)
 
 
 def test_super_resolution_keeps_the_origin_and_divides_the_slice_spacing(finished):
     thick = make_scan()
-    fine = super_resolve(thick, load_model(finished))
+    fine = Network(load_model(finished))(thick).volume
     assert fine.array.shape == (10, 9, 8, 2)
     np.testing.assert_allclose(fine.spacing_mm, [0.4, 0.4, 0.75])
     np.testing.assert_array_equal(fine.affine[:, 3], thick.affine[:, 3])
@@ -55,13 +55,13 @@ def test_an_untouched_network_gives_the_interpolated_scan(tmp_path):
     network.set_weights([np.zeros_like(w) for w in network.get_weights()])
     run_folder.finish(network, run_dir)
     thick = make_scan((10, 9, 5))
-    fine = super_resolve(thick, load_model(run_dir)).array
+    fine = Network(load_model(run_dir))(thick).volume.array
     np.testing.assert_allclose(fine, interpolate(thick.array), atol=1e-3)
 
 
 def test_a_scan_of_other_echoes_is_refused(finished):
     with pytest.raises(InputError, match=r"expected a scan of 2 echoes.*got one of 1"):
-        super_resolve(make_scan(echoes=1), load_model(finished))
+        Network(load_model(finished))(make_scan(echoes=1))
 
 
 def test_a_network_of_slices_between_fine_ones_shifts_nothing(finished):
@@ -74,7 +74,7 @@ def test_a_network_of_slices_between_fine_ones_shifts_nothing(finished):
     thick = make_scan((10, 9, 24))
     ramp = 100 + 10 * np.arange(24)[:, None]
     thick = dataclasses.replace(thick, array=np.broadcast_to(ramp, thick.array.shape))
-    fine = super_resolve(thick, load_model(finished))
+    fine = Network(load_model(finished))(thick).volume
     there = fine.affine[2, 3] + fine.affine[2, 2] * np.arange(48)
     assert there[0] == pytest.approx(-0.375)
     inner = slice(12, 36)  # the mirrored ends bend the ramp
@@ -90,7 +90,7 @@ def test_a_network_of_several_factors_is_loaded_for_any_of_them(finished, tmp_pa
         folder = tmp_path / "exported"
         load_model(finished).export(folder)
     assert load_model(folder).slice_factor == 2
-    assert super_resolve(make_scan(), load_model(folder, slice_factor=3)).array.shape == (
+    assert Network(load_model(folder, slice_factor=3))(make_scan()).volume.array.shape == (
         10,
         9,
         12,

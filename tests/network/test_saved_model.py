@@ -12,7 +12,7 @@ import pytest
 from small_runs import MANIFEST, make_run
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.super_resolution import super_resolve
+from mrsr_tf.inference.super_resolution import Network
 from mrsr_tf.network.trained_model import load_model
 from mrsr_tf.volume import Volume
 
@@ -70,7 +70,7 @@ def test_tensorflow_alone_gives_the_voxels_of_infer_and_the_check_says_ok(model,
     result = alone(script)
     assert (result.returncode, result.stdout[:4]) == (0, "ok: "), result.stderr
     for number, array in enumerate(thick):
-        expected = super_resolve(Volume(array, np.eye(4)), model).array
+        expected = Network(model)(Volume(array, np.eye(4))).volume.array
         served = np.load(folder.parent / f"fine_{number}.npy")
         np.testing.assert_allclose(served, expected, atol=1e-4 * 900)
 
@@ -100,7 +100,7 @@ def test_the_card_says_what_a_user_must_know(model, folder):
 
 def evaluation(path, weights_sha256):
     path.mkdir()
-    made_by = {"cohort": "image_quality", "model": {"weights_sha256": weights_sha256}}
+    made_by = {"experiment": "image_quality", "model": {"weights_sha256": weights_sha256}}
     (path / "configuration.json").write_text(json.dumps(made_by))
     with (path / "rows.csv").open("w", newline="") as file:
         lines = csv.writer(file)
@@ -115,6 +115,6 @@ def test_the_card_sums_up_evaluations_of_this_network_alone(model, tmp_path):
     card = json.loads((tmp_path / "exported" / "card.json").read_text())
     (measured,) = card["measured"]
     psnr = {"mean": 38, "sd": pytest.approx(8**0.5), "subjects": 2}
-    assert measured == {"cohort": "image_quality", "echo 1": {"psnr_db": psnr}}
+    assert measured == {"experiment": "image_quality", "echo 1": {"psnr_db": psnr}}
     with pytest.raises(InputError, match="found another's"):
         model.export(tmp_path / "no", results=[evaluation(tmp_path / "theirs", "0")])

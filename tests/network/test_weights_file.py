@@ -12,7 +12,7 @@ import pytest
 from random_scans import make_scan
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.super_resolution import super_resolve
+from mrsr_tf.inference.super_resolution import Network
 from mrsr_tf.network import weights_file
 from mrsr_tf.network.architecture import build_model
 from mrsr_tf.network.model_card import read_card
@@ -50,8 +50,8 @@ def folder(tmp_path: Path) -> Path:
 
 def test_what_is_written_computes_the_same_when_read(folder):
     np.testing.assert_array_equal(
-        super_resolve(make_scan(), load_model(folder)).array,
-        super_resolve(make_scan(), network()).array,
+        Network(load_model(folder))(make_scan()).volume.array,
+        Network(network())(make_scan()).volume.array,
     )
     assert load_model(folder).weights_sha256 == network().weights_sha256
 
@@ -93,7 +93,7 @@ def test_the_shipped_networks_take_one_echo_or_two_and_keep_their_scale(name):
     model = load_model(name)
     for echoes in (1, 2):
         flat = Volume(np.full((16, 16, 8, echoes), 500, np.float32), make_scan().affine)
-        fine = super_resolve(flat, model).array
+        fine = Network(model)(flat).volume.array
         assert fine.shape == (16, 16, 16, echoes)
         np.testing.assert_allclose(fine[4:-4, 4:-4, 4:-4], 500, rtol=0.05)
 

@@ -15,7 +15,7 @@ from small_runs import make_run
 from mrsr_tf.io import dicom
 from mrsr_tf.mri import slices
 from mrsr_tf.mri.dess import t2_map
-from mrsr_tf.node.making import way_of
+from mrsr_tf.node.making import upsampler_of
 from mrsr_tf.node.settings import Caller, Destination, Settings
 from mrsr_tf.node.spool import FACTS, Spool, digest, read_json
 from mrsr_tf.node.worker import MOST_ATTEMPTS, Worker
@@ -46,7 +46,7 @@ class Bench:
 
     def __init__(self, settings):
         self.settings, self.spool = settings, Spool(settings.spool)
-        self.worker = Worker(settings, self.spool, way_of(settings), self._wait)
+        self.worker = Worker(settings, self.spool, upsampler_of(settings), self._wait)
 
     def _wait(self, seconds):
         time.sleep(min(seconds, 0.01))

@@ -85,10 +85,10 @@ def t2_rows(thick, methods: dict[str, list[float]], truth=None) -> list[dict]:
     ]
 
 
-def write_results(folder: Path, cohort: str, rows: list[dict], **configuration) -> Path:
+def write_results(folder: Path, experiment: str, rows: list[dict], **configuration) -> Path:
     folder.mkdir(parents=True)
-    write_rows(folder / "rows.csv", rows, cohort)
-    stated = {"cohort": cohort, "model": None, "subjects": []} | configuration
+    write_rows(folder / "rows.csv", rows, experiment)
+    stated = {"experiment": experiment, "model": None, "subjects": []} | configuration
     (folder / "configuration.json").write_text(json.dumps(stated))
     (folder / "made_with.json").write_text(json.dumps({"python": "3"}))
     return folder
