@@ -78,7 +78,8 @@ def test_the_detector_finds_what_was_planted_and_five_per_cent_where_nothing_was
     scan, cartilage = slab(noise=60.0)
     matched = detector(2.0, scan, cartilage)
     at = lesions.sites(matched.places, SPACING_MM)
-    threshold = np.quantile(matched.response(scan.array)[matched.places], 1 - lesions.FALSE_POSITIVES)
+    responses = matched.response(scan.array)[matched.places]
+    threshold = np.quantile(responses, 1 - lesions.FALSE_POSITIVES)
     other = slab(noise=60.0, seed=1)[0].array
     false = (matched.response(other)[matched.places] > threshold).mean()
     found = (matched.response(other + matched.lesions_at(at))[tuple(at.T)] > threshold).mean()
