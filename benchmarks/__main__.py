@@ -1,11 +1,11 @@
-"""All benchmarks, each beside a peer or a limit, and the page that tells of them.
+"""Runs the benchmarks, each of which compares ours with a peer or a limit, and writes their page.
 
     python -m benchmarks --torch_python=torch/bin/python --dosma_python=dosma/bin/python
-    python -m benchmarks --size=quick --only=training,metrics
+    python -m benchmarks --size=quick --only=training,records
 
-Gives OUTPUT/benchmarks.json, OUTPUT/benchmarks.md and OUTPUT/images/benchmarks_*.png. Benchmarks
-that are left out keep what OUTPUT/benchmarks.json has of them. `make bench` makes the Pythons of
-the peers and calls this.
+Writes OUTPUT/benchmarks.json, OUTPUT/benchmarks.md and OUTPUT/images/benchmarks_*.png. Benchmarks
+that do not run keep their results of OUTPUT/benchmarks.json. `make bench` creates the environments
+of the peers and calls this.
 """
 
 import datetime
@@ -16,9 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -27,7 +25,7 @@ from mrsr_tf import cli
 from mrsr_tf.errors import InputError
 from mrsr_tf.outputs import versions
 
-# What each size asks of each benchmark; TRAIN, TEST, TORCH and DOSMA are filled in.
+# The arguments of each benchmark; TORCH and DOSMA stand for the interpreters of the peers.
 SIZES = {
     "quick": {
         "startup": "--rounds=1",
@@ -38,8 +36,7 @@ SIZES = {
         " --torch_python=TORCH",
         "growth": "--sides=32,48,64 --subjects=1,2,3 --side=64",
         "t2map": "--shape=64,64,32 --rounds=1 --dosma_python=DOSMA",
-        "metrics": "--shape=64,64,16 --rounds=2",
-        "scsr": "--train=TRAIN --test=TEST --patches=2000 --passes=1 --planes=2 --timed=512",
+        "scsr": "--shape=64,64,48 --patches=2000 --passes=1 --encoded=512",
     },
     "usual": {
         "startup": "",
@@ -49,8 +46,7 @@ SIZES = {
         "inference": "--rounds=2 --torch_python=TORCH",
         "growth": "--sides=104,208,320 --subjects=1,2,4",
         "t2map": "--dosma_python=DOSMA",
-        "metrics": "--shape=416,416,64",
-        "scsr": "--train=TRAIN --test=TEST --patches=20000 --passes=3 --planes=4",
+        "scsr": "--patches=20000 --passes=3",
     },
     "full": {
         "startup": "--rounds=10",
@@ -60,92 +56,71 @@ SIZES = {
         "inference": "--shape=416,416,160 --rounds=3 --torch_python=TORCH",
         "growth": "--sides=104,208,320,416,512 --subjects=1,2,4,8,16,32 --side=256",
         "t2map": "--rounds=10 --dosma_python=DOSMA",
-        "metrics": "--rounds=10",
-        "scsr": "--train=TRAIN --test=TEST",
+        "scsr": "--shape=416,416,160",
     },
 }
-KNEES = {"quick": "64,64,48", "usual": "128,128,64", "full": "416,416,160"}
+NAMES = list(SIZES["usual"])
 COMPUTING = ("tensorflow", "keras", "numpy", "scipy", "skimage", "sklearn")
 
-SIZE = flags.DEFINE_enum("size", "usual", list(SIZES), "Minutes, a quarter of an hour, or hours.")
-OUTPUT = flags.DEFINE_string("output", "bench", "Folder to write.")
-ONLY = flags.DEFINE_list("only", list(SIZES["usual"]), "Which benchmarks.")
-TORCH_PYTHON = flags.DEFINE_string(
-    "torch_python", None, "A Python that has PyTorch and MONAI.", required=True
+SIZE = flags.DEFINE_enum(
+    "size", "usual", list(SIZES), "Whether they take minutes, a quarter of an hour, or hours."
 )
-DOSMA_PYTHON = flags.DEFINE_string("dosma_python", None, "A Python that has DOSMA.", required=True)
+OUTPUT = flags.DEFINE_string("output", "bench", "The folder to write.")
+ONLY = flags.DEFINE_list("only", NAMES, "The benchmarks to run. The default is all of them.")
+TORCH_PYTHON = flags.DEFINE_string(
+    "torch_python", None, "A Python interpreter that has PyTorch and MONAI.", required=True
+)
+DOSMA_PYTHON = flags.DEFINE_string(
+    "dosma_python", None, "A Python interpreter that has DOSMA.", required=True
+)
 
 
 def main() -> None:
-    """Runs the benchmarks one after the other; the page is made anew after each.
+    """Runs the benchmarks one after the other and writes the page after each.
 
-    One that fails stops no other and is named at the end.
+    One that fails does not stop the others and is named in the end.
     """
-    unknown = set(ONLY.value) - SIZES["usual"].keys()
+    unknown = set(ONLY.value) - set(NAMES)
     if unknown:
-        raise InputError(f"expected of {', '.join(SIZES['usual'])}, got {', '.join(unknown)}")
-    kept = Path(OUTPUT.value) / "benchmarks.json"
-    measured = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        raise InputError(f"expected of {', '.join(NAMES)}, got {', '.join(unknown)}")
+    path = Path(OUTPUT.value) / "benchmarks.json"
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     failed = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name, asked in SIZES[SIZE.value].items():
-            if name in ONLY.value:
-                entry = _measured(name, asked.split(), Path(folder))
-                if entry is None:
-                    failed.append(name)
-                    continue
-                measured[name] = entry
-                _write({name: measured[name] for name in SIZES["usual"] if name in measured}, kept)
+    for name in (name for name in NAMES if name in ONLY.value):
+        entry = _run(name, SIZES[SIZE.value][name].split())
+        if entry is None:
+            failed.append(name)
+        else:
+            results[name] = entry
+            _write({name: results[name] for name in NAMES if name in results}, path)
     if failed:
-        raise InputError(f"expected all benchmarks to end well, these did not: {', '.join(failed)}")
-    print(f"{kept.with_suffix('.md')}, {kept}")
+        raise InputError(f"expected all benchmarks to succeed, these failed: {', '.join(failed)}")
+    print(f"{path.with_suffix('.md')}, {path}")
 
 
-def _measured(name: str, asked: Sequence[str], folder: Path) -> dict[str, Any] | None:
-    """Runs one, which prints its table; its rows, and under what they were measured.
-
-    None if it fails.
-    """
+def _run(name: str, arguments: list[str]) -> page.Entry | None:
+    """Runs a benchmark, which prints its table. Returns None if it fails."""
     load, start = os.getloadavg()[0], time.perf_counter()
     print(f"\n{name}, load {load:.1f}", flush=True)
-    rows, arguments = folder / f"{name}.json", list(_filled(asked, folder))
-    ran = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", f"--json={rows}", *arguments], check=False
-    )
-    if ran.returncode:
-        return None
-    return {
-        "command": " ".join([f"python -m benchmarks.{name}", *asked]),
-        "date": datetime.date.today().isoformat(),
-        "load": round(load, 1),
-        "seconds": round(time.perf_counter() - start),
-        "machine": _machine(),
-        "versions": ", ".join(map(" ".join, versions(*COMPUTING).items())),
-        "rows": json.loads(rows.read_text(encoding="utf-8")),
-    }
-
-
-def _filled(asked: Sequence[str], folder: Path) -> Iterator[str]:
-    names = {"TORCH": TORCH_PYTHON.value, "DOSMA": DOSMA_PYTHON.value}
-    for argument in asked:
+    interpreters = {"TORCH": TORCH_PYTHON.value, "DOSMA": DOSMA_PYTHON.value}
+    filled = []
+    for argument in arguments:
         flag, _, value = argument.partition("=")
-        if value in ("TRAIN", "TEST"):
-            yield f"{flag}={_knees(folder)}/{value.lower()}"
-        else:
-            yield f"{flag}={names.get(value, value)}"
-
-
-def _knees(folder: Path) -> Path:
-    """Digital knees, one to learn from and one to test on."""
-    for seed, name in enumerate(("train", "test")):
-        if not (folder / name).exists():
-            shape = f"--shape={KNEES[SIZE.value]}"
-            subprocess.run(
-                [sys.executable, "-m", "phantom.simulate", f"--output={folder / name}",
-                 "--subjects=1", f"--seed={seed}", shape],
-                check=True,
-            )  # fmt: skip
-    return folder
+        filled.append(f"{flag}={interpreters.get(value, value)}")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows.json"
+        command = [sys.executable, "-m", f"benchmarks.{name}", f"--json={rows}", *filled]
+        if subprocess.run(command, check=False).returncode:
+            return None
+        return page.Entry(
+            command=" ".join([f"python -m benchmarks.{name}", *arguments]),
+            date=datetime.date.today().isoformat(),
+            load=round(load, 1),
+            seconds=round(time.perf_counter() - start),
+            machine=_machine(),
+            versions=", ".join(map(" ".join, versions(*COMPUTING).items())),
+            rows=json.loads(rows.read_text(encoding="utf-8")),
+        )
 
 
 def _machine() -> str:
@@ -156,11 +131,11 @@ def _machine() -> str:
     return f"{processor}, {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()}"
 
 
-def _write(measured: page.Measured, kept: Path) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    kept.with_suffix(".md").write_text(page.render(measured), encoding="utf-8")
-    page.draw(measured, kept.parent / "images")
+def _write(results: page.Results, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(page.render(results), encoding="utf-8")
+    page.draw(results, path.parent / "images")
 
 
 if __name__ == "__main__":

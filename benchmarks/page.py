@@ -1,114 +1,136 @@
-"""docs/benchmarks.md and its pictures, of what was measured."""
+"""The page docs/benchmarks.md and its figures."""
 
+import ast
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jinja2
 import numpy as np
 
-from benchmarks.table import HEADINGS, Row, cells
+from benchmarks.table import EXTRAPOLATION, SCALING, Row, lines
 
-TEMPLATE = "page.md.jinja"
-LINES = ("the line", "linear")  # peers that are straight lines
-LINEAR = 0.25  # how far from these counts as bent
-
-Measured = Mapping[str, Mapping[str, Any]]
+FOLDER, TEMPLATE = Path(__file__).parent, "page.md.jinja"
+TOLERANCE = 0.25  # of the ratio to linear growth
 
 
-def render(measured: Measured) -> str:
-    """The page.
+class Entry(TypedDict):
+    """The results of one benchmark, as benchmarks.json holds them."""
 
-    Args:
-        measured: of each benchmark, its rows and command, machine, versions, date and load.
-    """
+    command: str
+    date: str
+    load: float
+    seconds: int
+    machine: str
+    versions: str
+    rows: list[dict[str, Any]]
+
+
+Results = Mapping[str, Entry]
+
+
+def render(results: Results) -> str:
+    """The text of the page from the results of each benchmark."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(FOLDER),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(TEMPLATE).render(
-        measured=measured,
-        table=_table,
-        bends=list(_bends(measured)),
-        same=lambda key: sorted({entry[key] for entry in measured.values()}),
+        results=results,
+        question=question,
+        table=_markdown_table,
+        growth=list(_growth(results)),
+        machines=sorted({entry["machine"] for entry in results.values()}),
+        versions=sorted({entry["versions"] for entry in results.values()}),
     )
 
 
-def rows_of(entry: Mapping[str, Any]) -> list[Row]:
-    """A benchmark's rows, as they were before they became JSON."""
+def question(name: str) -> str:
+    """The question that a benchmark answers: the first line of its docstring."""
+    source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+def rows_of(entry: Entry) -> list[Row]:
+    """The rows of a benchmark, read from JSON."""
     return [Row(**row) for row in entry["rows"]]
 
 
-def draw(measured: Measured, folder: Path) -> None:
-    """Writes benchmarks_ratios.png, all ratios, and benchmarks_growth.png, the curves."""
+def draw(results: Results, folder: Path) -> None:
+    """Writes benchmarks_ratios.png with all ratios and benchmarks_growth.png with all curves."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in (("ratios", _ratios), ("growth", _growth)):
-        picture(measured, pyplot).savefig(folder / f"benchmarks_{name}.png", dpi=110)
+    for name, figure in (("ratios", _draw_ratios), ("growth", _draw_curves)):
+        figure(results, pyplot).savefig(folder / f"benchmarks_{name}.png", dpi=110)
     pyplot.close("all")
 
 
-def _ratios(measured: Measured, pyplot: Any) -> Any:
-    named = {
-        f"{row.what} / {row.peer}": row.ratios()
-        for entry in measured.values()
+def _draw_ratios(results: Results, pyplot: Any) -> Any:
+    ratios = {
+        f"{row.quantity} / {row.peer}": row.ratios()
+        for entry in results.values()
         for row in rows_of(entry)
-        if row.ratios() and row.at is None
+        if row.ratios() and row.size is None
     }
-    middle = np.array([statistics.median(ratios) for ratios in named.values()])
-    ends = np.array([(min(ratios), max(ratios)) for ratios in named.values()]).reshape(-1, 2)
-    figure, axes = pyplot.subplots(figsize=(8, 0.8 + 0.22 * len(named)), layout="constrained")
-    axes.errorbar(middle, list(named), xerr=abs(ends.T - middle), fmt="o", capsize=2)
+    medians = np.array([statistics.median(values) for values in ratios.values()])
+    ends = np.array([(min(values), max(values)) for values in ratios.values()]).reshape(-1, 2)
+    figure, axes = pyplot.subplots(figsize=(8, 0.8 + 0.22 * len(ratios)), layout="constrained")
+    axes.errorbar(medians, list(ratios), xerr=abs(ends.T - medians), fmt="o", capsize=2)
     axes.axvline(1, color="gray")
     axes.invert_yaxis()
-    axes.set(xscale="log", xlabel="times better than it, median and range of the rounds")
+    axes.set(xscale="log", xlabel="times better, median and range over the rounds")
     return figure
 
 
-def _growth(measured: Measured, pyplot: Any) -> Any:
-    curves = list(_curves(measured))
+def _draw_curves(results: Results, pyplot: Any) -> Any:
+    curves = list(_curves(results))
     figure = pyplot.figure(figsize=(3 * max(len(curves), 1), 3), layout="constrained")
-    for number, (what, points) in enumerate(curves, 1):
+    for number, (quantity, points) in enumerate(curves, 1):
         panel = figure.add_subplot(1, len(curves), number)
-        beside = [row for row in points if row.theirs]
-        panel.plot([r.at for r in points], [statistics.median(r.values) for r in points], "o-",
-                   label="ours")  # fmt: skip
-        panel.plot([r.at for r in beside], [statistics.median(r.theirs) for r in beside], "--",
-                   label=points[-1].peer)  # fmt: skip
+        panel.plot(
+            [row.size for row in points], [statistics.median(row.values) for row in points], "o-",
+            label="ours",
+        )  # fmt: skip
+        compared = [row for row in points if row.peer_values]
+        panel.plot(
+            [row.size for row in compared],
+            [statistics.median(row.peer_values) for row in compared], "--", label=points[-1].peer,
+        )  # fmt: skip
         panel.set(ylabel=points[0].unit, ylim=(0, None), xlim=(0, None))
-        panel.set_title(what, fontsize="small")
+        panel.set_title(quantity, fontsize="small")
         panel.legend()
     return figure
 
 
-def _table(entry: Mapping[str, Any]) -> str:
-    lines = [HEADINGS, ["---"] * len(HEADINGS), *map(cells, rows_of(entry))]
-    kept = [n for n in range(len(HEADINGS)) if any(line[n] for line in lines[2:])]
-    return "\n".join("| " + " | ".join(line[n] for n in kept) + " |" for line in lines)
+def _markdown_table(entry: Entry) -> str:
+    heading, *body = lines(rows_of(entry))
+    rule = ["---"] * len(heading)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (heading, rule, *body))
 
 
-def _curves(measured: Measured) -> Iterator[tuple[str, Sequence[Row]]]:
-    points = [row for entry in measured.values() for row in rows_of(entry) if row.at is not None]
-    for what, rows in groupby(points, key=lambda row: row.what):
-        yield what, list(rows)
+def _curves(results: Results) -> Iterator[tuple[str, Sequence[Row]]]:
+    points = [row for entry in results.values() for row in rows_of(entry) if row.size is not None]
+    for quantity, rows in groupby(points, key=lambda row: row.quantity):
+        yield quantity, list(rows)
 
 
-def _bends(measured: Measured) -> Iterator[tuple[str, float | None, float | None]]:
-    """Of each curve beside a line: its last point, and the first that is off it by `LINEAR`."""
-    for what, points in _curves(measured):
-        if points[-1].peer in LINES:
-            bent = (row.at for row in points if row.theirs and _off(row) > LINEAR)
-            yield what, points[-1].at, next(bent, None)
+def _growth(results: Results) -> Iterator[tuple[str, float | None, float | None]]:
+    """For each curve: the largest size, and the first whose growth is not linear."""
+    for quantity, points in _curves(results):
+        if points[-1].peer in (EXTRAPOLATION, SCALING):
+            nonlinear = (row.size for row in points if not _is_linear(row))
+            yield quantity, points[-1].size, next(nonlinear, None)
 
 
-def _off(row: Row) -> float:
-    return abs(statistics.median(row.ratios()) - 1)
+def _is_linear(row: Row) -> bool:
+    ratios = row.ratios()
+    return not ratios or abs(statistics.median(ratios) - 1) <= TOLERANCE

@@ -1,12 +1,12 @@
-r"""Training records of one study: what they cost, and how fast they are read.
+r"""What does one study cost as training records, and how fast are they read?
 
     python -m benchmarks.records
-    python -m benchmarks.records --shape=128,128,96 --compression=zlib
+    python -m benchmarks.records --shape=128,128,96
     python -m benchmarks.records --scan=data/phantom/subject_000
 
-Times the very command on a scan (a made-up one by default), beside what one study may cost, then
-reads its records as training does, in random order, checked and decoded; in turns with it, the same
-shard is read by a bare TFRecordDataset, in order, which decodes nothing.
+Runs make_records on a scan and compares its time, disk space and memory with limits. Then reads the
+records as training does, in random order, checked and decoded; in turns with it, a bare
+TFRecordDataset reads the same file in order and decodes nothing.
 """
 
 import os
@@ -14,65 +14,46 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 
 from benchmarks import table
-from benchmarks.measuring import in_turns, of_command, seconds
+from benchmarks.measuring import in_turns, run_command, seconds, write_random_scan
 from mrsr_tf import cli
 
-SHAPE = flags.DEFINE_list("shape", ["416", "416", "160"], "Rows, columns and slices to make up.")
-SCAN = flags.DEFINE_string("scan", None, "A subject's scan to use instead.")
-COMPRESSION = flags.DEFINE_enum("compression", "none", ["none", "zlib"], "Of the records.")
-AIR_BELOW = flags.DEFINE_float("air_below", 0, "As of make_records.")
-ROUNDS = flags.DEFINE_integer("rounds", 9, "Turns of each reader.", lower_bound=1)
+SHAPE = flags.DEFINE_list("shape", ["416", "416", "160"], "Rows, columns and slices of the scan.")
+SCAN = flags.DEFINE_string("scan", None, "The scan of a subject. The default is a scan of noise.")
+ROUNDS = flags.DEFINE_integer("rounds", 9, "Number of rounds of reading.", lower_bound=1)
 BATCH_SIZE = 50
-# What a study of the full size may cost on two cores.
-MOST_SECONDS, MOST_GB, MOST_MEMORY_GB = 60, 1.5, 4
+# For one study of 416 x 416 x 160 on two cores.
+LIMIT_S, LIMIT_DISK_GB, LIMIT_MEMORY_GB = 60, 1.5, 4
 
 
 def measure() -> list[table.Row]:
     """Makes and reads records in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
-        scan = Path(SCAN.value) if SCAN.value else _made_up(Path(folder))
+        if SCAN.value:
+            scan = Path(SCAN.value)
+        else:
+            scan = write_random_scan(Path(folder) / "scan.nii", tuple(map(int, SHAPE.value)))
         records = Path(folder) / "records"
-        return [*_made(scan, records), _read(records)]
+        return [*_making(scan, records), _reading(records)]
 
 
-def _made_up(folder: Path) -> Path:
-    """A scan of two echoes: a bright ellipsoid of texture and noise, in air."""
-    from scipy import ndimage
-
-    from mrsr_tf.io.nifti import write_nifti
-    from mrsr_tf.volume import Volume
-
-    shape = tuple(int(length) for length in SHAPE.value)
-    random = np.random.default_rng(0)
-    coarse = random.random(tuple(-(-length // 8) for length in shape), np.float32)
-    texture = ndimage.zoom(coarse, 8, order=1)[tuple(slice(length) for length in shape)]
-    axes = np.ogrid[tuple(slice(-1, 1, length * 1j) for length in shape)]
-    texture *= sum(axis**2 for axis in axes) < 0.8
-    echoes = np.stack([2500 * texture, 1500 * texture], axis=3)
-    echoes += random.normal(0, 25, echoes.shape).astype(np.float32)
-    scan = Volume(np.abs(echoes).round(), np.diag([0.4, 0.4, 0.7, 1]), (7.0, 39.0), 23.0, 20.0)
-    write_nifti(scan, folder / "scan.nii")
-    return folder / "scan.nii"
-
-
-def _made(scan: Path, records: Path) -> Iterator[table.Row]:
-    flags_ = (f"--input={scan}", f"--output={records}", "--contrasts=dual")
-    settings = (f"--compression={COMPRESSION.value}", f"--air_below={AIR_BELOW.value}")
-    taken, memory = of_command("tf_records_tools.make_records", *flags_, *settings)
+def _making(scan: Path, records: Path) -> Iterator[table.Row]:
+    duration, memory = run_command(
+        "tf_records_tools.make_records", f"--input={scan}", f"--output={records}",
+        "--contrasts=dual",
+    )  # fmt: skip
     size = sum(path.stat().st_size for path in records.iterdir()) / 1e9
-    for what, unit, value, most in (
-        ("making records, the command's start included", "s", taken, MOST_SECONDS),
-        ("on disk", "GB", size, MOST_GB),
-        ("memory at the most", "GB", memory, MOST_MEMORY_GB),
+    for quantity, unit, value, limit in (
+        ("making records, with the start of the command", "s", duration, LIMIT_S),
+        ("size on disk", "GB", size, LIMIT_DISK_GB),
+        ("peak memory", "GB", memory, LIMIT_MEMORY_GB),
     ):
-        yield table.Row(what, unit, [value], "at most", [most])
+        yield table.Row(quantity, unit, [value], "limit", [limit])
 
 
-def _read(folder: Path) -> table.Row:
+def _reading(folder: Path) -> table.Row:
     with cli.quiet_imports():
         import tensorflow as tf
 
@@ -81,22 +62,18 @@ def _read(folder: Path) -> table.Row:
     count = read_manifest(folder)["counts"]["train"]["records"]
     shards = [str(path) for path in sorted(folder.glob("train-*.tfrecord"))]
 
-    def decoded() -> None:
+    def decode() -> None:
         for _ in training_batches(folder, BATCH_SIZE, seed=0, epoch=0):
             pass
 
-    def bare() -> None:
-        tf.data.TFRecordDataset(shards).reduce(0, lambda seen, _: seen + 1).numpy()
+    def read() -> None:
+        tf.data.TFRecordDataset(shards).reduce(0, lambda total, _: total + 1).numpy()
 
-    os.sync()  # what was just written is not to be on its way to the disk meanwhile
-    rates = in_turns(
-        {"decoded": lambda: count / seconds(decoded), "bare": lambda: count / seconds(bare)},
-        ROUNDS.value,
-    )
-    return table.Row(
-        f"{count:,} records decoded for training", "patches/s",
-        rates["decoded"], "bare TFRecordDataset", rates["bare"],
-    )  # fmt: skip
+    os.sync()  # what was just written must not reach the disk during the measurement
+    peer = "bare TFRecordDataset"
+    contenders = {table.OURS: lambda: count / seconds(decode), peer: lambda: count / seconds(read)}
+    rates = in_turns(contenders, ROUNDS.value)
+    return table.rows_by_peer(f"{count:,} records decoded for training", "patches/s", rates)[0]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How long each command takes to say what it does, and the shipped weights to load.
+"""How long does a command take to respond, and a network to load?
 
     python -m benchmarks.startup
 
-`--help` and `--version` load no TensorFlow, so that they answer within a second. Loading the
-shipped weights does; how much of the time is the bare import of TensorFlow stands beside it.
+`--help` and `--version` do not load TensorFlow, so that they respond within a second. Loading the
+shipped weights does; the time of importing Keras alone is measured beside it.
 """
 
 import subprocess
@@ -13,34 +13,37 @@ from pathlib import Path
 from absl import flags
 
 from benchmarks import table
-from benchmarks.measuring import in_turns, of_command, seconds
+from benchmarks.measuring import in_turns, run_command, seconds
 
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of each.", lower_bound=1)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of rounds.", lower_bound=1)
 PACKAGES = ("mrsr_tf", "tf_records_tools", "phantom", "eval")
-HELP_SECONDS, LOAD_SECONDS = 1.0, 5.0
-# Keras imports scikit-learn where it finds it: here, as these benchmarks need it.
-ALONE = "import sys; sys.modules['sklearn'] = None; "
+HELP_LIMIT_S, LOAD_LIMIT_S = 1.0, 5.0
 LOAD = "from mrsr_tf.network.trained_model import load_model; load_model('pretrained')"
+# Keras imports scikit-learn where it is installed, as it is for these benchmarks.
+LOAD_WITHOUT_SKLEARN = f"import sys; sys.modules['sklearn'] = None; {LOAD}"
 IMPORT = "import keras"
 
 
 def measure() -> list[table.Row]:
-    """Starts everything in turns."""
+    """Starts all commands and scripts in turns."""
     commands = {
-        module: (lambda module=module: of_command(module, "--help")[0]) for module in _commands()
+        module: (lambda module=module: run_command(module, "--help")[0]) for module in _commands()
     }
     scripts = {
-        script: (lambda script=script: _python(script)) for script in (ALONE + LOAD, LOAD, IMPORT)
+        script: (lambda script=script: _run_python(script))
+        for script in (LOAD_WITHOUT_SKLEARN, LOAD, IMPORT)
     }
-    taken = in_turns(commands | scripts, ROUNDS.value)
+    measured = in_turns(commands | scripts, ROUNDS.value)
     return [
-        *(table.Row(f"{module} --help", "s", taken[module], "the limit", [HELP_SECONDS])
-          for module in commands),
-        table.Row(
-            "shipped weights loaded, without scikit-learn", "s",
-            taken[ALONE + LOAD], "the limit", [LOAD_SECONDS],
+        *(
+            table.Row(f"{module} --help", "s", measured[module], "limit", [HELP_LIMIT_S])
+            for module in commands
         ),
-        table.Row("shipped weights loaded", "s", taken[LOAD], IMPORT, taken[IMPORT]),
+        table.Row(
+            "loading the shipped weights without scikit-learn", "s",
+            measured[LOAD_WITHOUT_SKLEARN], "limit", [LOAD_LIMIT_S],
+        ),
+        table.Row("loading the shipped weights", "s", measured[LOAD], IMPORT, measured[IMPORT]),
     ]  # fmt: skip
 
 
@@ -54,7 +57,7 @@ def _commands() -> list[str]:
     ]
 
 
-def _python(script: str) -> float:
+def _run_python(script: str) -> float:
     return seconds(lambda: subprocess.run([sys.executable, "-c", script], check=True))
 
 

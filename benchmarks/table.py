@@ -1,6 +1,7 @@
-"""What a benchmark hands over: rows, each a measured quantity beside a peer or a limit.
+"""The result of a benchmark: rows, each a measured quantity, compared with a peer or a limit.
 
-A benchmark is a module with its flags, a `measure()` that gives rows, and
+A benchmark is a module with its flags and a `measure()` that returns rows. The first line of its
+docstring is the question that it answers. It ends with
 
     if __name__ == "__main__":
         table.run(measure)
@@ -9,7 +10,7 @@ A benchmark is a module with its flags, a `measure()` that gives rows, and
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -18,73 +19,100 @@ from absl import flags
 
 from mrsr_tf import cli
 
-RATE = "/s"  # how a unit ends of which more is better
+OURS = "ours"
+# Peers that stand for linear growth: the line through the two points before, and multiples of one.
+EXTRAPOLATION, SCALING = "linear extrapolation", "linear scaling"
+HEADINGS = (
+    "quantity",
+    "size",
+    "ours",
+    "unit",
+    "compared with",
+    "its value",
+    "times better",
+    "range over rounds",
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A quantity, as often as it was measured.
+    """A quantity and its values in all rounds.
 
     Attributes:
-        what: its name; a curve's points have the same.
-        unit: one that ends in "/s" is a rate, the more the better; of others less is better.
-        values: ours, one of each round.
-        peer: what it is measured against, or "".
-        theirs: the peer's in the same rounds, or the one limit.
-        at: of a point of a curve, where it lies.
+        quantity: its name; all points of a curve have the same name.
+        unit: of a unit that ends in "/s" higher values are better, of others lower ones.
+        values: ours, one per round.
+        peer: the name of what it is compared with, or "".
+        peer_values: the peer's values in the same rounds, or a single limit.
+        size: for a point of a curve, the size of the problem.
     """
 
-    what: str
+    quantity: str
     unit: str
     values: Sequence[float]
     peer: str = ""
-    theirs: Sequence[float] = ()
-    at: float | None = None
+    peer_values: Sequence[float] = ()
+    size: float | None = None
 
     def ratios(self) -> list[float]:
-        """How many times better than the peer, in each round."""
-        theirs = self.theirs if len(self.theirs) > 1 else list(self.theirs) * len(self.values)
-        pairs = zip(self.values, theirs, strict=True) if theirs else ()
-        return [own / other if self.unit.endswith(RATE) else other / own for own, other in pairs]
+        """How many times better ours is than the peer, in each round."""
+        if not self.peer_values:
+            return []
+        single = len(self.peer_values) == 1
+        peer_values = list(self.peer_values) * (len(self.values) if single else 1)
+        pairs = zip(self.values, peer_values, strict=True)
+        if self.unit.endswith("/s"):
+            return [ours / peer for ours, peer in pairs]
+        return [peer / ours for ours, peer in pairs]
 
 
-HEADINGS = ("what", "at", "ours", "unit", "beside", "has", "times better", "rounds")
+def rows_by_peer(quantity: str, unit: str, measured: Mapping[str, Sequence[float]]) -> list[Row]:
+    """A row for each of our peers, from the values of all contenders, ours among them."""
+    peers = {name: values for name, values in measured.items() if name != OURS}
+    return [Row(quantity, unit, measured[OURS], *peer) for peer in peers.items()]
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row as it is printed, under `HEADINGS`: medians, and how far the rounds' ratios spread."""
+    """The cells of a row under `HEADINGS`: medians over the rounds, and the range of the ratios."""
     ratios = row.ratios()
     return (
-        row.what,
-        "" if row.at is None else number(row.at),
+        row.quantity,
+        "" if row.size is None else number(row.size),
         number(statistics.median(row.values)),
         row.unit,
         row.peer,
-        number(statistics.median(row.theirs)) if ratios else "",
+        number(statistics.median(row.peer_values)) if ratios else "",
         f"{statistics.median(ratios):.2f}" if ratios else "",
         f"{min(ratios):.2f} to {max(ratios):.2f}" if len(ratios) > 1 else "",
     )
 
 
 def number(value: float) -> str:
-    """Three digits, or all before the point."""
+    """A number with three significant digits, or with all digits before the point."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def lines(rows: Iterable[Row]) -> list[tuple[str, ...]]:
+    """The heading and the cells of the rows, without columns that are empty in all rows."""
+    table = [HEADINGS, *map(cells, rows)]
+    columns = [column for column in zip(*table, strict=True) if any(column[1:])]
+    return list(zip(*columns, strict=True))
+
+
 def text(rows: Iterable[Row]) -> str:
-    """The rows as a table of aligned columns; those that are empty throughout are left out."""
-    columns = [column for column in zip(HEADINGS, *map(cells, rows)) if any(column[1:])]  # noqa: B905
-    widths = [max(map(len, column)) for column in columns]
+    """The rows as a table of aligned columns."""
+    table = lines(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in zip(*columns, strict=True)
+        for line in table
     )
 
 
 def run(measure: Callable[[], list[Row]]) -> NoReturn:
-    """Runs a benchmark as a command: prints its rows; `--json=FILE` writes them, too."""
+    """Runs a benchmark as a command that prints its rows."""
     path = flags.DEFINE_string(
-        "json", None, "File to write the rows to, too.", module_name=sys.argv[0]
+        "json", None, "A file to write the rows to as JSON.", module_name=sys.argv[0]
     )
 
     def main() -> None:

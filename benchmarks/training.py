@@ -1,17 +1,15 @@
-"""Patches per second of training against a bare Keras loop and against PyTorch, in one run.
+"""How fast does a network train, compared with a bare Keras loop and with PyTorch?
 
     python -m benchmarks.training
     python -m benchmarks.training --torch_python=torch_venv/bin/python --batch_size=4 --rounds=7
     python -m benchmarks.training --precision=bfloat16 --batch_size=50 --steps=20      (on a GPU)
 
-All train the same network on patches of 32x32x32x2, Adam and L2. Ours reads records, measures and
-logs; the other two take the same random tensors again and again. They take turns, round by round,
-and each ratio is the median over the rounds, so that what else the machine does hits all alike.
-Where it does much, the share of our time that is spent beside the step itself tells more. A GPU of
-the paper's four got 13 patches a step; the 6 here are what two cores do in a quarter of a minute.
+All train the same network on patches of 32x32x32x2 with Adam and L2, in turns. Ours reads records,
+validates and logs; the others train on the same random tensors again and again. On a busy machine,
+the share of our time that is spent outside the training step tells more than the ratios. Each of
+the paper's four GPUs processed 13 patches per step; 6 are what two cores do in 15 seconds.
 """
 
-import itertools
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,117 +19,135 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from benchmarks import pytorch, table
-from benchmarks.measuring import in_turns
+from benchmarks import peers, table
+from benchmarks.measuring import in_turns, network_flop, seconds, write_random_scan
 from mrsr_tf import cli
+from mrsr_tf.network.precision import Precision
 
 PATCH, ECHOES = 32, 2
-CONVOLUTIONS = flags.DEFINE_integer("convolutions", 20, "Of the network.")
-FILTERS = flags.DEFINE_integer("filters", 64, "Of the network.")
+CONVOLUTIONS = flags.DEFINE_integer("convolutions", 20, "Convolutions of the network.")
+FILTERS = flags.DEFINE_integer("filters", 64, "Filters of each convolution.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 6, "Patches per step.")
-STEPS = flags.DEFINE_integer("steps", 1, "Per turn.")
-ROUNDS = flags.DEFINE_integer("rounds", 3, "Turns of each.")
-PRECISION = flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Of all three.")
+STEPS = flags.DEFINE_integer("steps", 1, "Steps of each contender per round.")
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of rounds.")
+PRECISION = flags.DEFINE_enum(
+    "precision", "float32", [Precision.FLOAT32, Precision.BFLOAT16], "Precision of all contenders."
+)
 TORCH_PYTHON = flags.DEFINE_string(
-    "torch_python", None, "A Python that has PyTorch; without it PyTorch is left out."
+    "torch_python", None, "A Python interpreter that has PyTorch. By default it is not compared."
 )
 
-TORCH = """
+TORCH_SCRIPT = """
 convolutions, filters, batch, precision = (int(x) if x.isdigit() else x for x in sys.argv[1:])
-stack = network([2] + [filters] * (convolutions - 1) + [2])
-optimizer = torch.optim.Adam(stack.parameters(), 1e-4)
-given, truth = (torch.rand(batch, 2, 32, 32, 32, device=device) for _ in range(2))
+model = network([2] + [filters] * (convolutions - 1) + [2])
+optimizer = torch.optim.Adam(model.parameters(), 1e-4)
+inputs, targets = (torch.rand(batch, 2, 32, 32, 32, device=device) for _ in range(2))
 for line in sys.stdin:
     start = time.perf_counter()
     for _ in range(int(line)):
         optimizer.zero_grad()
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-            residual = stack(given)
-        loss = torch.nn.functional.mse_loss(given + residual.float(), truth)
+            residual = model(inputs)
+        loss = torch.nn.functional.mse_loss(inputs + residual.float(), targets)
         loss.backward()
         optimizer.step()
         loss.item()
-    print(time.perf_counter() - start, flush=True)
+    print("seconds:", time.perf_counter() - start, flush=True)
 """
 
 
 def measure() -> list[table.Row]:
-    """Lets them take turns; patches per second of ours, beside each and beside a matrix product."""
+    """Patches per second of ours and of each peer, and the arithmetic rate of ours."""
     with tempfile.TemporaryDirectory() as folder, cli.quiet_imports():
-        beside: list[float] = []
-        contenders = {"ours": _ours(Path(folder), beside), "a bare Keras loop": _bare_keras()}
+        outside_step: list[float] = []
+        contenders = {
+            table.OURS: _ours(Path(folder), outside_step),
+            "bare Keras loop": _bare_keras(),
+        }
         if TORCH_PYTHON.value:
             contenders["PyTorch"] = _pytorch(TORCH_PYTHON.value)
-        taken = in_turns(contenders, ROUNDS.value)
-        peak = _matrix_peak()
+        measured = in_turns(contenders, ROUNDS.value)
+        peak = _matrix_product_rate()
     patches = STEPS.value * BATCH_SIZE.value
-    rates = {name: [patches / seconds for seconds in each] for name, each in taken.items()}
-    tera = [rate * _tera_per_patch() for rate in rates["ours"]]
+    rates = {name: [patches / value for value in values] for name, values in measured.items()}
+    channels = [ECHOES, *[FILTERS.value] * (CONVOLUTIONS.value - 1), ECHOES]
+    tflop = 3 * network_flop(PATCH**3, channels) / 1e12  # the backward pass costs two forward ones
     return [
-        *(
-            table.Row("training", "patches/s", rates["ours"], name, rates[name])
-            for name in rates
-            if name != "ours"
+        *table.rows_by_peer("training", "patches/s", rates),
+        table.Row(
+            "training", "TFLOP/s", [tflop * rate for rate in rates[table.OURS]],
+            "matrix product", [peak],
         ),
-        table.Row("training", "TFLOP/s", tera, "a matrix product", [peak]),
-        table.Row("beside the step (reading, logging)", "of the time", beside[1:]),
-    ]
+        table.Row("time outside the step (reading, logging)", "of the total", outside_step[1:]),
+    ]  # fmt: skip
 
 
-def _tera_per_patch() -> float:
-    """TFLOP of one patch, forth and twice as much back."""
-    maps = [ECHOES, *[FILTERS.value] * (CONVOLUTIONS.value - 1), ECHOES]
-    return 3 * 2 * 27 * PATCH**3 * sum(a * b for a, b in itertools.pairwise(maps)) / 1e12
+def _ours(folder: Path, outside_step: list[float]) -> Callable[[], float]:
+    """Trains as the trainer does; appends the share of time outside the step in each round."""
+    from mrsr_tf.records import reader
+    from mrsr_tf.training import distribution, losses
+    from mrsr_tf.training.step import Step
+
+    records, strategy = _make_records(folder), distribution.make_strategy("one")
+    with strategy.scope():
+        model = _compiled_model()
+    monitor = _monitor(folder / "logs", records, strategy, model)
+    step = Step(strategy, model, losses.l2)
+    batches = iter(
+        distribution.distribute(
+            strategy,
+            lambda *_: reader.training_batches(records, BATCH_SIZE.value, seed=0, epoch=0).repeat(),
+        )
+    )
+
+    def train() -> float:
+        start, step_seconds = time.perf_counter(), 0.0
+        for number in range(STEPS.value):
+            batch, step_start = next(batches), time.perf_counter()
+            loss = step(batch)
+            step_seconds += time.perf_counter() - step_start
+            monitor.on_train_batch_end(number, {"loss": loss})
+        total = time.perf_counter() - start
+        outside_step.append(1 - step_seconds / total)
+        return total
+
+    return train
 
 
-def _ours(folder: Path, beside: list[float]) -> Callable[[], float]:
+def _compiled_model() -> Any:
     import keras
-    import tensorflow as tf
 
     from mrsr_tf.network.architecture import build_model
+    from mrsr_tf.training.step import PRECISIONS, make_optimizer
+
+    keras.config.set_dtype_policy(PRECISIONS[PRECISION.value])
+    model = build_model(ECHOES, convolutions=CONVOLUTIONS.value, filters=FILTERS.value)
+    optimizer = make_optimizer(1e-4, 10**6)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer)
+    return model
+
+
+def _monitor(logs: Path, records: Path, strategy: Any, model: Any) -> Any:
+    """The callback that validates and logs, at the start of an epoch."""
     from mrsr_tf.records import reader
     from mrsr_tf.training import distribution, losses
     from mrsr_tf.training.monitor import Watch
-    from mrsr_tf.training.step import PRECISIONS, Step, make_optimizer
     from mrsr_tf.training.validation import Quality
 
-    records, size = _records(folder), BATCH_SIZE.value
-    devices = distribution.make_strategy("one")
-    keras.config.set_dtype_policy(PRECISIONS[PRECISION.value])
-    with devices.scope():
-        model = build_model(ECHOES, convolutions=CONVOLUTIONS.value, filters=FILTERS.value)
-        optimizer = make_optimizer(1e-4, 10**6)
-        optimizer.build(model.trainable_variables)
-        model.compile(optimizer)
-    whole = reader.validation_batches(records, size)
+    validation = reader.validation_batches(records, BATCH_SIZE.value)
     quality = Quality(
-        devices, distribution.distribute(devices, lambda *_: whole), ECHOES, losses.l2
+        strategy, distribution.distribute(strategy, lambda *_: validation), ECHOES, losses.l2
     )
-    one = np.zeros((1, PATCH, PATCH, PATCH, ECHOES), np.float32)
-    steps: dict[str, Any] = {"batch_size": size, "steps_per_epoch": 10**6, "steps": 10**6}
-    watch = Watch(folder / "logs", quality, (one, one), **steps)
-    watch.set_model(model)
-    watch.on_train_begin()
-    watch.on_epoch_begin(0)
-    step = Step(devices, model, losses.l2)
-
-    def forever(*_: int) -> tf.data.Dataset:
-        return reader.training_batches(records, size, seed=0, epoch=0).repeat()
-
-    batches = iter(distribution.distribute(devices, forever))
-
-    def take_turn() -> float:
-        start, stepping = time.perf_counter(), 0.0
-        for number in range(STEPS.value):
-            batch, before = next(batches), time.perf_counter()
-            loss = step(batch)
-            stepping += time.perf_counter() - before
-            watch.on_train_batch_end(number, {"loss": loss})
-        whole = time.perf_counter() - start
-        beside.append(1 - stepping / whole)
-        return whole
-
-    return take_turn
+    patch = np.zeros((1, PATCH, PATCH, PATCH, ECHOES), np.float32)
+    monitor = Watch(
+        logs, quality, (patch, patch), batch_size=BATCH_SIZE.value, steps_per_epoch=10**6,
+        steps=10**6,
+    )  # fmt: skip
+    monitor.set_model(model)
+    monitor.on_train_begin()
+    monitor.on_epoch_begin(0)
+    return monitor
 
 
 def _bare_keras() -> Callable[[], float]:
@@ -142,49 +158,40 @@ def _bare_keras() -> Callable[[], float]:
 
     model = build_model(ECHOES, convolutions=CONVOLUTIONS.value, filters=FILTERS.value)
     model.compile(keras.optimizers.Adam(1e-4), "mse", jit_compile=False)
-    given, truth = (tf.random.uniform([BATCH_SIZE.value, *[PATCH] * 3, ECHOES]) for _ in range(2))
+    shape = [BATCH_SIZE.value, PATCH, PATCH, PATCH, ECHOES]
+    inputs, targets = (tf.random.uniform(shape) for _ in range(2))
 
-    def take_turn() -> float:
-        start = time.perf_counter()
+    def train() -> None:
         for _ in range(STEPS.value):
-            model.train_on_batch(given, truth)
-        return time.perf_counter() - start
+            model.train_on_batch(inputs, targets)
 
-    return take_turn
+    return lambda: seconds(train)
 
 
 def _pytorch(python: str) -> Callable[[], float]:
     sizes = [CONVOLUTIONS.value, FILTERS.value, BATCH_SIZE.value, PRECISION.value]
-    ask = pytorch.start(python, TORCH, *sizes)
-    return lambda: float(ask(STEPS.value))
+    train = peers.start_peer(python, peers.PYTORCH_NETWORK + TORCH_SCRIPT, *sizes)
+    return lambda: train(STEPS.value)
 
 
-def _records(folder: Path) -> Path:
-    from mrsr_tf.io.nifti import write_nifti
-    from mrsr_tf.volume import Volume
+def _make_records(folder: Path) -> Path:
     from tf_records_tools.cohort import make_records
     from tf_records_tools.shard import Settings
 
-    for subject in range(2):
-        array = np.random.default_rng(subject).random((64, 64, 64, ECHOES), np.float32)
-        scan = Volume(array, np.diag([0.4, 0.4, 0.7, 1.0]), (7.0, 39.0), 23.0, 20.0)
-        write_nifti(scan, folder / "scans" / f"scan_{subject}.nii.gz")
+    for number in range(2):
+        write_random_scan(folder / "scans" / f"scan_{number}.nii.gz", (64, 64, 64))
     settings = Settings("dual", patch_size=PATCH, stride=16)
     make_records([folder / "scans"], folder / "records", settings, validation_subjects=1)
     return folder / "records"
 
 
-def _matrix_peak(size: int = 4096, repeats: int = 5) -> float:
-    """TFLOP/s of a matrix product in the same precision, the fastest of some."""
+def _matrix_product_rate(side: int = 4096, repeats: int = 5) -> float:
+    """TFLOP/s of the fastest of some matrix products in the same precision."""
     import tensorflow as tf
 
-    matrix = tf.cast(tf.random.uniform([size, size]), PRECISION.value)
-    fastest = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        tf.reduce_sum(matrix @ matrix).numpy()
-        fastest = min(fastest, time.perf_counter() - start)
-    return 2 * size**3 / fastest / 1e12
+    matrix = tf.cast(tf.random.uniform([side, side]), PRECISION.value)
+    fastest = min(seconds(lambda: tf.reduce_sum(matrix @ matrix).numpy()) for _ in range(repeats))
+    return 2 * side**3 / fastest / 1e12
 
 
 if __name__ == "__main__":

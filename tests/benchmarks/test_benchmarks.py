@@ -1,4 +1,4 @@
-"""What the benchmarks say of what they measured: ratios, tables, the page; and that they exist."""
+"""The ratios, tables and page of the benchmarks, and that all benchmarks exist."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def entry(*rows):
-    facts = {
+    metadata = {
         "command": "c",
         "date": "d",
         "load": 0.1,
@@ -22,7 +22,7 @@ def entry(*rows):
         "machine": "m",
         "versions": "v",
     }
-    return facts | {"rows": [vars(row) for row in rows]}
+    return metadata | {"rows": [vars(row) for row in rows]}
 
 
 @pytest.mark.parametrize(
@@ -34,21 +34,21 @@ def entry(*rows):
         (Row("alone", "s", [2, 4]), []),
     ],
 )
-def test_a_ratio_says_how_many_times_better_in_each_round(row, ratios):
+def test_ratios_say_how_many_times_better_ours_is_in_each_round(row, ratios):
     assert row.ratios() == ratios
 
 
-def test_rounds_that_do_not_match_are_no_ratio():
+def test_values_of_different_numbers_of_rounds_are_an_error():
     with pytest.raises(ValueError, match="shorter"):
         Row("time", "s", [1, 2, 3], "peer", [1, 2]).ratios()
 
 
-def test_the_table_has_medians_the_spread_and_no_empty_column():
+def test_the_table_holds_medians_and_ranges_and_no_empty_column():
     rows = [Row("T2 map", "s", [1, 2, 4], "DOSMA", [2, 6, 4]), Row("records", "", [5625])]
     assert table.text(rows).splitlines() == [
-        "what     ours   unit  beside  has  times better  rounds",
-        "T2 map   2      s     DOSMA   4    2.00          1.00 to 3.00",
-        "records  5,625",
+        "quantity  ours   unit  compared with  its value  times better  range over rounds",
+        "T2 map    2      s     DOSMA          4          2.00          1.00 to 3.00",
+        "records   5,625",
     ]
 
 
@@ -59,39 +59,42 @@ def test_contenders_take_turns_backwards_every_other_round_and_warm_up_unmeasure
     assert called == ["a", "b", "b", "a", "a", "b"]
 
 
-def test_a_command_that_fails_is_no_measurement(capfd):
-    with pytest.raises(measuring.InputError, match=r"expected .* to do its work"):
-        measuring.of_command("mrsr_tf.infer")
-    taken, memory = measuring.of_command("mrsr_tf.infer", "--version")
-    assert 0.01 < taken < 60
+def test_a_command_that_fails_is_an_error(capfd):
+    with pytest.raises(measuring.InputError, match=r"expected .* to succeed"):
+        measuring.run_command("mrsr_tf.infer")
+    duration, memory = measuring.run_command("mrsr_tf.infer", "--version")
+    assert 0.01 < duration < 60
     # A test process that holds TensorFlow counts before the command starts.
     assert 0.005 < memory < 8
 
 
-def test_the_page_says_from_where_on_growth_is_not_linear(tmp_path):
-    def curve(what, *seconds):
+def test_the_page_says_where_growth_stops_being_linear(tmp_path):
+    def curve(quantity, *seconds):
         lines = [[], [], [3], [4]]
         points = zip((1, 2, 3, 4), seconds, lines, strict=True)
-        return [Row(what, "s", [s], "the line" if x else "", x, at=n) for n, s, x in points]
+        return [
+            Row(quantity, "s", [y], table.EXTRAPOLATION if x else "", x, size=n)
+            for n, y, x in points
+        ]
 
     rows = [*curve("straight", 1, 2, 3.1, 4), *curve("bent", 1, 2, 5, 8)]
-    measured = {"growth": entry(*rows, Row("speed", "s", [1], "peer", [2]))}
-    told = page.render(measured)
-    assert "- straight: linear up to 4, the most that was measured." in told
-    assert "- bent: bent at 3." in told
-    assert "| bent | 3 | 5 | s | the line | 3 | 0.60 |" in told
-    page.draw(measured, tmp_path / "images")
+    results = {"growth": entry(*rows, Row("speed", "s", [1], "peer", [2]))}
+    text = page.render(results)
+    assert "- straight: linear up to 4, the largest that was measured." in text
+    assert "- bent: not linear at 3." in text
+    assert "| bent | 3 | 5 | s | linear extrapolation | 3 | 0.60 |" in text
+    page.draw(results, tmp_path / "images")
     assert {path.name for path in (tmp_path / "images").iterdir()} == {
         "benchmarks_ratios.png", "benchmarks_growth.png",
     }  # fmt: skip
 
 
 def test_the_page_of_the_documentation_is_what_was_measured():
-    measured = json.loads((ROOT / "docs" / "benchmarks.json").read_text(encoding="utf-8"))
-    assert page.render(measured) == (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    results = json.loads((ROOT / "docs" / "benchmarks.json").read_text(encoding="utf-8"))
+    assert page.render(results) == (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 
 
-def test_every_benchmark_of_every_size_exists_and_has_its_flags():
+def test_every_benchmark_answers_a_question_and_has_the_flags_of_every_size():
     source = ast.parse((ROOT / "benchmarks" / "__main__.py").read_text(encoding="utf-8"))
     (sizes,) = (
         ast.literal_eval(part.value)
@@ -99,7 +102,8 @@ def test_every_benchmark_of_every_size_exists_and_has_its_flags():
         if isinstance(part, ast.Assign) and ast.unparse(part.targets[0]) == "SIZES"
     )
     assert list(sizes) == ["quick", "usual", "full"]
-    assert len({tuple(asked) for asked in sizes.values()}) == 1
-    for name, asked in (pair for size in sizes.values() for pair in size.items()):
-        known = flags_of(f"benchmarks.{name}")
-        assert {part.partition("=")[0].lstrip("-") for part in asked.split()} <= known, name
+    assert len({tuple(benchmarks) for benchmarks in sizes.values()}) == 1
+    assert all(page.question(name).endswith("?") for name in sizes["usual"])
+    for name, arguments in (pair for size in sizes.values() for pair in size.items()):
+        names = {argument.partition("=")[0].lstrip("-") for argument in arguments.split()}
+        assert names <= flags_of(f"benchmarks.{name}"), name
