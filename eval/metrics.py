@@ -1,7 +1,8 @@
 """Image quality against a reference: SSIM, pSNR, MSE, RMSE.
 
-Each takes the two images in any one unit and `data_range`, the width of that unit's scale. The
-protocol's numbers are of images divided by the truth's scale and clipped to [0, 1]: range 1.
+Each metric takes two images in the same unit, and `data_range`, the width of the intensity scale in
+that unit. Evaluations divide the images by the scale of the truth and clip them to [0, 1], so their
+range is 1.
 """
 
 import math
@@ -13,7 +14,7 @@ from skimage.metrics import structural_similarity
 
 from mrsr_tf.errors import InputError
 
-WINDOW = 11  # pixels: Wang's Gaussian of sigma 1.5, cut at 3.5 sigma
+WINDOW = 11  # pixels; Wang's Gaussian of sigma 1.5, truncated at 3.5 sigma
 
 Floats = NDArray[np.floating]
 
@@ -21,8 +22,9 @@ Floats = NDArray[np.floating]
 def ssim(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
     """Structural similarity (Wang et al. 2004, doi 10.1109/TIP.2003.819861), mean over slices.
 
-    Gaussian window of sigma 1.5 and 11 x 11 pixels, K1 = .01, K2 = .03, population covariance.
-    The 5 pixels along the border, whose windows are cut, are left out, as in scikit-image.
+    The window is a Gaussian of sigma 1.5 and 11 x 11 pixels, K1 is 0.01, K2 is 0.03, and
+    covariances are those of the population. The 5 pixels along the border, whose windows are
+    truncated, are left out, as in scikit-image.
 
     Args:
         reference: (rows, cols) or (rows, cols, slices), finite, of at least 11 x 11 pixels.
@@ -30,17 +32,18 @@ def ssim(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
         data_range: the width of the intensity scale.
 
     Raises:
-        InputError: shapes that differ or are too small, NaN, or a range that is not positive.
+        InputError: the shapes differ or are too small, a value is not finite, or the range is not
+            positive.
     """
-    return float(np.mean([mean for mean, _ in _by_slice(reference, image, data_range)]))
+    return float(np.mean([mean for mean, _ in _ssim_by_slice(reference, image, data_range)]))
 
 
 def ssim_map(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> np.ma.MaskedArray:
-    """The SSIM of every pixel, in the shape of the images, with the border masked.
+    """The SSIM of each pixel, in the shape of the images, with the border masked.
 
-    Its mean is what `ssim` gives; see there.
+    The arguments are those of `ssim`, which is the mean of this map.
     """
-    maps = np.stack([full for _, full in _by_slice(reference, image, data_range)], axis=-1)
+    maps = np.stack([full for _, full in _ssim_by_slice(reference, image, data_range)], axis=-1)
     border = np.ones(maps.shape, bool)
     edge = WINDOW // 2
     border[edge:-edge, edge:-edge] = False
@@ -48,20 +51,20 @@ def ssim_map(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> np
     return np.ma.MaskedArray(maps.reshape(shape), border.reshape(shape))
 
 
-def _by_slice(
+def _ssim_by_slice(
     reference: ArrayLike, image: ArrayLike, data_range: float
 ) -> Iterator[tuple[float, Floats]]:
+    """(mean, map) of SSIM for each slice."""
     reference, image = _checked(reference, image, data_range)
     if reference.ndim not in (2, 3) or min(reference.shape[:2]) < WINDOW:
         raise InputError(
             f"expected images (rows, cols) or (rows, cols, slices) of at least {WINDOW} x {WINDOW} "
             f"pixels, got {reference.shape}"
         )
-    for pair in zip(
-        *(np.moveaxis(np.atleast_3d(a), 2, 0) for a in (reference, image)), strict=True
-    ):
+    volumes = (np.moveaxis(np.atleast_3d(array), 2, 0) for array in (reference, image))
+    for slices in zip(*volumes, strict=True):
         yield structural_similarity(
-            *map(np.ascontiguousarray, pair),
+            *map(np.ascontiguousarray, slices),
             data_range=data_range,
             gaussian_weights=True,
             sigma=1.5,
@@ -71,21 +74,21 @@ def _by_slice(
 
 
 def psnr(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
-    """Peak signal-to-noise ratio in dB, -10 log10(MSE), the peak being `data_range`.
+    """Peak signal-to-noise ratio in dB, -10 log10(MSE), where the peak is `data_range`.
 
-    See `mse`; infinite where the images are equal.
+    The arguments are those of `mse`. The ratio of equal images is infinite.
     """
     error = mse(reference, image, data_range=data_range)
     return -10 * math.log10(error) if error else math.inf
 
 
 def rmse(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
-    """Root of the mean squared error, in units of `data_range`; see `mse`."""
+    """Root of the mean squared error in units of `data_range`; the arguments are those of `mse`."""
     return math.sqrt(mse(reference, image, data_range=data_range))
 
 
 def mse(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
-    """Mean squared error in units of the squared `data_range`.
+    """Mean squared error in units of `data_range` squared.
 
     Args:
         reference: any shape, finite.
@@ -93,7 +96,8 @@ def mse(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
         data_range: the width of the intensity scale.
 
     Raises:
-        InputError: shapes that differ or are empty, NaN, or a range that is not positive.
+        InputError: the shapes differ or are empty, a value is not finite, or the range is not
+            positive.
     """
     reference, image = _checked(reference, image, data_range)
     difference = reference - image
@@ -111,6 +115,6 @@ def _checked(reference: ArrayLike, image: ArrayLike, data_range: float) -> tuple
     dtype = np.result_type(reference, image, np.float32)
     for name, array in (("reference", reference), ("image", image)):
         if not np.isfinite(array).all():
-            bad = np.count_nonzero(~np.isfinite(array))
-            raise InputError(f"expected finite intensities, got {bad} in the {name} that are not")
+            count = np.count_nonzero(~np.isfinite(array))
+            raise InputError(f"expected finite intensities, got {count} in the {name} that are not")
     return reference.astype(dtype, copy=False), image.astype(dtype, copy=False)

@@ -1,4 +1,4 @@
-"""How well two measurements agree over subjects, and whether they differ."""
+"""Agreement of two measurements over subjects, and tests of whether they differ."""
 
 from typing import TypedDict
 
@@ -14,7 +14,7 @@ BOOTSTRAPS = 9999
 
 
 class Agreement(TypedDict):
-    """See `agreement`."""
+    """The result of `agreement`."""
 
     mean: float
     sd: float
@@ -26,21 +26,22 @@ class Agreement(TypedDict):
 
 
 def agreement(reference: ArrayLike, estimate: ArrayLike) -> Agreement:
-    """Agreement of an estimate with a reference over subjects, as the paper's Table 2 has it.
+    """Agreement of an estimate with a reference over subjects, as in the paper's Table 2.
 
     Args:
         reference: one value per subject, two subjects or more.
-        estimate: likewise, of the same subjects in the same order.
+        estimate: one value per subject, the same subjects in the same order.
 
     Returns:
-        mean, sd: of the estimate; every SD is of ddof 1.
+        mean, sd: of the estimate; every SD has ddof 1.
         difference, difference_sd: of estimate minus reference.
         cv_percent, cv_percent_sd: of 100 abs(difference) / (sqrt 2 x mean of the pair), by subject.
-        ccc: Lin's concordance correlation (doi 10.2307/2532051) of ddof 0,
-        2 s_xy / (s_x^2 + s_y^2 + (mean_x - mean_y)^2); NaN where all values are one.
+        ccc: Lin's concordance correlation coefficient (doi 10.2307/2532051) with ddof 0,
+        2 s_xy / (s_x^2 + s_y^2 + (mean_x - mean_y)^2); NaN if all values are equal.
 
     Raises:
-        InputError: fewer than two subjects, other subjects in one, or a value that is not finite.
+        InputError: there are fewer than two subjects, the numbers of subjects differ, or a value is
+            not finite.
     """
     x, y = _pairs(reference, estimate)
     difference = y - x
@@ -63,14 +64,14 @@ def limits_of_agreement(reference: ArrayLike, estimate: ArrayLike) -> tuple[floa
 
     Args:
         reference: one value per subject, two subjects or more.
-        estimate: likewise, of the same subjects in the same order.
+        estimate: one value per subject, the same subjects in the same order.
 
     Returns:
-        Between which 95 % of the differences of estimate minus reference are expected to lie, if
-        they are normal.
+        The limits between which 95 % of the differences of estimate minus reference are expected,
+        if they are normally distributed.
 
     Raises:
-        InputError: as `agreement`.
+        InputError: as for `agreement`.
     """
     x, y = _pairs(reference, estimate)
     mean, reach = float((y - x).mean()), 1.96 * float((y - x).std(ddof=1))
@@ -82,18 +83,18 @@ def mean_interval(values: ArrayLike, *, seed: int = 0) -> tuple[float, float]:
 
     Args:
         values: one per subject, two or more.
-        seed: of the resampling: the same values give the same interval.
+        seed: for the resampling, so that the same values give the same interval.
 
     Returns:
-        Its ends; both the value itself where all values are one.
+        The ends of the interval. If all values are equal, both are that value.
 
     Raises:
-        InputError: fewer than two values, or one that is not finite.
+        InputError: there are fewer than two values, or a value is not finite.
     """
     sample = _sample(values)
     if np.ptp(sample) == 0:
         return float(sample[0]), float(sample[0])
-    # Of two or three values BCa's acceleration is of no use and may be 0 / 0.
+    # For two or three values the acceleration of BCa is meaningless and may be 0 / 0.
     method = "BCa" if sample.size > 3 else "percentile"
     interval = stats.bootstrap(
         (sample,), np.mean, n_resamples=BOOTSTRAPS, method=method, rng=np.random.default_rng(seed)
@@ -102,17 +103,17 @@ def mean_interval(values: ArrayLike, *, seed: int = 0) -> tuple[float, float]:
 
 
 def mann_whitney(a: ArrayLike, b: ArrayLike) -> float:
-    """Two-sided p of the Mann-Whitney U test, which takes the samples for unpaired.
+    """Two-sided p-value of the Mann-Whitney U test for unpaired samples.
 
-    Exact where no value occurs twice, else the normal approximation corrected for ties and for
-    continuity; 1 where all values are one.
+    The p-value is exact if no value occurs twice. Otherwise it is the normal approximation,
+    corrected for ties and continuity. It is 1 if all values are equal.
 
     Args:
         a: two values or more.
         b: two values or more.
 
     Raises:
-        InputError: fewer than two values in one, or a value that is not finite.
+        InputError: a sample has fewer than two values, or a value is not finite.
     """
     a, b = _sample(a), _sample(b)
     distinct = np.unique(np.concatenate([a, b])).size
@@ -123,17 +124,19 @@ def mann_whitney(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test, for measurements of the same subjects.
+    """Two-sided p-value of Wilcoxon's signed-rank test for paired samples.
 
-    Exact up to 50 subjects without ties or zeros among the differences, else SciPy's choice for
-    those; zeros are left out, and 1 where all are zero.
+    The p-value is exact for up to 50 subjects if there are no ties or zeros among the differences;
+    otherwise SciPy chooses an approximation. Zeros are left out. If all differences are zero, the
+    p-value is 1.
 
     Args:
         a: one value per subject, two subjects or more.
-        b: likewise, of the same subjects in the same order.
+        b: one value per subject, the same subjects in the same order.
 
     Raises:
-        InputError: fewer than two subjects, other subjects in one, or a value that is not finite.
+        InputError: there are fewer than two subjects, the numbers of subjects differ, or a value is
+            not finite.
     """
     a, b = _pairs(a, b)
     if np.array_equal(a, b):
@@ -142,13 +145,13 @@ def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def holm(p_values: ArrayLike) -> Values:
-    """Holm's step-down adjustment (1979) of p-values, in their order.
+    """Holm's step-down adjustment (1979) of p-values, in the order given.
 
-    The k-th smallest of m is multiplied by m - k + 1; none becomes smaller than one before it,
-    none larger than 1.
+    The k-th smallest of m p-values is multiplied by m - k + 1. An adjusted p-value is at least as
+    large as those of smaller p-values, and at most 1.
 
     Raises:
-        InputError: a p-value outside [0, 1].
+        InputError: a p-value is outside [0, 1].
     """
     p = np.asarray(p_values, np.float64).reshape(-1)
     if not np.all((p >= 0) & (p <= 1)):

@@ -1,4 +1,4 @@
-"""Deep and superficial cartilage from any cartilage mask, and femoral cartilage laid out flat.
+"""Deep and superficial layers of a cartilage mask, and femoral cartilage laid out flat.
 
 Depth runs from 0 at the bone to 1 at the joint:
 
@@ -8,8 +8,9 @@ Depth runs from 0 at the bone to 1 at the joint:
           deep          depth < 1/2
     bone    # # # # # # # # #
 
-Which side is bone follows from anatomy: femoral cartilage curves about its bone, tibial lies on top
-of its bone, patellar behind it. Directions are those of the patient, so any orientation will do.
+Anatomy determines which side is bone: femoral cartilage curves about its bone, tibial cartilage
+lies on top of its bone, and patellar cartilage behind it. Directions are those of the patient, so
+the scan may have any orientation.
 """
 
 from collections.abc import Iterable
@@ -22,7 +23,7 @@ from scipy import ndimage
 from mrsr_tf.errors import InputError
 from mrsr_tf.volume import Volume
 
-# The patient's axes in LPS.
+# Directions in LPS.
 ANTERIOR, INFERIOR = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, -1.0])
 BONE_SIDE = {"tibia": INFERIOR, "patella": ANTERIOR}
 SMOOTHING_MM = 1.0
@@ -32,11 +33,11 @@ DEGREES, ALONG_MM = 1.0, 1.0
 
 @dataclass(frozen=True)
 class Cylinder:
-    """The circle that femoral cartilage follows, along the patient's left-right axis.
+    """A cylinder along the patient's left-right axis, which femoral cartilage follows.
 
     Attributes:
         centre_mm: (posterior, superior) in patient coordinates.
-        radius_mm: of the circle.
+        radius_mm: the radius.
     """
 
     centre_mm: tuple[float, float]
@@ -44,24 +45,24 @@ class Cylinder:
 
 
 def depth(mask: NDArray[np.bool_], scan: Volume, cartilage: str) -> NDArray[np.float32]:
-    """How deep each voxel of cartilage lies between bone and joint.
+    """The relative depth of each voxel of cartilage between bone and joint.
 
     Args:
         mask: (rows, cols, slices), the cartilage of one bone.
-        scan: whose grid it is on.
-        cartilage: its name; one with "tibia" or "patella" in it is taken for that bone's, any other
-            for the femur's.
+        scan: the scan on whose grid the mask is.
+        cartilage: its name. A name with "tibia" or "patella" in it means the cartilage of that
+            bone, any other name that of the femur.
 
     Returns:
         (rows, cols, slices): in (0, 1), 0 at the bone; NaN outside the mask.
 
     Raises:
-        InputError: an empty mask, or one of which no side faces bone, or none the joint.
+        InputError: the mask is empty, or no side of it faces the bone or the joint.
     """
     box = _box(mask, scan.spacing_mm)
     inside, spacing = np.pad(mask[box], 1), scan.spacing_mm
     smooth = ndimage.gaussian_filter(inside.astype(np.float32), SMOOTHING_MM / np.asarray(spacing))
-    # What the mask grows towards, from each voxel around it, in the patient's axes per mm.
+    # The gradient of the mask in patient coordinates, per mm.
     inward = np.stack(np.gradient(smooth), axis=-1) @ np.linalg.inv(scan.affine[:3, :3])
     facing = np.sum(inward * _bone_side(mask, scan, cartilage, box), axis=-1)
     rim = ndimage.binary_dilation(inside) & ~inside
@@ -71,21 +72,21 @@ def depth(mask: NDArray[np.bool_], scan: Volume, cartilage: str) -> NDArray[np.f
             raise InputError(f"expected {cartilage} to have a side to {name}, found none")
         distances.append(ndimage.distance_transform_edt(~side, sampling=spacing))
     to_bone, to_joint = distances
-    inner = (slice(1, -1),) * 3
-    result = np.full(mask.shape, np.nan, np.float32)
-    result[box] = np.where(inside, to_bone / (to_bone + to_joint), np.nan)[inner]
-    return result
+    without_padding = (slice(1, -1),) * 3
+    depths = np.full(mask.shape, np.nan, np.float32)
+    depths[box] = np.where(inside, to_bone / (to_bone + to_joint), np.nan)[without_padding]
+    return depths
 
 
 def is_femoral(cartilage: str) -> bool:
-    """Whether cartilage of this name is taken for the femur's: it names no other bone."""
+    """Whether this name means cartilage of the femur, because it names no other bone."""
     return not any(bone in cartilage for bone in BONE_SIDE)
 
 
 def layers(mask: NDArray[np.bool_], scan: Volume, cartilage: str) -> dict[str, NDArray[np.bool_]]:
     """The deep and the superficial half of cartilage; see `depth`."""
-    of_mask = depth(mask, scan, cartilage)
-    return {"deep": of_mask < 0.5, "superficial": of_mask >= 0.5}
+    depths = depth(mask, scan, cartilage)
+    return {"deep": depths < 0.5, "superficial": depths >= 0.5}
 
 
 def unrolled(
@@ -94,21 +95,20 @@ def unrolled(
     """T2 of femoral cartilage laid out flat, the mean over its depth.
 
     Args:
-        t2_ms: (rows, cols, slices), NaN where there is none.
-        mask: likewise, femoral cartilage.
-        scan: whose grid they are on.
+        t2_ms: (rows, cols, slices), NaN where there is no T2.
+        mask: (rows, cols, slices), femoral cartilage.
+        scan: the scan on whose grid they are.
 
     Returns:
-        (angles, positions) T2 in ms, NaN where there is none; the angles' edges in degrees about
-        the cylinder's axis, 0 downwards and positive to the front; the positions' edges in mm,
-        from the patient's right to left. Edges depend on the mask alone.
+        T2 in ms as (angles, positions), NaN where there is none; the edges of the angles in degrees
+        about the cylinder's axis, 0 downwards and positive to the front; and the edges of the
+        positions in mm, from the patient's right to left. The edges depend on the mask alone.
 
     Raises:
-        InputError: as `cylinder`.
+        InputError: as for `cylinder`.
     """
     points = _points(mask, scan)
-    fitted = cylinder(mask, scan)
-    posterior, superior = (points[:, 1:] - fitted.centre_mm).T
+    posterior, superior = (points[:, 1:] - cylinder(mask, scan).centre_mm).T
     angles = np.degrees(np.arctan2(-posterior, -superior))
     across = points[:, 0]
     edges = [
@@ -116,18 +116,18 @@ def unrolled(
         for values, width in ((angles, DEGREES), (across, max(ALONG_MM, scan.spacing_mm[2])))
     ]
     t2 = t2_ms[mask]
-    used = np.isfinite(t2)
-    total, *_ = np.histogram2d(angles[used], across[used], edges, weights=t2[used])
-    count, *_ = np.histogram2d(angles[used], across[used], edges)
+    valid = np.isfinite(t2)
+    total, *_ = np.histogram2d(angles[valid], across[valid], edges, weights=t2[valid])
+    count, *_ = np.histogram2d(angles[valid], across[valid], edges)
     flat = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return flat, edges[0], edges[1]
 
 
 def cylinder(mask: NDArray[np.bool_], scan: Volume) -> Cylinder:
-    """The least-squares circle (Kasa's) through a mask, seen from the side.
+    """The cylinder whose circle fits a mask by least squares (Kasa's method), seen from the side.
 
     Raises:
-        InputError: fewer than three voxels, or all on a line.
+        InputError: the mask has fewer than three voxels, or all lie on a line.
     """
     y, z = _points(mask, scan)[:, 1:].T
     if y.size < 3:
@@ -142,7 +142,7 @@ def cylinder(mask: NDArray[np.bool_], scan: Volume) -> Cylinder:
 def _bone_side(
     mask: NDArray[np.bool_], scan: Volume, cartilage: str, box: tuple[slice, ...]
 ) -> NDArray[np.float64]:
-    """Where bone lies, seen from each voxel of the padded box, as a vector of LPS."""
+    """The direction to the bone in LPS, for all or for each voxel of the padded box."""
     if not is_femoral(cartilage):
         return next(side for bone, side in BONE_SIDE.items() if bone in cartilage)
     counts = [part.stop - part.start + 2 for part in box]
@@ -155,15 +155,16 @@ def _bone_side(
 
 
 def _points(mask: NDArray[np.bool_], scan: Volume) -> NDArray[np.float64]:
-    """(n, 3): the mask's voxels in patient mm."""
+    """(n, 3): the voxels of a mask in patient coordinates, in mm."""
     return np.argwhere(mask) @ scan.affine[:3, :3].T + scan.affine[:3, 3]
 
 
 def _box(mask: NDArray[np.bool_], spacing_mm: Iterable[float]) -> tuple[slice, ...]:
+    """The bounding box of a mask with a margin."""
     if not mask.any():
         raise InputError("expected at least one voxel of cartilage, got an empty mask")
     margins = [int(np.ceil(MARGIN_MM / mm)) for mm in spacing_mm]
     return tuple(
-        slice(max(0, int(where.min()) - margin), min(count, int(where.max()) + 1 + margin))
-        for where, margin, count in zip(np.nonzero(mask), margins, mask.shape, strict=True)
+        slice(max(0, int(index.min()) - margin), min(count, int(index.max()) + 1 + margin))
+        for index, margin, count in zip(np.nonzero(mask), margins, mask.shape, strict=True)
     )

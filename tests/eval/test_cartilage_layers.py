@@ -40,15 +40,15 @@ def femoral(scan: Volume) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("degrees", [0, 35, 180])
-def test_depth_of_femoral_cartilage_is_the_distance_from_bone_however_the_scan_lies(degrees):
+def test_depth_of_femoral_cartilage_is_the_distance_from_bone_in_any_orientation(degrees):
     scan = scan_of(turned(degrees))
     mask, radius, angle = femoral(scan)
-    of_mask = cartilage_layers.depth(mask, scan, "femoral_cartilage")
-    assert np.isnan(of_mask[~mask]).all()
+    depths = cartilage_layers.depth(mask, scan, "femoral_cartilage")
+    assert np.isnan(depths[~mask]).all()
     away_from_its_ends = mask & (np.abs(angle) < 65)
     expected = (radius - BONE_MM) / (JOINT_MM - BONE_MM)
-    error = (of_mask - expected)[away_from_its_ends]
-    # Distances are to voxels of 0.6 mm: a rim lies anywhere within one of the true surface.
+    error = (depths - expected)[away_from_its_ends]
+    # Distances are to voxels of 0.6 mm, which lie anywhere within one voxel of the true surface.
     assert np.abs(error).mean() < 0.06
     assert np.abs(error.mean()) < 0.03
 
@@ -66,39 +66,40 @@ def test_tibial_cartilage_lies_on_its_bone_and_patellar_behind_it(cartilage, axi
     assert not (halves["deep"] & halves["superficial"]).any()
 
 
-def test_the_cylinder_is_the_one_the_cartilage_was_made_of():
+def test_the_cylinder_is_fitted_to_the_cartilage():
     scan = scan_of(turned(10))
-    found = cartilage_layers.cylinder(femoral(scan)[0], scan)
-    # Of a pipe 4 mm thick that is open above, least squares sees the outer, larger half more.
-    np.testing.assert_allclose(found.centre_mm, CENTRE[1:], atol=0.8)
-    assert found.radius_mm == pytest.approx((BONE_MM + JOINT_MM) / 2, abs=0.8)
+    cylinder = cartilage_layers.cylinder(femoral(scan)[0], scan)
+    # In a pipe 4 mm thick that is open above, the outer, larger half has more weight.
+    np.testing.assert_allclose(cylinder.centre_mm, CENTRE[1:], atol=0.8)
+    assert cylinder.radius_mm == pytest.approx((BONE_MM + JOINT_MM) / 2, abs=0.8)
 
 
-def test_unrolled_cartilage_shows_t2_where_it_is():
+def test_unrolled_cartilage_has_each_t2_at_its_angle_and_position():
     scan = scan_of(turned(0))
     mask, _, angle = femoral(scan)
     across = points(scan)[..., 0]
     t2 = np.where(mask, 30 + angle / 10 + (across - CENTRE[0]), np.nan)
     flat, angles, positions = cartilage_layers.unrolled(t2, mask, scan)
-    middle, place = (angles[:-1] + angles[1:]) / 2, (positions[:-1] + positions[1:]) / 2
-    there = np.isfinite(flat)
-    assert there.mean() > 0.95
-    expected = 30 + middle[:, None] / 10 + place - CENTRE[0]
-    assert np.abs(flat - expected)[there].max() < 0.7  # half a bin of either edge
+    angle_centres = (angles[:-1] + angles[1:]) / 2
+    position_centres = (positions[:-1] + positions[1:]) / 2
+    valid = np.isfinite(flat)
+    assert valid.mean() > 0.95
+    expected = 30 + angle_centres[:, None] / 10 + position_centres - CENTRE[0]
+    assert np.abs(flat - expected)[valid].max() < 0.7  # half a bin of either edge
     assert positions[0] <= across[mask].min() <= across[mask].max() <= positions[-1]
 
 
-def test_cartilage_at_the_border_of_the_scan_still_has_a_depth():
+def test_cartilage_at_the_border_of_the_scan_has_a_depth():
     scan = scan_of(turned(0))
     mask, _, _ = femoral(scan)
     cut = Volume(scan.array[:70], scan.affine)
     below = mask[:70]
-    of_mask = cartilage_layers.depth(below, cut, "femoral")
-    assert np.isfinite(of_mask[below]).all()
+    depths = cartilage_layers.depth(below, cut, "femoral")
+    assert np.isfinite(depths[below]).all()
 
 
-@pytest.mark.parametrize("mask", [np.zeros((COUNT, COUNT, 12), bool)])
-def test_an_empty_mask_is_refused(mask):
+def test_an_empty_mask_is_refused():
+    mask = np.zeros((COUNT, COUNT, 12), bool)
     with pytest.raises(InputError, match="empty mask"):
         cartilage_layers.depth(mask, scan_of(turned(0)), "femoral_cartilage")
 

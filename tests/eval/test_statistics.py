@@ -1,4 +1,4 @@
-"""The paper's Table 2 from its per-subject values, and the tests against what is known of them."""
+"""The paper's Table 2 from its values per subject, and the tests against known results."""
 
 import itertools
 import math
@@ -36,25 +36,29 @@ KEYS = ("mean", "sd", "cv_percent", "cv_percent_sd", "difference", "difference_s
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_agreement_gives_the_papers_table_2_to_the_printed_digit(method):
-    found = agreement(TRUTH, METHODS[method])
-    assert found.keys() == set(KEYS)
+def test_agreement_reproduces_the_papers_table_2_to_the_printed_digit(method):
+    computed = agreement(TRUTH, METHODS[method])
+    assert computed.keys() == set(KEYS)
     printed = TABLE_2[method]
     digits = (1, 1, 1, 1, 1, 1, 2)
-    assert tuple(f"{found[k]:.{n}f}" for k, n in zip(KEYS, digits, strict=True)) == printed
+    assert tuple(f"{computed[k]:.{n}f}" for k, n in zip(KEYS, digits, strict=True)) == printed
 
 
-def test_the_papers_ground_truth_column_too():
-    found = agreement(TRUTH, TRUTH)
-    assert (f"{found['mean']:.1f}", f"{found['sd']:.1f}") == ("35.5", "5.2")
+def test_agreement_reproduces_the_papers_ground_truth_column():
+    computed = agreement(TRUTH, TRUTH)
+    assert (f"{computed['mean']:.1f}", f"{computed['sd']:.1f}") == ("35.5", "5.2")
 
 
-def test_perfect_agreement():
-    found = agreement(TRUTH, TRUTH)
-    assert (found["difference"], found["cv_percent"], found["ccc"]) == (0, 0, pytest.approx(1))
+def test_equal_measurements_agree_perfectly():
+    computed = agreement(TRUTH, TRUTH)
+    assert (computed["difference"], computed["cv_percent"], computed["ccc"]) == (
+        0,
+        0,
+        pytest.approx(1),
+    )
 
 
-def test_agreement_of_what_neither_varies_nor_differs_has_no_concordance():
+def test_equal_constant_measurements_have_no_concordance():
     assert math.isnan(agreement([30, 30], [30, 30])["ccc"])
 
 
@@ -66,7 +70,7 @@ def test_concordance_is_at_most_the_correlation(pairs):
 
 
 def exact_mann_whitney(a, b):
-    """By counting every way to deal the ranks."""
+    """The p-value from all ways to deal the ranks."""
     values = [*a, *b]
 
     def u(chosen):
@@ -87,11 +91,11 @@ def test_mann_whitney_is_exact_without_ties():
         assert mann_whitney(a, b) == pytest.approx(exact_mann_whitney(a, b), abs=1e-12)
 
 
-def test_mann_whitney_of_five_against_five_apart_is_two_in_252():
+def test_mann_whitney_of_five_against_five_without_overlap_is_2_in_252():
     assert mann_whitney([1, 2, 3, 4, 5], [6, 7, 8, 9, 10]) == pytest.approx(2 / 252)
 
 
-def test_mann_whitney_stays_exact_beyond_eight_subjects():
+def test_mann_whitney_is_exact_beyond_eight_subjects():
     assert mann_whitney(range(10), range(10, 20)) == pytest.approx(2 / math.comb(20, 10))
 
 
@@ -105,7 +109,7 @@ def test_mann_whitney_with_ties_is_the_corrected_normal_approximation():
     assert mann_whitney(a, b) == pytest.approx(math.erfc(z / math.sqrt(2)), abs=1e-12)
 
 
-def test_mann_whitney_hardly_rejects_for_the_papers_five_subjects():
+def test_mann_whitney_does_not_reject_for_the_papers_five_subjects():
     p = {name: mann_whitney(TRUTH, values) for name, values in METHODS.items()}
     assert all(value > 0.05 for value in p.values())
 
@@ -120,14 +124,14 @@ def test_equal_samples_do_not_differ():
     assert wilcoxon(TRUTH, TRUTH) == 1
 
 
-def test_holm_gives_the_textbook_values_in_the_given_order():
+def test_holm_returns_the_textbook_values_in_the_given_order():
     np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
     np.testing.assert_allclose(holm([0.9, 0.8]), [1, 1])
     assert holm([]).shape == (0,)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_lies_between_raw_and_bonferroni_and_keeps_the_order(p):
+def test_holm_is_between_raw_and_bonferroni_and_keeps_the_order(p):
     adjusted, raw = holm(p), np.array(p)
     assert np.all(adjusted >= raw)
     assert np.all(adjusted <= np.minimum(1, raw * raw.size) + 1e-15)
@@ -135,13 +139,13 @@ def test_holm_lies_between_raw_and_bonferroni_and_keeps_the_order(p):
 
 
 @pytest.mark.parametrize("compare", [agreement, mann_whitney, wilcoxon])
-def test_one_subject_permits_no_test(compare):
+def test_one_subject_is_refused(compare):
     with pytest.raises(InputError, match="got 1: no test"):
         compare([35.2], [35.8])
 
 
 @pytest.mark.parametrize("compare", [agreement, wilcoxon])
-def test_paired_comparisons_want_the_same_subjects(compare):
+def test_paired_comparisons_need_the_same_subjects(compare):
     with pytest.raises(InputError, match="same subjects in both, got 5 and 4"):
         compare(TRUTH, TRUTH[:4])
 
@@ -153,7 +157,7 @@ def test_values_that_are_not_finite_are_refused(compare):
 
 
 @pytest.mark.parametrize("p", [[-0.1], [1.1], [np.nan]])
-def test_what_is_no_p_value_is_refused(p):
+def test_numbers_that_are_not_p_values_are_refused(p):
     with pytest.raises(InputError, match="p-values in"):
         holm(p)
 
@@ -168,18 +172,18 @@ def test_limits_of_agreement_are_those_of_bland_and_altmans_peak_flow_meters():
     assert high == pytest.approx(-2.1 + 1.96 * 38.8, abs=0.1)
 
 
-def test_the_bootstrap_interval_of_normal_samples_holds_their_mean_as_often_as_it_says():
+def test_the_bootstrap_interval_of_normal_samples_has_its_nominal_coverage():
     random = np.random.default_rng(0)
     samples = random.normal(5, 2, (60, 20))
     intervals = [mean_interval(sample) for sample in samples]
-    held = np.mean([low <= 5 <= high for low, high in intervals])
-    assert 0.85 <= held <= 1  # 95 % nominal; bootstraps of 20 hold a little less
+    coverage = np.mean([low <= 5 <= high for low, high in intervals])
+    assert 0.85 <= coverage <= 1  # nominally 95 %; with 20 values a little less
     student = 2.093 * samples.std(axis=1, ddof=1) / np.sqrt(20)
     widths = np.array([high - low for low, high in intervals]) / 2
     np.testing.assert_allclose(widths, student, rtol=0.25)
 
 
-def test_the_interval_of_equal_values_is_that_value_and_of_two_lies_between_them():
+def test_the_interval_of_equal_values_is_that_value_and_of_two_values_lies_between_them():
     assert mean_interval([3.0, 3.0, 3.0]) == (3.0, 3.0)
     low, high = mean_interval([1.0, 2.0])
     assert 1 <= low < high <= 2
