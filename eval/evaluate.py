@@ -156,11 +156,11 @@ def main() -> None:
     from eval.experiments import runner
     from eval.methods import check_names
     from eval.results import rows
-    from mrsr_tf.io.scans import find_subjects
+    from mrsr_tf.io.scans import find_scans
     from mrsr_tf.outputs import output_folder, versions, write_json
 
     check_names(METHODS.value)
-    subjects = find_subjects(DATA.value)
+    subjects = find_scans(DATA.value)
     model = _model()
     factor = model.slice_factor if model else SLICE_FACTOR.value or DEFAULT_FACTOR
     dictionary = _dictionary(factor)

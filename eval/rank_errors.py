@@ -31,19 +31,19 @@ def main() -> None:
     """Ranks the errors of each scan and prints a line for each echo and T2."""
     from eval.experiments import uncertainty_ranking
     from eval.regions import rois
-    from mrsr_tf.io.scans import find_subjects, read_scan
+    from mrsr_tf.io.scans import find_scans
     from mrsr_tf.volume import intensity_scale
 
-    subjects = find_subjects(DATA.value)
+    subjects = find_scans(DATA.value)
     with cli.quiet_imports():
         from mrsr_tf.inference import super_resolution  # noqa: F401 (loads TensorFlow)
     upsampler = choose_upsampler(
         Method.MRSR, model=MODEL.value, ensemble=True, consistent=CONSISTENT.value
     )
     print("subject  image   correlation  of brightness  mean error, least to most uncertain fifth")
-    for name, path in subjects.items():
-        scan = read_scan(path, slice_axis=SLICE_AXIS.value)
-        true_t2 = rois.true_t2(path, scan, slice_axis=SLICE_AXIS.value)
+    for name, source in subjects.items():
+        scan = source.read(SLICE_AXIS.value)
+        true_t2 = rois.true_t2(source.subject, scan, slice_axis=SLICE_AXIS.value)
         for ranking in uncertainty_ranking.rank_errors(
             scan, upsampler, scale=intensity_scale(scan.array), true_t2_ms=true_t2
         ):

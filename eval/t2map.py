@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mrsr_tf.io.scans import Scan
+
 INPUT = flags.DEFINE_string("input", None, "A folder of DICOM, or a NIfTI file.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
 METHOD = flags.DEFINE_enum(
@@ -54,9 +56,9 @@ OVERWRITE = flags.DEFINE_bool(
 def main() -> None:
     """Reads the scan, computes T2 and writes map, derived series and figure."""
     from mrsr_tf import __version__, outputs
-    from mrsr_tf.io import derived_scans
+    from mrsr_tf.io.scans import find_scan
 
-    source = Path(INPUT.value)
+    source = find_scan(INPUT.value)
     sequence = {
         flag.name: flag.value
         for flag in (TR_MS, TE_MS, FLIP_DEG, SPOILER_AREA, SPOILER_DURATION_US)
@@ -66,7 +68,7 @@ def main() -> None:
         "method": METHOD.value,
         "t1_ms": T1_MS.value,
         **sequence,
-        "source": derived_scans.source_digest(source),
+        "source": source.identity(),
         "slice_axis": SLICE_AXIS.value,
     }
     output = outputs.output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value)
@@ -74,19 +76,19 @@ def main() -> None:
         print(f"{_write_maps(source, sequence, folder)}: {OUTPUT.value}")
 
 
-def _write_maps(source: Path, sequence: dict[str, float | None], folder: Path) -> str:
+def _write_maps(source: "Scan", sequence: dict[str, float | None], folder: Path) -> str:
     """Writes all files of the output; returns a summary of the map."""
     from tqdm import tqdm
 
     from eval import t2_noise
     from eval.reporting.t2_figure import t2_figure
     from mrsr_tf import __version__
-    from mrsr_tf.io import dicom, nifti, scans
+    from mrsr_tf.io import nifti
     from mrsr_tf.mri.acquisition import with_sequence
     from mrsr_tf.mri.t2 import scan_t2_map
 
     with tqdm(total=4, desc="T2 map", unit="step", disable=None, delay=2) as progress:
-        scan = with_sequence(scans.read_scan(source, slice_axis=SLICE_AXIS.value), **sequence)
+        scan = with_sequence(source.read(SLICE_AXIS.value), **sequence)
         progress.update()
         try:
             t2_ms, parameters = scan_t2_map(
@@ -102,9 +104,9 @@ def _write_maps(source: Path, sequence: dict[str, float | None], folder: Path) -
         for name, image in (("t2_ms", t2_ms), ("t2_sd_ms", deviation_ms)):
             path = folder / f"{name}.nii.gz"
             nifti.write_map(image, scan, path, slice_axis=SLICE_AXIS.value, sidecar=sidecar)
-        like = scans.scan_path(source)
-        if scans.is_dicom_scan(like):
-            dicom.write_t2_map(t2_ms, scan, folder / "dicom", like=like, derivation=derivation)
+        source.format.write_t2_map(
+            t2_ms, scan, folder / "dicom", like=source.path, derivation=derivation
+        )
         progress.update()
         title = f"T2, {METHOD.value}, T1 {T1_MS.value:g} ms"
         t2_figure(t2_ms, scan, tissue, title).savefig(folder / "t2_ms.png")

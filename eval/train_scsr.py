@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mrsr_tf.io.scans import Scan
+
 DATA = flags.DEFINE_string("data", None, "A folder of subjects, or one scan.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
 SLICE_FACTOR = flags.DEFINE_integer(
@@ -70,10 +72,10 @@ def main() -> None:
     from eval.sparse import ScSR
     from eval.sparse.dictionary_figure import save_figure
     from eval.sparse.scsr import FILE, PICTURE
-    from mrsr_tf.io.scans import find_subjects
+    from mrsr_tf.io.scans import find_scans
     from mrsr_tf.outputs import output_folder
 
-    subjects = find_subjects(DATA.value)
+    subjects = find_scans(DATA.value)
     settings: dict[str, Any] = {
         "factor": SLICE_FACTOR.value,
         "profile": SLICE_PROFILE.value,
@@ -91,23 +93,22 @@ def main() -> None:
     print(f"{ATOMS.value} atoms from {learned_from}: {Path(OUTPUT.value) / FILE}")
 
 
-def _read_echoes(paths: "Iterable[Path]") -> "Iterator[NDArray[np.floating]]":
+def _read_echoes(scans: "Iterable[Scan]") -> "Iterator[NDArray[np.floating]]":
     """Each echo of each scan, divided by the scale of its interpolated thick slices."""
     from tqdm import tqdm
 
-    from mrsr_tf.io.scans import read_scan
     from mrsr_tf.mri import slices
     from mrsr_tf.mri.zero_filling import interpolated_slices
     from mrsr_tf.volume import intensity_scale
 
     factor, profile = SLICE_FACTOR.value, SLICE_PROFILE.value
-    for path in tqdm(list(paths), "patches", unit="subject", disable=None, delay=2):
-        scan = read_scan(path, slice_axis=SLICE_AXIS.value)
+    for source in tqdm(list(scans), "patches", unit="subject", disable=None, delay=2):
+        scan = source.read(SLICE_AXIS.value)
         reason = None if ALLOW_INTERPOLATED.value else interpolated_slices(scan)
         if reason:
             raise InputError(
                 f"expected slices as they were acquired, to learn from, but {reason} "
-                f"(--allow_interpolated takes them all the same): {path}"
+                f"(--allow_interpolated takes them all the same): {source}"
             )
         thick = slices.thicken(scan.array, factor, profile=profile)
         scale = intensity_scale(slices.interpolate(thick, factor))

@@ -1,7 +1,7 @@
 """Output that appears under its final name only when whole.
 
-A folder is filled as `NAME.partial`, beside its final place, and renamed when whole. It carries
-the configuration that made it, so that the same call can be told from another one.
+A folder is filled as `NAME.partial` and renamed when it is whole. It contains the configuration
+that made it, by which a repeated call recognises its own output.
 """
 
 import fcntl
@@ -25,24 +25,24 @@ CONFIGURATION = "configuration.json"
 def output_folder(
     path: str | Path, configuration: Mapping[str, Any], *, overwrite: bool, resume: bool = False
 ) -> Iterator[Path]:
-    """Yields the folder to fill; it becomes `path` when the block ends well.
+    """Yields the folder to fill, which becomes `path` if the block ends without an error.
 
     Args:
-        path: where the finished folder shall stand.
-        configuration: what decides the content; plain JSON values, no paths.
-        overwrite: remove what this command made at `path`, finished or not, and start anew.
-        resume: what an interrupted call of the same configuration left in the yielded folder is
-            kept, also when this one fails. Everything put there must then be whole at any moment.
+        path: the finished folder.
+        configuration: what determines the content, as plain JSON values without paths.
+        overwrite: whether to remove what this command made at `path`, finished or not.
+        resume: whether to keep the files that an interrupted call of the same configuration left
+            in the folder, also if this call fails. Every file must then be whole at any moment.
 
     Raises:
         AlreadyDone: `path` is finished and of this configuration.
-        InputError: `path` holds something else, is of another configuration, or another process is
-            filling it.
+        InputError: `path` holds something else, has another configuration, or is being filled by
+            another process.
     """
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     if partial.exists():
-        with held(partial):  # nobody is at work on what is removed or gone on with below
+        with exclusive_lock(partial):  # no other process works on what is removed or resumed below
             pass
     if overwrite:
         remove(path)
@@ -56,7 +56,7 @@ def output_folder(
         else:
             remove(partial)
     partial.mkdir(parents=True, exist_ok=True)
-    with held(partial):
+    with exclusive_lock(partial):
         write_json(partial / CONFIGURATION, configuration)
         try:
             yield partial
@@ -68,18 +68,26 @@ def output_folder(
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Keeps other processes away from a folder; the lock ends with the process, however it ends.
+def exclusive_lock(path: Path, *, wait: bool = False, message: str = "") -> Iterator[None]:
+    """Locks a folder or file against other processes; the lock ends with the process at the latest.
+
+    File systems without locks are not locked.
+
+    Args:
+        path: an existing folder or file.
+        wait: whether to wait until a lock held elsewhere ends.
+        message: of the error, in place of the usual one.
 
     Raises:
-        InputError: another process, or this one, holds it.
+        InputError: another process, or this one, holds the lock already and `wait` is false.
     """
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(handle)
-        raise InputError(f"expected to be alone, got another process at work on {folder}") from None
+        busy = f"expected to be alone, got another process at work on {path}"
+        raise InputError(message or busy) from None
     except OSError:
         pass  # a file system without locks
     try:
@@ -90,7 +98,7 @@ def held(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def output_file(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name in the same folder; the file becomes `path` when the block ends well.
+    """Yields a temporary path in the same folder; the file becomes `path` if the block succeeds.
 
     The temporary name keeps the ending of `path`, by which writers choose their format.
     """
@@ -116,20 +124,23 @@ def read_configuration(folder: Path) -> Any:
     try:
         return json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        found = "a file" if folder.is_file() else f"one without a readable {CONFIGURATION}"
+        content = "a file" if folder.is_file() else f"one without a readable {CONFIGURATION}"
         raise InputError(
-            f"expected a new folder or one made by this command, found {found}: {folder}"
+            f"expected a new folder or one made by this command, found {content}: {folder}"
         ) from None
 
 
-def check_configuration(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raises `InputError` naming the keys in which what stands at `path` differs from `wanted`."""
-    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
-    differing = sorted(
-        key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)
-    )
+def check_configuration(
+    path: Path, existing: Mapping[str, Any], configuration: Mapping[str, Any]
+) -> None:
+    """Raises `InputError` naming the keys in which `configuration` differs from that of `path`."""
+    configuration = json.loads(json.dumps(configuration))  # tuples become lists, as in the file
+    keys = existing.keys() | configuration.keys()
+    differing = sorted(key for key in keys if existing.get(key) != configuration.get(key))
     if differing:
-        changes = ", ".join(f"{key} {found.get(key)} -> {wanted.get(key)}" for key in differing)
+        changes = ", ".join(
+            f"{key} {existing.get(key)} -> {configuration.get(key)}" for key in differing
+        )
         raise InputError(
             f"expected the configuration that made {path}, got another: {changes} "
             "(--overwrite starts anew)"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from mrsr_tf.io import truth_files
 from phantom.anatomy.knee import Knee
 from phantom.anatomy.pathology import Finding
 from phantom.anatomy.tissues import LABELS
@@ -99,7 +100,7 @@ def make_subject(number: int, config: SimulationConfig, threads: int = 1) -> Sub
 def write_subject(subject: Subject, folder: Path) -> None:
     """Writes dicom/ and truth/ into `folder`."""
     write_study(subject.images, subject.header, folder / "dicom")
-    _write_truth(subject, folder / "truth")
+    _write_truth(subject, folder / truth_files.FOLDER)
 
 
 def _receive(
@@ -203,14 +204,14 @@ def _write_truth(subject: Subject, folder: Path) -> None:
     ras = (LPS_TO_RAS @ subject.header.affine)[:, [1, 0, 2, 3]]  # a NIfTI is (col, row, slice)
     truth = subject.truth
     maps: dict[str, NDArray] = {
-        "t1_ms": truth.t1_ms,
-        "t2_ms": truth.t2_ms,
-        "m0": truth.m0,
-        "labels": truth.label,
+        truth_files.T1: truth.t1_ms,
+        truth_files.T2: truth.t2_ms,
+        truth_files.M0: truth.m0,
+        truth_files.LABELS: truth.label,
     }
     for name, array in maps.items():
         image = nibabel.Nifti1Image(array.transpose(1, 0, 2), ras)
         image.header.set_xyzt_units("mm")
-        nibabel.save(image, folder / f"{name}.nii.gz")
+        nibabel.save(image, folder / name)
     content = json.dumps(subject.acquisition, indent=2) + "\n"
-    (folder / "acquisition.json").write_text(content, encoding="utf-8")
+    (folder / truth_files.ACQUISITION).write_text(content, encoding="utf-8")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hdf5_scans import write_hdf5_scan
 from random_scans import make_array
-from skm_tea_files import skm_tea_file
 from small_runs import make_run
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import skm_tea
+from mrsr_tf.io import scans
 from mrsr_tf.network import model_card, run_folder, saved_model, weights_file
 from mrsr_tf.network.trained_model import load_model
 
@@ -67,12 +67,12 @@ def test_a_network_with_a_flipped_bit_is_refused_or_computes_the_same(networks, 
 
 
 def test_an_hdf5_file_with_a_flipped_bit_is_refused_or_of_the_same_shape(tmp_path):
-    path, random, refused = skm_tea_file(tmp_path, make_array()), np.random.default_rng(3), 0
+    path, random, refused = write_hdf5_scan(tmp_path, make_array()), np.random.default_rng(3), 0
     whole = path.read_bytes()
     for _ in range(150):
         path.write_bytes(flipped(whole, random))
         try:
-            assert skm_tea.read_scan(path).array.shape == make_array().shape
+            assert scans.read_scan(path).array.shape == make_array().shape
         except InputError:
             refused += 1
     assert 0 < refused < 150

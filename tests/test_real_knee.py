@@ -86,7 +86,7 @@ def test_it_goes_through_nifti_unchanged(knee, tmp_path):
 
 
 def test_it_is_one_subject_whose_output_names_it_as_source(real_knee, output):
-    assert scans.find_subjects(real_knee) == {"qdess_knee": real_knee}
+    assert scans.find_scans(real_knee) == {"qdess_knee": scans.find_scan(real_knee)}
     assert dicom.read_derivation(output) == {
         "method": "tci",
         "acquired_slice_thickness_mm": 1.5,

@@ -17,8 +17,8 @@ from small_runs import make_run
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.batch import Study, derive
 from mrsr_tf.inference.upsampling import Interpolation
-from mrsr_tf.io import nifti, scans
-from mrsr_tf.outputs import held
+from mrsr_tf.io import bids, nifti, scans
+from mrsr_tf.outputs import exclusive_lock
 from mrsr_tf.volume import Volume
 
 
@@ -112,7 +112,7 @@ def test_locale_time_zone_and_a_name_beyond_ascii_change_nothing(tmp_path):
         code, _, said = interpolated(source, tmp_path / name / "fine.nii.gz", **environment)
         assert (code, said) == (0, "")
         fine = tmp_path / name / "fine.nii.gz"
-        told.add(nifti.sidecar_path(fine).read_bytes() + nib.load(fine).get_fdata().tobytes())
+        told.add(bids.sidecar_path(fine).read_bytes() + nib.load(fine).get_fdata().tobytes())
     assert len(told) == 1
 
 
@@ -136,9 +136,11 @@ def test_a_scan_among_thousands_of_strange_files_is_read_and_they_are_counted(tm
 
 
 def test_two_processes_on_one_series_one_is_refused_and_the_other_ends_whole(tmp_path):
-    study = Study(write_study(tmp_path / "study", make_array()), tmp_path / "fine")
+    source = scans.find_scan(write_study(tmp_path / "study", make_array()))
+    study = Study(source, tmp_path / "fine")
     (tmp_path / "fine.partial").mkdir()
-    with held(tmp_path / "fine.partial"), pytest.raises(InputError, match="another process"):
+    lock = exclusive_lock(tmp_path / "fine.partial")
+    with lock, pytest.raises(InputError, match="another process"):
         derive(study, Interpolation("tci"))
     assert (tmp_path / "fine.partial").is_dir()
     (tmp_path / "fine.partial" / "left_by_a_killed_call").touch()

@@ -12,14 +12,14 @@ import numpy as np
 from mrsr_tf import __version__
 from mrsr_tf.cli import counted
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import scans
+from mrsr_tf.io.scans import Scan, find_scans
 from mrsr_tf.mri.slices import FIR_ORDER, first_slice
 from mrsr_tf.outputs import output_folder, write_json
 from mrsr_tf.parallel import one_by_one
 from mrsr_tf.records.manifest import MANIFEST, salted, sealed
 from mrsr_tf.records.schema import SCHEMA
 from mrsr_tf.volume import SCALE_PERCENTILE
-from tf_records_tools.patients import BY_PERSON, BY_SCAN, persons
+from tf_records_tools.patients import BY_PERSON, BY_SCAN, patient_numbers
 from tf_records_tools.shard import Settings, Subject, make_shard, survey_scan
 
 Work = Callable[[Subject], None]
@@ -69,14 +69,14 @@ def make_records(
         InputError: a scan cannot be read or does not suit the settings, a subject comes twice,
             there are too few of them, or the disk is too small.
     """
-    found = [named for folder in inputs for named in scans.find_subjects(folder).items()]
+    found = [named for folder in inputs for named in find_scans(folder).items()]
     if not found:
         raise InputError(f"expected a folder or a file per subject, found none in {inputs}")
     first_slice(settings.profile, settings.slice_factor)
-    of_person = grouped(persons(found, group_by), settings.seed)
+    of_person = grouped(patient_numbers(found, group_by), settings.seed)
     shards = split([len(places) for places in of_person], validation_subjects)
     tell(f"{counted(len(found), 'scan')} of {counted(len(of_person), 'person')}")
-    bytes_of = {path: _bytes(scans.scan_path(path)) for _, path in found}
+    bytes_of = {str(scan): _bytes(scan.path) for _, scan in found}
     configuration = {
         "schema": SCHEMA,
         **asdict(settings),
@@ -224,7 +224,7 @@ def _counts(subjects: Sequence[dict[str, Any]], split: str) -> dict[str, int]:
 
 
 def _check_each_once(subjects: Sequence[Subject]) -> None:
-    seen: dict[str, Path] = {}
+    seen: dict[str, Scan] = {}
     for subject in subjects:
         first = seen.setdefault(subject.survey["scan_sha256"], subject.scan)
         if first is not subject.scan:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import scans
+from mrsr_tf.io.scans import Scan
 from mrsr_tf.mri.slices import first_slice, interpolate, thicken
 from mrsr_tf.mri.zero_filling import interpolated_slices
 from mrsr_tf.outputs import write_json
@@ -81,14 +81,14 @@ class Subject:
     Attributes:
         number: the subject's within the records.
         person: who was scanned, a number within the records; others may be of the same.
-        scan: what `mrsr_tf.io.scans.read_scan` reads.
+        scan: the scan to read.
         shard: the file to write.
         settings: what to make of the scan.
     """
 
     number: int
     person: int
-    scan: Path
+    scan: Scan
     shard: Path
     settings: Settings
 
@@ -175,7 +175,7 @@ def _told_before() -> Iterator[None]:
 
 
 def _read(subject: Subject) -> Volume:
-    volume = scans.read_scan(subject.scan, slice_axis=subject.settings.slice_axis)
+    volume = subject.scan.read(subject.settings.slice_axis)
     reason = None if subject.settings.allow_interpolated else interpolated_slices(volume)
     if reason:
         raise InputError(

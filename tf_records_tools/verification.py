@@ -21,7 +21,7 @@ from mrsr_tf.records.schema import (
     record_dtype,
     unframed,
 )
-from tf_records_tools.patients import BY_PERSON, BY_SCAN, persons
+from tf_records_tools.patients import BY_PERSON, BY_SCAN, patient_numbers
 
 ECHOES = {"single": 1, "dual": 2}
 
@@ -136,22 +136,22 @@ def _checked_place(
 
 
 def _check_sources(manifest: Mapping[str, Any], inputs: Sequence[str | Path]) -> None:
-    found = [named for folder in inputs for named in scans.find_subjects(folder).items()]
+    found = [named for folder in inputs for named in scans.find_scans(folder).items()]
     left = {subject["source_sha256"]: subject for subject in manifest["subjects"]}
-    whose = persons(found, BY_PERSON if manifest.get("group_by") == BY_PERSON else BY_SCAN)
+    whose = patient_numbers(found, BY_PERSON if manifest.get("group_by") == BY_PERSON else BY_SCAN)
     number_of: dict[int, int] = {}
-    for (_, path), person in tqdm(
+    for (_, scan), person in tqdm(
         list(zip(found, whose, strict=True)), "scans", unit="scan", disable=None, delay=2
     ):
-        volume = scans.read_scan(path, slice_axis=manifest["slice_axis"])
+        volume = scan.read(manifest["slice_axis"])
         source = salted(manifest["salt"], scan_sha256(volume))
         if source not in left:
             raise InputError(
-                f"expected a scan that the records were made of, found another: {path}"
+                f"expected a scan that the records were made of, found another: {scan}"
             )
         number = left.pop(source)["person"]
         if number_of.setdefault(person, number) != number:
-            raise InputError(f"expected scans of one person to be told as one, found two: {path}")
+            raise InputError(f"expected scans of one person to be told as one, found two: {scan}")
     if left:
         raise InputError(
             f"expected all {len(manifest['subjects'])} scans that the records were made of, found "

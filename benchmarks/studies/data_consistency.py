@@ -22,7 +22,7 @@ from mrsr_tf.inference.upsampling import (
     SelfEnsemble,
     Upsampler,
 )
-from mrsr_tf.io.scans import find_subjects, read_scan
+from mrsr_tf.io.scans import find_scans
 from mrsr_tf.mri.slices import Profile, thicken
 from mrsr_tf.volume import Volume, intensity_scale
 
@@ -35,8 +35,8 @@ def main() -> None:
     network = choose_upsampler(Method.MRSR, model=MODEL.value)
     tci = Interpolation(Method.TCI, network.factor, profile=network.profile)
     print("subject  profile  method  error without -> with consistency  residual without")
-    for name, path in find_subjects(DATA.value).items():
-        truth = read_scan(path)
+    for name, scan in find_scans(DATA.value).items():
+        truth = scan.read()
         for profile in Profile:
             upsamplers = {"network": network, "tci": tci}
             if profile == network.profile:

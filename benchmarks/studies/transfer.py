@@ -47,18 +47,18 @@ COLUMNS = ("way", "subjects", "repeat", "test", "echo", "psnr_db", "gain_db")
 
 def main() -> None:
     """Trains what is missing, measures all, draws the curve."""
-    from mrsr_tf.io.scans import find_subjects, read_scan
+    from mrsr_tf.io.scans import find_scans
 
     output = Path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     counts = [int(count) for count in SUBJECTS.value]
-    there = find_subjects(DATA.value)
+    there = {name: scan.subject for name, scan in find_scans(DATA.value).items()}
     if len(there) <= max(counts):
         raise InputError(
             f"expected {max(counts) + 1} subjects, one of them to watch the training by, found "
             f"{len(there)}: {DATA.value}"
         )
-    tests = {name: read_scan(path) for name, path in find_subjects(TEST.value).items()}
+    tests = {name: scan.read() for name, scan in find_scans(TEST.value).items()}
     rows = [row for way in _networks(list(there.values()), counts) for row in _measured(way, tests)]
     with (output / "rows.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([COLUMNS, *rows])

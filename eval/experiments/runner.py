@@ -17,7 +17,7 @@ from eval.results.planes import Picture, save_pictures
 from eval.results.rows import PICTURES, ROWS, SEEN, Row, read_rows, write_rows
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Upsampler
-from mrsr_tf.io.scans import read_scan
+from mrsr_tf.io.scans import Scan
 from mrsr_tf.mri.acquisition import sequence
 from mrsr_tf.records.manifest import split_of
 from mrsr_tf.records.record_sets import each_set
@@ -30,7 +30,7 @@ READING = Lock()
 
 
 def evaluate(
-    subjects: Mapping[str, Path],
+    subjects: Mapping[str, Scan],
     upsamplers: Sequence[Upsampler],
     config: EvaluationConfig,
     folder: Path,
@@ -43,7 +43,7 @@ def evaluate(
     trained on causes a warning and is noted for the report.
 
     Args:
-        subjects: name -> path, from `mrsr_tf.io.scans.find_subjects`.
+        subjects: name -> scan, from `mrsr_tf.io.scans.find_scans`.
         upsamplers: the methods, all of the same slice factor.
         config: what is measured.
         folder: where rows and pictures are written.
@@ -87,22 +87,22 @@ def _run(work: Callable[[str], None], names: Sequence[str], workers: int) -> Ite
 
 
 def _evaluate(
-    path: Path, upsamplers: Sequence[Upsampler], config: EvaluationConfig, note: Path
+    source: Scan, upsamplers: Sequence[Upsampler], config: EvaluationConfig, note: Path
 ) -> tuple[list[Row], list[Picture]]:
     with READING:
-        scan = read_scan(path, slice_axis=config.slice_axis)
+        scan = source.read(config.slice_axis)
     card = next((upsampler.card for upsampler in upsamplers if upsampler.card), {})
-    _warn_of_training(scan, path, card, note)
+    _warn_of_training(scan, source, card, note)
     try:
-        return _measure(path, scan, upsamplers, config)
+        return _measure(source, scan, upsamplers, config)
     except InputError as error:
-        if str(path) in str(error):
+        if str(source) in str(error):
             raise
-        raise InputError(f"{error}: {path}") from error
+        raise InputError(f"{error}: {source}") from error
 
 
 def _measure(
-    path: Path, scan: Volume, upsamplers: Sequence[Upsampler], config: EvaluationConfig
+    source: Scan, scan: Volume, upsamplers: Sequence[Upsampler], config: EvaluationConfig
 ) -> tuple[list[Row], list[Picture]]:
     match config.experiment:
         case Experiment.IMAGE_QUALITY:
@@ -110,50 +110,54 @@ def _measure(
         case Experiment.RESOLUTION:
             return resolution.evaluate(scan, upsamplers)
         case Experiment.LESIONS:
-            return _lesions(path, scan, upsamplers, config), []
+            return _lesions(source, scan, upsamplers, config), []
         case _:
-            return _t2_accuracy(path, scan, upsamplers, config)
+            return _t2_accuracy(source, scan, upsamplers, config)
 
 
-def _warn_of_training(scan: Volume, path: Path, card: Mapping[str, Any], note: Path) -> None:
+def _warn_of_training(scan: Volume, source: Scan, card: Mapping[str, Any], note: Path) -> None:
     split = split_of(scan, each_set(card["records"])) if "records" in card else None
     if split:
         use = {"train": "trained on", "validation": "chosen by"}[split]
         logging.warning(
-            "%s: the network was %s this very scan; its results say nothing of new ones", path, use
+            "%s: the network was %s this very scan; its results say nothing of new ones",
+            source,
+            use,
         )
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(use, encoding="utf-8")
 
 
 def _lesions(
-    path: Path, scan: Volume, upsamplers: Sequence[Upsampler], config: EvaluationConfig
+    source: Scan, scan: Volume, upsamplers: Sequence[Upsampler], config: EvaluationConfig
 ) -> list[Row]:
-    parameters = sequence(scan, path)
-    cartilage = np.any([region.inside for region in _regions(path, scan, config)], axis=0)
+    parameters = sequence(scan, source)
+    cartilage = np.any([region.inside for region in _regions(source, scan, config)], axis=0)
     return lesions.evaluate(
         scan, upsamplers, sequence=parameters, cartilage=cartilage, sizes_mm=config.lesion_mm
     )
 
 
 def _t2_accuracy(
-    path: Path, scan: Volume, upsamplers: Sequence[Upsampler], config: EvaluationConfig
+    source: Scan, scan: Volume, upsamplers: Sequence[Upsampler], config: EvaluationConfig
 ) -> tuple[list[Row], list[Picture]]:
-    parameters: dict[str, Any] = {**sequence(scan, path), "method": config.t2_method}
+    parameters: dict[str, Any] = {**sequence(scan, source), "method": config.t2_method}
     return t2_accuracy.evaluate(
         scan,
         upsamplers,
         parameters=parameters,
-        regions=_regions(path, scan, config),
-        true_t2_ms=rois.true_t2(path, scan, slice_axis=config.slice_axis),
+        regions=_regions(source, scan, config),
+        true_t2_ms=rois.true_t2(source.subject, scan, slice_axis=config.slice_axis),
         combination=config.combination,
         outliers=config.outliers,
     )
 
 
-def _regions(path: Path, scan: Volume, config: EvaluationConfig) -> list[t2_accuracy.Region]:
+def _regions(source: Scan, scan: Volume, config: EvaluationConfig) -> list[t2_accuracy.Region]:
     with READING:
-        masks = rois.regions(path, scan, config.roi, slice_axis=config.slice_axis, rim=config.rim)
+        masks = rois.regions(
+            source.subject, scan, config.roi, slice_axis=config.slice_axis, rim=config.rim
+        )
     t1_ms = [*config.t1_ms] * (len(masks) if len(config.t1_ms) == 1 else 1)
     return [
         t2_accuracy.Region(name, inside, t1)

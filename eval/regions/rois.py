@@ -1,6 +1,5 @@
-"""What is known of a subject beside its scan: regions of interest and the true T2."""
+"""Regions of interest and the true T2 of a subject, on the grid of its scan."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,10 +11,9 @@ from eval.regions import cartilage_layers
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.labels import labels_path, read_labels
 from mrsr_tf.io.nifti import read_map
+from mrsr_tf.io.truth_files import FOLDER, LABELS, T2, label_names, truth_path
 from mrsr_tf.volume import Volume
 
-KNOWN = "truth/labels.nii.gz"
-KNOWN_NAMES, TRUE_T2 = "truth/acquisition.json", "truth/t2_ms.nii.gz"
 LAYERS = ("deep", "superficial")
 IN_PLANE = np.ones((3, 3, 1), bool)
 
@@ -30,37 +28,40 @@ def regions(
 ) -> dict[str, NDArray[np.bool_]]:
     """The voxels of each region: all labels whose names start with its name, or a layer of them.
 
-    The labels are those drawn for the subject (`rois.labels_path`: rois.nii.gz, named by rois.json
-    ({name: label}) beside it, a DICOM SEG, ...), on a grid of their own; else a phantom's, on the
-    scan's. Without names, the only label there is is the region, whatever it is called.
+    The labels are those drawn for the subject on any grid (see `labels.labels_path`: rois.nii.gz
+    with its names in rois.json ({name: label}), a DICOM SEG, ...), else those of a phantom on the
+    grid of the scan. If nothing names the labels, the only one is taken for any region.
 
     Args:
         subject: the subject's folder.
         scan: the scan.
-        names: as "medial_femoral_cartilage", which is both of a phantom's own layers of it;
-            "medial_femoral_cartilage:deep" and ":superficial" are the halves by `layers.depth`.
+        names: such as "medial_femoral_cartilage", which for a phantom is both of its layers;
+            "medial_femoral_cartilage:deep" and ":superficial" are the halves by depth, see
+            `cartilage_layers.layers`.
         slice_axis: which axis of a NIfTI counts slices.
-        rim: whether voxels count that have a neighbour outside the region (of a layer: outside the
-            whole cartilage) in their slice: they are partly bone or fluid.
+        rim: whether to keep voxels that have a neighbour outside the region (for a layer, outside
+            the whole cartilage) in their slice, and so are partly bone or fluid.
 
     Returns:
-        name -> (rows, cols, slices), not empty, in the order of `names`.
+        name -> (rows, cols, slices), never empty, in the order of `names`.
 
     Raises:
-        InputError: no labels, none of that name, on another grid, or not one voxel of it; another
-            layer, or cartilage without one.
+        InputError: there are no labels, none of that name, or no voxel of it in the scan; or the
+            layer is unknown or the cartilage has none.
     """
-    path = labels_path(subject) or subject / KNOWN
-    if not path.exists():
-        raise InputError(
-            f"expected the region {names[0]} in rois.nii.gz or {KNOWN}, found none: {subject}"
-        )
-    if path == subject / KNOWN:
-        labels = read_map(path, scan, slice_axis=slice_axis)
-        known = _known_names(subject / KNOWN_NAMES)
+    drawn, true = labels_path(subject), truth_path(subject, LABELS)
+    if drawn is not None:
+        labels, names_of_labels = read_labels(drawn, scan)
+    elif true.exists():
+        labels = read_map(true, scan, slice_axis=slice_axis)
+        names_of_labels = label_names(subject)
     else:
-        labels, known = read_labels(path, scan)
-    return {name: _region(name, labels, known, scan, path, rim) for name in names}
+        raise InputError(
+            f"expected the region {names[0]} in rois.nii.gz or {FOLDER}/{LABELS}, found none: "
+            f"{subject}"
+        )
+    path = drawn or true
+    return {name: _region(name, labels, names_of_labels, scan, path, rim) for name in names}
 
 
 def region(subject: Path, scan: Volume, name: str, *, slice_axis: int = 2) -> NDArray[np.bool_]:
@@ -86,29 +87,22 @@ def _region(
 
 
 def _labels_of(roi: str, names: Mapping[str, int], labels: NDArray, path: Path) -> list[int]:
-    found = [label for name, label in names.items() if name.startswith(roi)]
-    if found:
-        return found
+    labels_of_roi = [label for name, label in names.items() if name.startswith(roi)]
+    if labels_of_roi:
+        return labels_of_roi
     if names:
         raise InputError(
             f"expected a region {roi}, found only {', '.join(sorted(names))} named for {path}"
         )
-    there = np.setdiff1d(labels, [0])
-    if len(there) > 1:
+    present = np.setdiff1d(labels, [0])
+    if len(present) > 1:
         raise InputError(
-            f"expected one label, or a JSON beside it that names them, got {len(there)}: {path}"
+            f"expected one label, or a JSON beside it that names them, got {len(present)}: {path}"
         )
-    return there.tolist()
-
-
-def _known_names(path: Path) -> Mapping[str, int]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["labels"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"expected the names of the labels under “labels” in {path}") from None
+    return present.tolist()
 
 
 def true_t2(subject: Path, scan: Volume, *, slice_axis: int = 2) -> NDArray[np.floating] | None:
-    """(rows, cols, slices) true T2 in ms on the grid of `scan`; None where it is not known."""
-    path = subject / TRUE_T2
+    """(rows, cols, slices) true T2 in ms on the grid of `scan`; None if it is unknown."""
+    path = truth_path(subject, T2)
     return read_map(path, scan, slice_axis=slice_axis) if path.exists() else None

@@ -19,8 +19,8 @@ from mrsr_tf import __version__
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.inference.domain_check import out_of_range
 from mrsr_tf.inference.upsampling import Upsampler, UpsamplingResult
-from mrsr_tf.io import derived_scans, scans
-from mrsr_tf.io.nifti import is_nifti
+from mrsr_tf.io import derived_scans
+from mrsr_tf.io.scans import Scan, find_scans
 from mrsr_tf.volume import Volume
 
 Item = TypeVar("Item")
@@ -32,18 +32,18 @@ class Study:
     """A scan, and where its upsampled version goes.
 
     Attributes:
-        source: a file or a folder that `scans.read_scan` accepts.
+        source: the scan.
         output: a folder for DICOM, otherwise a NIfTI file.
     """
 
-    source: Path
+    source: Scan
     output: Path
 
 
 def find_studies(source: Path, output: Path) -> list[Study]:
     """Finds the study at `source`, or all studies in that folder.
 
-    If `scans.find_subjects` finds several scans in a folder, each is a study and its output has the
+    If `find_scans` finds several scans in a folder, each is a study and its output has the
     same name in the folder `output`. Anything else is one study with the output `output`.
 
     Raises:
@@ -52,10 +52,10 @@ def find_studies(source: Path, output: Path) -> list[Study]:
     """
     if not source.exists():
         raise InputError(f"expected a scan or a folder of scans, found nothing at {source}")
-    subjects = scans.find_subjects(source)
+    subjects = find_scans(source)
     if len(subjects) == 1:
-        return [Study(source, output)]
-    if is_nifti(output):
+        return [Study(scan, output) for scan in subjects.values()]
+    if derived_scans.is_file_name(output):
         raise InputError(
             f"expected a folder for the output of the {len(subjects)} studies in {source}, got "
             f"{output}"
@@ -65,7 +65,7 @@ def find_studies(source: Path, output: Path) -> list[Study]:
             f"expected an output outside {source}, where it would be taken for a study, got "
             f"{output}"
         )
-    return [Study(path, output / _output_name(name, path)) for name, path in subjects.items()]
+    return [Study(scan, output / scan.format.output_name(name)) for name, scan in subjects.items()]
 
 
 def derive(
@@ -166,7 +166,7 @@ def _read(study: Study, upsampler: Upsampler, slice_axis: int, overwrite: bool) 
     """Reads the scan unless its output is finished, and warns of what is unusual about it."""
     derivation = {"version": __version__, **upsampler.derivation}
     derived_scans.check_new(study.output, study.source, derivation, overwrite=overwrite)
-    thick = scans.read_scan(study.source, slice_axis=slice_axis)
+    thick = study.source.read(slice_axis)
     for finding in out_of_range(thick, upsampler.card, upsampler.factor):
         logging.warning("%s: %s", study.source, finding)
     return thick
@@ -195,7 +195,3 @@ def _write(
         f"{thick.echoes} x {before} slices -> {after}: {study.output} (thick again, it is the "
         f"input within {result.residual_of_scale:.2%} of the intensity scale{of_noise})"
     )
-
-
-def _output_name(name: str, source: Path) -> str:
-    return name if scans.is_dicom_scan(scans.scan_path(source)) else f"{name}.nii.gz"

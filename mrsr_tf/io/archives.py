@@ -1,4 +1,4 @@
-"""Where files lie: in a folder, or in a zip archive, which is read in place and never unpacked."""
+"""Files in a folder or in a zip archive, which is read in place and never unpacked."""
 
 import io
 import zipfile
@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.io.damage import refuse_damaged
 
 File = Path | zipfile.Path
 
-# Far above any scan, far below what a crafted archive swells to.
+# Far above any scan, far below the size of a decompression bomb.
 MOST_FILES = 100_000
 LARGEST_BYTES = 16 * 2**30
 LARGEST_RATIO, HARMLESS_BYTES = 200, 2**28
 
 
 def is_zip(path: Path) -> bool:
-    """Whether the path is a zip archive, by what it holds."""
+    """Whether the file is a zip archive, by its content."""
     return path.is_file() and zipfile.is_zipfile(path)
 
 
 def files_at(path: Path) -> list[File]:
-    """All files of a folder and below or of a zip archive, in order of their names; or the file.
+    """All files of a folder and below, or of a zip archive, sorted by name; or the file itself.
 
     Raises:
         InputError: the archive cannot be read, needs a password, or is larger than any scan.
@@ -35,7 +36,7 @@ def files_at(path: Path) -> list[File]:
 
 @contextmanager
 def opened(file: File) -> Iterator[BinaryIO]:
-    """The file open for reading, at any place."""
+    """The file, open for reading; seekable."""
     if isinstance(file, Path):
         with file.open("rb") as stream:
             yield stream
@@ -44,12 +45,8 @@ def opened(file: File) -> Iterator[BinaryIO]:
 
 
 def _in_archive(path: Path) -> list[zipfile.Path]:
-    try:
+    with refuse_damaged(path, "a readable zip archive"):
         archive = zipfile.ZipFile(path)
-    except Exception as error:  # zipfile raises several types of its own
-        raise InputError(
-            f"expected a readable zip archive, got a {type(error).__name__} in reading {path}"
-        ) from error
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     if any(entry.flag_bits & 1 for entry in entries):
         raise InputError(f"expected a zip archive without a password, got one with it: {path}")
@@ -58,10 +55,10 @@ def _in_archive(path: Path) -> list[zipfile.Path]:
 
 
 def _check_size(path: Path, entries: list[zipfile.ZipInfo]) -> None:
-    """Raises for an archive that is made to swell; zipfile reads no entry beyond its told size."""
+    """Raises for a decompression bomb; zipfile reads no entry beyond its recorded size."""
     unpacked = sum(entry.file_size for entry in entries)
-    swollen = unpacked > HARMLESS_BYTES and unpacked > LARGEST_RATIO * path.stat().st_size
-    if len(entries) > MOST_FILES or unpacked > LARGEST_BYTES or swollen:
+    is_bomb = unpacked > HARMLESS_BYTES and unpacked > LARGEST_RATIO * path.stat().st_size
+    if len(entries) > MOST_FILES or unpacked > LARGEST_BYTES or is_bomb:
         raise InputError(
             f"expected the zip archive of one scan, got {len(entries)} files of "
             f"{unpacked / 2**30:.1f} GiB in {path.stat().st_size / 2**20:.1f} MiB: {path}"

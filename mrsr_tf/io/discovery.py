@@ -1,4 +1,4 @@
-"""Where the scans lie under a folder, in each of the layouts that people have on disk."""
+"""Finds the scans in a folder, in each of the layouts that data sets have on disk."""
 
 import os
 from collections.abc import Iterator
@@ -8,68 +8,78 @@ from absl import logging
 from pydicom.dataset import Dataset
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import echo_files, nifti, skm_tea
-from mrsr_tf.io.archives import is_zip
+from mrsr_tf.io.bids import without_echo
 from mrsr_tf.io.dicom.files import first_header, is_dicom
 from mrsr_tf.io.dicom.series import frame_of_reference
+from mrsr_tf.io.formats import Scan, format_of
 
 IMAGES = ("image.nii.gz", "image.nii")
 REGIONS = ("rois.nii.gz", "rois.nii")
-MAPS = ("_uncertainty.nii.gz", "_t2_uncertainty_ms.nii.gz")  # beside a scan that we derived
-SKM_TEA = ("dicoms", "image_files")  # a folder each: whichever is there first holds the subjects
+MAPS = ("_uncertainty.nii.gz", "_t2_uncertainty_ms.nii.gz")  # beside a derived scan
+SKM_TEA = ("dicoms", "image_files")  # the first of these folders that exists holds the subjects
 ENDINGS = (".gz", ".nii", ".zip", ".h5")
-BIDS = "anat"  # where in a subject's folder BIDS keeps such scans
+BIDS = "anat"  # the folder of a BIDS subject that holds such scans
 SEQUENCE = "DESS"
 
 
-def scan_path(path: str | Path) -> Path:
-    """Where in a subject's folder the scan is; a file is itself the scan.
+def find_scan(path: str | Path) -> Scan:
+    """Finds the scan of one subject, given the subject's folder or a file.
 
-    It is `dicom/`, else image.nii.gz, else the folder with all DICOM below it, else the one NIfTI,
-    zip archive or SKM-TEA file beside rois.nii.gz or in BIDS's anat/. Of NIfTI named _echo-1 and
-    _echo-2 it is the first.
+    A file is itself the scan. In a folder it is `dicom/`, else image.nii.gz, else the folder with
+    all DICOM files below it, else the only NIfTI, zip archive or SKM-TEA file beside rois.nii.gz
+    or in the anat/ of BIDS. Of NIfTI files named _echo-1 and _echo-2 it is the first.
 
     Raises:
-        InputError: there is none, or several files and none named image.nii.gz.
+        InputError: there is none, or several files of which none is named image.nii.gz.
     """
     path = Path(path)
     scan = path if path.is_file() else _scan_in(path)
     if scan is None:
         raise InputError(f"expected a DICOM or NIfTI scan, found none at {path}")
-    return scan
+    return Scan(path, scan, format_of(scan))
 
 
-def find_subjects(path: str | Path) -> dict[str, Path]:
-    """The subjects under `path`, by name: one folder or file each, all readable by `read_scan`.
+def find_scans(path: str | Path) -> dict[str, Scan]:
+    """Finds the scans in a folder, by the names of their subjects.
 
-    `path` is one subject when it is a file, holds DICOM files, `dicom/` or image.nii.gz itself, or
-    when the folders in it hold parts of one scan (an echo each). Else each folder with a scan, each
-    NIfTI file, zip archive and SKM-TEA file in it is a subject. A folder with several scans below
-    (as OAI's <visit>/<release>/<patient>/<date>/<barcode>) is a subject for each, named by the
-    folders that tell them apart; if some of them are a DESS, only those. SKM-TEA's own folder has
-    its subjects in dicoms/, else in image_files/. Hidden and unfinished (`.partial`) entries do not
-    count.
+    `path` is one subject if it is a file, if it directly contains DICOM files, `dicom/` or
+    image.nii.gz, or if its folders contain parts of one scan (one echo each). Otherwise each
+    folder with a scan, each NIfTI file, zip archive and SKM-TEA file in it is a subject. A folder
+    with several scans below it (such as <visit>/<release>/<patient>/<date>/<barcode> of OAI) gives
+    a subject for each, named by the folders that distinguish them; if some of them are a DESS,
+    only those count. The folder of the SKM-TEA data set has its subjects in dicoms/, else in
+    image_files/. Hidden and unfinished (`.partial`) entries are ignored.
 
     Raises:
-        InputError: no subject, two of one name, or two that are parts of one scan beside others.
+        InputError: there is no subject, two have one name, or two are parts of one scan while
+            there are others.
     """
-    path = Path(path)
+    return {name: find_scan(subject) for name, subject in _find_subjects(Path(path)).items()}
+
+
+def is_dess(header: Dataset) -> bool:
+    """Whether a header names a DESS."""
+    names = (header.get(key) for key in ("SeriesDescription", "ProtocolName", "SequenceName"))
+    return any(SEQUENCE in str(name).upper() for name in names)
+
+
+def _find_subjects(path: Path) -> dict[str, Path]:
     if path.is_file() or _is_subject(path):
         return {_name(path): path}
     for name in SKM_TEA:
         if (path / name).is_dir():
-            return find_subjects(path / name)
-    entries = [entry for entry in _entries(path) if _is_scan(entry)]
+            return _find_subjects(path / name)
+    entries = [entry for entry in _entries(path) if _has_scan(entry)]
     if not entries:
         raise InputError(
             f"expected subjects (folders or files of DICOM or NIfTI), found none in {path}"
         )
-    if _parts_of_one_scan(entries):
+    if _are_parts_of_one_scan(entries):
         return {_name(path): path}
     subjects: dict[str, Path] = {}
     for entry in entries:
-        for name, scan in _scans_of(entry).items():
-            if subjects.setdefault(name, scan) is not scan:
+        for name, subject in _subjects_in(entry).items():
+            if subjects.setdefault(name, subject) is not subject:
                 raise InputError(
                     f"expected one scan for each subject, got two named {name} in {path}"
                 )
@@ -87,21 +97,21 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _is_subject(folder: Path) -> bool:
-    """Whether the folder itself is a scan or has one under its known names."""
-    own = any(entry.is_file() and is_dicom(entry) for entry in _entries(folder))
-    return own or (folder / "dicom").is_dir() or any((folder / name).exists() for name in IMAGES)
+    """Whether the folder itself is a scan or has one under its usual names."""
+    has_dicom = any(entry.is_file() and is_dicom(entry) for entry in _entries(folder))
+    has_image = any((folder / name).exists() for name in IMAGES)
+    return has_dicom or (folder / "dicom").is_dir() or has_image
 
 
-def _is_scan(entry: Path) -> bool:
-    return _is_image(entry) if entry.is_file() else _scan_in(entry) is not None
+def _has_scan(entry: Path) -> bool:
+    return _is_scan_file(entry) if entry.is_file() else _scan_in(entry) is not None
 
 
-def _is_image(entry: Path) -> bool:
-    """Whether a file is a scan by itself: not a mask or map, nor the second of two echoes."""
-    if not nifti.is_nifti(entry):
-        return (entry.suffix == ".zip" and is_zip(entry)) or skm_tea.is_scan(entry)
-    beside_a_scan = entry.name in REGIONS or entry.name.endswith(MAPS)
-    return entry.is_file() and not beside_a_scan and echo_files.first_echo(entry) is None
+def _is_scan_file(entry: Path) -> bool:
+    """Whether a file is a scan by itself: no mask or map, nor the second of two echoes."""
+    if not entry.is_file() or entry.name in REGIONS or entry.name.endswith(MAPS):
+        return False
+    return format_of(entry).is_scan_file(entry)
 
 
 def _scan_in(folder: Path) -> Path | None:
@@ -112,19 +122,19 @@ def _scan_in(folder: Path) -> Path | None:
         return named[0]
     if next(_series_folders(folder), None) is not None:
         return folder
-    images = [entry for entry in _entries(folder) if _is_image(entry)]
-    if len(images) > 1:
+    files = [entry for entry in _entries(folder) if _is_scan_file(entry)]
+    if len(files) > 1:
         raise InputError(
-            f"expected one scan in each subject's folder, got {len(images)} files and none "
+            f"expected one scan in each subject's folder, got {len(files)} files and none "
             f"named {IMAGES[0]} in {folder}"
         )
-    if not images and (folder / BIDS).is_dir():
+    if not files and (folder / BIDS).is_dir():
         return _scan_in(folder / BIDS)
-    return images[0] if images else None
+    return files[0] if files else None
 
 
 def _series_folders(folder: Path) -> Iterator[tuple[Path, Dataset]]:
-    """The folders from here down that hold DICOM, each with a header out of it, in order."""
+    """The folders from here down that contain DICOM, in order, each with one of its headers."""
     for place, inner, files in os.walk(folder):
         inner.sort()
         paths = (Path(place) / name for name in sorted(files))
@@ -134,8 +144,8 @@ def _series_folders(folder: Path) -> Iterator[tuple[Path, Dataset]]:
             yield Path(place), header
 
 
-def _scans_of(entry: Path) -> dict[str, Path]:
-    """The scans in one entry of the folder of subjects, by name."""
+def _subjects_in(entry: Path) -> dict[str, Path]:
+    """The subjects in one entry of the folder, by name."""
     if not entry.is_dir() or _is_subject(entry):
         return {_name(entry): entry}
     by_frame: dict[str, list[tuple[Path, Dataset]]] = {}
@@ -143,31 +153,39 @@ def _scans_of(entry: Path) -> dict[str, Path]:
         by_frame.setdefault(frame_of_reference(header), []).append((place, header))
     if len(by_frame) < 2:
         return {_name(entry): entry}
-    wanted = [series for series in by_frame.values() if any(is_dess(h) for _, h in series)]
-    if wanted and len(wanted) < len(by_frame):
-        logging.warning(
-            "%d scans in %s are left out: only %d name a %s in their header",
-            len(by_frame) - len(wanted), entry, len(wanted), SEQUENCE,
-        )  # fmt: skip
-    groups = wanted or list(by_frame.values())
-    scans = [Path(os.path.commonpath([place for place, _ in group])) for group in groups]
-    for scan, other in ((a, b) for a in scans for b in scans if a is not b):
-        if scan == other or scan in other.parents:
-            raise InputError(f"expected each scan in a folder of its own, got two mixed in {scan}")
-    names = _short_names([scan.relative_to(entry).parts for scan in scans])
+    series = _prefer_dess(list(by_frame.values()), entry)
+    folders = [Path(os.path.commonpath([place for place, _ in group])) for group in series]
+    _check_apart(folders)
+    names = _short_names([folder.relative_to(entry).parts for folder in folders])
     return {
-        f"{_name(entry)}_{name}".rstrip("_"): scan for name, scan in zip(names, scans, strict=True)
+        f"{_name(entry)}_{name}".rstrip("_"): folder
+        for name, folder in zip(names, folders, strict=True)
     }
 
 
-def is_dess(header: Dataset) -> bool:
-    """Whether a header names a DESS."""
-    told = (header.get(key) for key in ("SeriesDescription", "ProtocolName", "SequenceName"))
-    return any(SEQUENCE in str(value).upper() for value in told)
+def _prefer_dess(
+    scans: list[list[tuple[Path, Dataset]]], folder: Path
+) -> list[list[tuple[Path, Dataset]]]:
+    """Those of the scans, each a list of series, that are a DESS; all of them if none is."""
+    dess = [series for series in scans if any(is_dess(header) for _, header in series)]
+    if dess and len(dess) < len(scans):
+        logging.warning(
+            "%d scans in %s are left out: only %d name a %s in their header",
+            len(scans) - len(dess), folder, len(dess), SEQUENCE,
+        )  # fmt: skip
+    return dess or scans
+
+
+def _check_apart(folders: list[Path]) -> None:
+    for folder, other in ((a, b) for a in folders for b in folders if a is not b):
+        if folder == other or folder in other.parents:
+            raise InputError(
+                f"expected each scan in a folder of its own, got two mixed in {folder}"
+            )
 
 
 def _short_names(parts: list[tuple[str, ...]]) -> list[str]:
-    """For each of some paths, only those of its parts that tell it apart, joined by "_"."""
+    """For each of some paths, the parts that distinguish it from the others, joined by "_"."""
     if len(parts) < 2:
         return [""] * len(parts)
     groups: dict[str, list[int]] = {}
@@ -177,12 +195,12 @@ def _short_names(parts: list[tuple[str, ...]]) -> list[str]:
     for first, places in groups.items():
         rest = _short_names([parts[place][1:] for place in places])
         for place, name in zip(places, rest, strict=True):
-            told = (first if len(groups) > 1 else "", name)
-            names[place] = "_".join(part for part in told if part)
+            distinct = (first if len(groups) > 1 else "", name)
+            names[place] = "_".join(part for part in distinct if part)
     return names
 
 
-def _parts_of_one_scan(entries: list[Path]) -> bool:
+def _are_parts_of_one_scan(entries: list[Path]) -> bool:
     """Whether the entries are the two echoes of one scan; raises if only some of them are."""
     echoes: dict[str, dict[tuple[str, str], Path]] = {}
     for entry in entries:
@@ -200,7 +218,7 @@ def _parts_of_one_scan(entries: list[Path]) -> bool:
 
 
 def _name(path: Path) -> str:
-    name = echo_files.without_echo(path.resolve().name)
+    name = without_echo(path.resolve().name)
     for ending in ENDINGS:
         name = name.removesuffix(ending)
     return name

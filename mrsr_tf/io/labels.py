@@ -1,7 +1,7 @@
-"""Regions of interest: labels drawn on any grid, brought onto a scan's by position, never by index.
+"""Labels of regions on any grid, resampled to that of a scan by position, never by index.
 
-They come as a NIfTI label map with a JSON of names ({name: label}) beside it, as a DICOM SEG, or
-with SKM-TEA's scans.
+They are a NIfTI label map with a JSON of names ({name: label}) beside it, a DICOM SEG, or part of
+the SKM-TEA data set.
 """
 
 from pathlib import Path
@@ -16,45 +16,46 @@ from scipy import ndimage
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import nifti, skm_tea
 from mrsr_tf.io.archives import File, files_at, opened
-from mrsr_tf.io.dicom.files import guarded, is_dicom, quiet
-from mrsr_tf.io.sidecar import read_sidecar
+from mrsr_tf.io.bids import read_sidecar
+from mrsr_tf.io.dicom.files import is_dicom, quiet, readable
 from mrsr_tf.volume import Volume
 
-DRAWN = ("rois.nii.gz", "rois.nii", "rois.dcm", "rois")
+NAMES = ("rois.nii.gz", "rois.nii", "rois.dcm", "rois")
 SKM_TEA_MASKS = Path("segmentation_masks", "dicom-track")
-# Moves a voxel midway between two labels to the higher one, whatever the rounding of its position.
+# Assigns a voxel midway between two labels to the higher one, whatever the rounding.
 TIE = 1e-6
 SEGMENTATIONS = "1.2.840.10008.5.1.4.1.1.66."  # .4 binary or fractional, .7 label map
 
 
 def labels_path(subject: Path) -> Path | None:
-    """Where the labels drawn for a subject lie; None without any.
+    """The path of the labels of a subject; None without any.
 
-    In its folder: rois.nii.gz, rois.nii, rois.dcm or a folder rois/ with a DICOM SEG. Of SKM-TEA:
-    in the MTR_xxx.h5 itself, or segmentation_masks/dicom-track/MTR_xxx.nii.gz.
+    In the subject's folder it is rois.nii.gz, rois.nii, rois.dcm or a folder rois/ with a DICOM
+    SEG; for SKM-TEA it is MTR_xxx.h5 itself, or segmentation_masks/dicom-track/MTR_xxx.nii.gz.
     """
     if skm_tea.is_scan(subject):
         return subject
     mask = subject.parent.parent / SKM_TEA_MASKS / f"{subject.name}.nii.gz"
-    places = [*(subject / name for name in DRAWN), mask]
-    return next((place for place in places if place.exists()), None)
+    paths = [*(subject / name for name in NAMES), mask]
+    return next((path for path in paths if path.exists()), None)
 
 
 def read_labels(path: str | Path, volume: Volume) -> tuple[NDArray[np.int32], dict[str, int]]:
-    """The labels of a file on the grid of `volume`, and what they are called.
+    """Reads the labels of a file on the grid of `volume`, and their names.
 
-    Each voxel of the scan has the label of the nearest voxel of the map, and 0 outside of the map.
+    Each voxel of the scan gets the label of the nearest voxel of the map, and 0 outside of the map.
 
     Args:
         path: a NIfTI label map, a DICOM SEG (a file, or a folder or zip archive with it), or an
             SKM-TEA file.
-        volume: the scan, of whatever slices: thick, fine or super-resolved.
+        volume: the scan, with thick, fine or super-resolved slices.
 
     Returns:
-        (rows, cols, slices) labels, and {name: label}, empty where nothing names them.
+        (rows, cols, slices) labels, and {name: label}, which is empty if nothing names them.
 
     Raises:
-        InputError: no whole label map, labels that are no integers, or none that lies in the scan.
+        InputError: the label map is missing or damaged, its labels are not integers, or none of
+            them is in the scan.
     """
     path = Path(path)
     if nifti.is_nifti(path):
@@ -68,13 +69,15 @@ def read_labels(path: str | Path, volume: Volume) -> tuple[NDArray[np.int32], di
     integers = np.asarray(labels).astype(np.int32, casting="unsafe")
     if not np.array_equal(integers, labels):
         raise InputError(f"expected labels that are integers, got others in {path}")
-    return _checked(resampled(integers, affine, volume), integers, affine, volume, path), names
+    on_grid = resampled(integers, affine, volume)
+    _check_overlap(on_grid, volume.affine, integers, affine, path)
+    return on_grid, names
 
 
 def resampled(
     labels: NDArray[np.int32], affine: NDArray[np.float64], volume: Volume
 ) -> NDArray[np.int32]:
-    """Labels on the grid of a scan: each voxel's is that of the nearest one by position.
+    """Labels on the grid of a scan: each voxel gets that of the nearest one by position.
 
     Args:
         labels: (i, j, k) in any axis order.
@@ -82,7 +85,7 @@ def resampled(
         volume: the scan.
 
     Returns:
-        (rows, cols, slices), 0 where the labels' grid does not reach.
+        (rows, cols, slices), 0 outside of the labels' grid.
     """
     to_labels = np.linalg.inv(affine) @ volume.affine
     return ndimage.affine_transform(
@@ -91,26 +94,25 @@ def resampled(
         to_labels[:3, 3] + TIE,
         output_shape=volume.array.shape[:3],
         order=0,
-        mode="grid-constant",  # a voxel reaches half a voxel from its centre, at the border too
+        mode="grid-constant",  # a voxel extends half a voxel from its centre, at the border too
     )
 
 
-def _checked(
-    found: NDArray[np.int32],
+def _check_overlap(
+    on_grid: NDArray[np.int32],
+    grid_affine: NDArray[np.float64],
     labels: NDArray[np.int32],
     affine: NDArray[np.float64],
-    volume: Volume,
     path: Path,
-) -> NDArray[np.int32]:
-    """Raises where labels were drawn, but none in the scan; warns where most were elsewhere."""
+) -> None:
+    """Raises if all labels are outside of the scan; warns if most are, by their volume."""
     drawn = np.count_nonzero(labels) * abs(np.linalg.det(affine))
-    inside = np.count_nonzero(found) * abs(np.linalg.det(volume.affine))
+    inside = np.count_nonzero(on_grid) * abs(np.linalg.det(grid_affine))
     if drawn and not inside:
         raise InputError(f"expected labels that lie in the scan, got all of them outside: {path}")
     if inside < drawn / 2:
         logging.warning("%.0f %% of the labels lie outside of the scan: %s",
                         100 * (1 - inside / drawn), path)  # fmt: skip
-    return found
 
 
 def _numbered(tissues: tuple[str, ...]) -> dict[str, int]:
@@ -118,13 +120,13 @@ def _numbered(tissues: tuple[str, ...]) -> dict[str, int]:
 
 
 def _skm_tea_names(path: Path) -> dict[str, int]:
-    known = path.parent.parts[-2:] == SKM_TEA_MASKS.parts
-    return _numbered(skm_tea.TISSUES) if known else {}
+    is_mask = path.parent.parts[-2:] == SKM_TEA_MASKS.parts
+    return _numbered(skm_tea.TISSUES) if is_mask else {}
 
 
 @quiet()
 def _read_segmentation(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], dict[str, int]]:
-    """Labels in highdicom's order (slices, rows, columns), their affine and names."""
+    """Labels in the order of highdicom (slices, rows, columns), their affine and names."""
     try:
         import highdicom
     except ImportError:
@@ -134,18 +136,19 @@ def _read_segmentation(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], d
 
     if not path.exists():
         raise InputError(f"expected a label map, found nothing at {path}")
-    found = [file for file in files_at(path) if guarded(file, _is_segmentation, file)]
-    if len(found) != 1:
-        raise InputError(f"expected one DICOM SEG or NIfTI label map, found {len(found)}: {path}")
-    with opened(found[0]) as stream:
-        return guarded(found[0], lambda: _placed(highdicom.seg.segread(stream), path))
+    files = [file for file in files_at(path) if _is_segmentation(file)]
+    if len(files) != 1:
+        raise InputError(f"expected one DICOM SEG or NIfTI label map, found {len(files)}: {path}")
+    with readable(files[0]), opened(files[0]) as stream:
+        return _placed(highdicom.seg.segread(stream), path)
 
 
 def _is_segmentation(file: File) -> bool:
-    if not is_dicom(file):
-        return False
-    with opened(file) as stream:
-        meta = pydicom.dcmread(stream, specific_tags=[], stop_before_pixels=True).file_meta
+    with readable(file):
+        if not is_dicom(file):
+            return False
+        with opened(file) as stream:
+            meta = pydicom.dcmread(stream, specific_tags=[], stop_before_pixels=True).file_meta
     return str(meta.MediaStorageSOPClassUID).startswith(SEGMENTATIONS)
 
 
@@ -161,5 +164,5 @@ def _placed(
 
 
 def _name(segment: Any) -> str:
-    """A segment's label as a region is called: "Femoral cartilage" is femoral_cartilage."""
+    """The name of a region by its segment: femoral_cartilage for "Femoral cartilage"."""
     return "_".join(str(segment.segment_label).lower().split())

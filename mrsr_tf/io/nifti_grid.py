@@ -1,4 +1,4 @@
-"""How the axes and the affine of a NIfTI stand to those of a `Volume`."""
+"""The axes and the affine of a NIfTI image in terms of those of a `Volume`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,33 +9,33 @@ from absl import logging
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io.sidecar import sidecar_path
+from mrsr_tf.io.bids import sidecar_path
 
 COARSER = 1.5
 GRID_TOLERANCE_MM = 0.01
-RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # and back
+RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # from one to the other, either way
 MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
 PLAUSIBLE_MM = (0.02, 20)
 
 
 def axes(slice_axis: int) -> list[int]:
-    """Which axis of the file counts rows, columns and slices."""
+    """The axes of the file that count rows, columns and slices."""
     columns, rows = (axis for axis in range(3) if axis != slice_axis)
     return [rows, columns, slice_axis]
 
 
 def to_rows(data: NDArray[Any], slice_axis: int) -> NDArray[Any]:
-    """The file's (columns, rows, slices[, echoes]), slices along any axis, as a volume has them."""
+    """The data of a file, (columns, rows, slices[, echoes]), in the axis order of a volume."""
     return data.transpose(*axes(slice_axis), *range(3, data.ndim))
 
 
 def to_lps(image: nib.Nifti1Image, slice_axis: int) -> NDArray[np.float64]:
-    """(row, col, slice, 1) -> mm, LPS."""
+    """The affine (row, col, slice, 1) -> mm, LPS."""
     return lps(image)[:, [*axes(slice_axis), 3]]
 
 
 def lps(image: nib.Nifti1Image) -> NDArray[np.float64]:
-    """The file's own three axes -> mm, LPS."""
+    """The affine from the file's own three axes to mm, LPS."""
     unit = MM_PER_UNIT.get(image.header.get_xyzt_units()[0], 1.0)
     return RAS_LPS @ np.diag([unit, unit, unit, 1.0]) @ image.affine
 
@@ -43,7 +43,7 @@ def lps(image: nib.Nifti1Image) -> NDArray[np.float64]:
 def check_slice_axis(
     image: nib.Nifti1Image, path: Path, recorded: int | None, slice_axis: int
 ) -> None:
-    """Raises if the sidecar's SliceAxis differs or, without one, another axis is coarser."""
+    """Raises if the sidecar has another SliceAxis or, without one, another axis is coarser."""
     if slice_axis not in (0, 1, 2):
         raise InputError(f"expected --slice_axis 0, 1 or 2, got {slice_axis}")
     if recorded not in (None, slice_axis):
@@ -62,7 +62,7 @@ def check_slice_axis(
 
 
 def check_unit(image: nib.Nifti1Image, path: Path) -> None:
-    """Warns where the file names no unit; raises where its numbers cannot be mm."""
+    """Warns if the file names no unit of length; raises if its spacings cannot be mm."""
     if image.header.get_xyzt_units()[0] != "unknown":
         return
     spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
@@ -77,7 +77,7 @@ def check_unit(image: nib.Nifti1Image, path: Path) -> None:
 def same_place(
     affine: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]
 ) -> bool:
-    """Whether two grids of one shape lie alike, at their farthest corners too."""
+    """Whether two grids of one shape coincide, at their farthest corners too."""
     corners = np.vstack([np.zeros(3), np.diag(shape)])
-    apart = (affine - other) @ np.vstack([corners.T, np.ones(4)])
-    return bool(np.abs(apart).max() <= GRID_TOLERANCE_MM)
+    distances = (affine - other) @ np.vstack([corners.T, np.ones(4)])
+    return bool(np.abs(distances).max() <= GRID_TOLERANCE_MM)

@@ -1,68 +1,59 @@
-"""A scan wherever it lies, read: DICOM, NIfTI or SKM-TEA's HDF5, with warnings of what is odd."""
+"""Reading and writing scans of any format."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from absl import logging
-
-from mrsr_tf.errors import InputError
-from mrsr_tf.io import dicom, nifti, skm_tea, zipped_nifti
-from mrsr_tf.io.discovery import find_subjects, scan_path
-from mrsr_tf.mri.zero_filling import ADVICE, interpolated_slices
+from mrsr_tf.io import derived_scans
+from mrsr_tf.io.discovery import find_scan, find_scans
+from mrsr_tf.io.formats import Scan
 from mrsr_tf.volume import Volume
 
-__all__ = ["find_subjects", "is_dicom_scan", "read_scan", "scan_path"]
-
-DESS_TOLERANCE = 0.02
+__all__ = ["Scan", "find_scan", "find_scans", "read_scan", "write_scan"]
 
 
-def read_scan(path: str | Path, *, slice_axis: int = 2) -> Volume:
+def read_scan(scan: str | Path | Scan, *, slice_axis: int = 2) -> Volume:
     """Reads a scan: a folder, zip archive or file of DICOM, a NIfTI file or a subject's folder.
 
-    Warns where the scanner interpolated the slices, and where the echo times are no DESS's.
-
     Args:
-        path: a file or folder; what `find_subjects` gives is one.
-        slice_axis: which axis of a NIfTI counts slices; DICOM knows its own.
+        scan: a path that `find_scan` takes, or what `find_scan` or `find_scans` returned.
+        slice_axis: which axis of a NIfTI image counts slices; the other formats record it.
 
     Raises:
-        InputError: nothing there, it cannot be read as one scan, or an echo is all zeros; the
+        InputError: there is no scan, it cannot be read as one, or an echo is all zeros; the
             message names the file.
     """
-    scan = scan_path(path)
-    if nifti.is_nifti(scan):
-        volume = nifti.read_nifti(scan, slice_axis=slice_axis)
-    elif zipped_nifti.holds_nifti(scan):
-        volume = zipped_nifti.read_packed(scan, slice_axis=slice_axis)
-    elif skm_tea.is_scan(scan):
-        volume = skm_tea.read_scan(scan)
-    else:
-        volume = dicom.read_series(scan)
-    for echo in range(volume.echoes):
-        if not volume.array[..., echo].any():
-            raise InputError(f"expected an image, got only zeros as echo {echo + 1} of {path}")
-    _warn_of_echo_times(volume, path)
-    reason = interpolated_slices(volume)
-    if reason:
-        logging.warning("%s: %s; %s", path, reason, ADVICE)
-    return volume
+    scan = scan if isinstance(scan, Scan) else find_scan(scan)
+    return scan.read(slice_axis)
 
 
-def is_dicom_scan(scan: Path) -> bool:
-    """Whether a scan (as `scan_path` gives it) is DICOM: in a folder, an archive or a file."""
-    return not (nifti.is_nifti(scan) or zipped_nifti.holds_nifti(scan) or skm_tea.is_scan(scan))
+def write_scan(
+    volume: Volume,
+    path: str | Path,
+    *,
+    like: str | Path | Scan,
+    derivation: Mapping[str, Any] | None = None,
+    slice_axis: int = 2,
+) -> None:
+    """Writes a derived scan as its source was: DICOM to a folder of DICOM, all else to NIfTI.
 
+    An existing derived scan of this package is replaced, other data never.
 
-def _warn_of_echo_times(volume: Volume, path: str | Path) -> None:
-    times, repetition_time = volume.echo_times_ms, volume.repetition_time_ms
-    if times is None or repetition_time is None or len(times) != 2:
-        return
-    if abs(sum(times) - 2 * repetition_time) > DESS_TOLERANCE * repetition_time:
-        logging.warning(
-            "expected the second echo of a DESS at 2 TR - TE1 = %g ms, got %g ms (TE1 %g, TR %g "
-            "ms) in %s: its T2 map would be wrong",
-            2 * repetition_time - times[0],
-            times[1],
-            times[0],
-            repetition_time,
-            path,
-        )
+    Args:
+        volume: the derived scan, all echoes.
+        path: a folder for DICOM, else a name ending in .nii.gz.
+        like: the source, for patient, study and acquisition.
+        derivation: how the scan was derived, as plain JSON values. UIDs of DICOM follow from it;
+            without it they are new each time.
+        slice_axis: which axis of a NIfTI image shall count slices.
+
+    Raises:
+        InputError: `path` is of another kind than `like` or holds other data, or the header of
+            `like` does not suit the volume.
+    """
+    source = like if isinstance(like, Scan) else find_scan(like)
+    derivation = derivation or {}
+    derived_scans.check_new(Path(path), source, derivation, overwrite=True)
+    derived_scans.write(
+        volume, Path(path), source=source, derivation=derivation, slice_axis=slice_axis
+    )

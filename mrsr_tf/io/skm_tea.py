@@ -1,15 +1,16 @@
-"""Scans as the SKM-TEA data set has them: image_files/MTR_xxx.h5, its images extracted from DICOM.
+"""HDF5 files of the SKM-TEA data set: image_files/MTR_xxx.h5, with images extracted from DICOM.
 
-The file has echo1 and echo2 (rows, cols, slices) and labels, and tells no geometry. That comes
-from dicoms/MTR_xxx where it lies beside, else from the data set's description (DATASET.md and
-annotations of SKM-TEA): voxels of 0.3125 x 0.3125 x 0.8 mm, rows to inferior, columns to
-posterior, slices to the right; the slices were interpolated from 1.6 mm.
+A file has echo1 and echo2 (rows, cols, slices) and labels, but no geometry. That comes from
+dicoms/MTR_xxx if it exists, else from the data set's description (DATASET.md and annotations of
+SKM-TEA): voxels of 0.3125 x 0.3125 x 0.8 mm, rows to inferior, columns to posterior, slices to
+the right; the slices were interpolated from 1.6 mm.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import dicom
-from mrsr_tf.io.sidecar import acquisition, read_sidecar, sidecar_path
+from mrsr_tf.io.bids import acquisition, read_sidecar, sidecar_path
+from mrsr_tf.io.damage import refuse_damaged
+from mrsr_tf.io.nifti import NiftiDerived
 from mrsr_tf.volume import Volume
 
 ENDING = ".h5"
 ECHOES, LABELS = ("echo1", "echo2"), "seg"
-# Of each label, in the order of the data set's masks: label 1 first.
+# In the order of the labels in the data set's masks, from label 1.
 TISSUES = (
     "patellar_cartilage",
     "femoral_cartilage",
@@ -36,7 +39,25 @@ PUBLISHED_AFFINE = np.array(
 )
 PUBLISHED_THICKNESS_MM = 1.6
 
-Result = TypeVar("Result")
+
+@dataclass(frozen=True)
+class SkmTea(NiftiDerived):
+    """An HDF5 file of the SKM-TEA data set."""
+
+    name = "SKM-TEA"
+
+    def matches(self, path: Path) -> bool:
+        """Whether it is an HDF5 file that holds a first echo."""
+        return is_scan(path)
+
+    def read(self, path: Path, slice_axis: int = 2) -> Volume:
+        """Reads both echoes."""
+        return read_scan(path)
+
+    def patient(self, path: Path) -> str | None:
+        """The patient of the DICOM that the file was extracted from."""
+        source = extracted_from(path)
+        return None if source is None else dicom.patient(source)
 
 
 def is_scan(path: Path) -> bool:
@@ -44,51 +65,56 @@ def is_scan(path: Path) -> bool:
     if path.suffix != ENDING or not path.is_file():
         return False
     try:
-        return _read(path, lambda file: ECHOES[0] in file)
+        with _open(path) as file:
+            return ECHOES[0] in file
     except InputError:
         return False
 
 
 def read_scan(path: str | Path) -> Volume:
-    """Reads both echoes; echo times and the like come from the DICOM beside, or a sidecar.
+    """Reads both echoes; the acquisition comes from the DICOM files, else from a sidecar.
 
     Raises:
         InputError: the file is damaged or holds no two echoes of one shape.
     """
     path = Path(path)
-    echoes = _read(path, lambda file: [_image(file, name, path) for name in ECHOES])
+    with _open(path) as file:
+        echoes = [_image(file, name, path) for name in ECHOES]
     if echoes[0].shape != echoes[1].shape:
         raise InputError(
             f"expected echoes of one matrix, got {echoes[0].shape} and {echoes[1].shape} in {path}"
         )
     array = np.stack(echoes, axis=3)
-    beside = dicom_beside(path)
-    if beside is not None:
-        return _as_in_dicom(array, dicom.read_series(beside), path)
+    source = extracted_from(path)
+    if source is not None:
+        return _placed_as(dicom.read_series(source), array, path)
     logging.warning(
         "%s tells no geometry: SKM-TEA's published 0.3125 x 0.3125 x 0.8 mm and left-to-right "
         "order of slices are taken",
         path,
     )
-    told = acquisition(read_sidecar(path), sidecar_path(path), echoes=2)
-    told["slice_thickness_mm"] = told["slice_thickness_mm"] or PUBLISHED_THICKNESS_MM
-    return Volume(array, PUBLISHED_AFFINE, **told)
+    known = acquisition(read_sidecar(path), sidecar_path(path), echoes=2)
+    known["slice_thickness_mm"] = known["slice_thickness_mm"] or PUBLISHED_THICKNESS_MM
+    return Volume(array, PUBLISHED_AFFINE, **known)
 
 
-def dicom_beside(path: Path) -> Path | None:
-    """dicoms/MTR_xxx, from which image_files/MTR_xxx.h5 was extracted; None where it is not."""
-    beside = path.absolute().parents[1] / "dicoms" / path.stem
-    return beside if beside.is_dir() else None
+def extracted_from(path: Path) -> Path | None:
+    """dicoms/MTR_xxx, from which image_files/MTR_xxx.h5 was extracted; None if it is missing."""
+    source = path.absolute().parents[1] / "dicoms" / path.stem
+    return source if source.is_dir() else None
 
 
 def read_labels(path: str | Path) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """(rows, cols, slices) labels, 1 + the place in `TISSUES` and 0 elsewhere, and their affine.
+    """Reads the labels (rows, cols, slices) and their affine.
+
+    A label is 1 + the place of its tissue in `TISSUES`; the background is 0.
 
     Raises:
-        InputError: the file holds no labels, or of other tissues.
+        InputError: the file holds no labels, or labels of other tissues.
     """
     path = Path(path)
-    one_hot = _read(path, lambda file: np.asarray(file[LABELS]) if LABELS in file else np.zeros(0))
+    with _open(path) as file:
+        one_hot: NDArray[Any] = np.asarray(file[LABELS]) if LABELS in file else np.zeros(0)
     if one_hot.ndim != 4 or one_hot.shape[3] != len(TISSUES):
         raise InputError(
             f"expected {LABELS} of {len(TISSUES)} tissues, got {one_hot.shape} in {path}"
@@ -99,8 +125,8 @@ def read_labels(path: str | Path) -> tuple[NDArray[np.uint8], NDArray[np.float64
     return labels, read_scan(path).affine
 
 
-def _as_in_dicom(array: NDArray[np.float32], scanned: Volume, path: Path) -> Volume:
-    """The scan where its DICOM says it lies; its slices may run the other way."""
+def _placed_as(scanned: Volume, array: NDArray[np.float32], path: Path) -> Volume:
+    """The images with the geometry of their DICOM; their slices may run the other way."""
     if array.shape != scanned.array.shape:
         raise InputError(
             f"expected the images of its DICOM, {scanned.array.shape}, got {array.shape} in {path}"
@@ -120,16 +146,9 @@ def _image(file: Any, name: str, path: Path) -> NDArray[np.float32]:
     return np.asarray(file[name], np.float32)
 
 
-def _read(path: Path, read: Callable[[Any], Result]) -> Result:
-    """`read(file)`; whatever a damaged file makes HDF5 raise becomes an `InputError`."""
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            return read(file)
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        raise InputError(
-            f"expected a whole HDF5 file, got a {type(error).__name__} in reading {path}"
-        ) from error
+    with refuse_damaged(path, "a whole HDF5 file"), h5py.File(path, "r") as file:
+        yield file

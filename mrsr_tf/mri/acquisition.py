@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.mri.dess import is_dess_timing
 from mrsr_tf.volume import Volume
 
 
@@ -73,7 +74,7 @@ def sequence(scan: Volume, name: object = "a scan") -> dict[str, float]:
             f"expected a scan that tells echo times, repetition time and flip angle, got one "
             f"without {missing} (a NIfTI tells them in the JSON beside it; eval.t2map has flags)"
         )
-    if abs(sum(times) - 2 * tr_ms) > 0.01 * tr_ms:
+    if not is_dess_timing(times, tr_ms):
         logging.warning(
             "expected TE1 + TE2 = 2 TR, as in a DESS, got %g + %g and TR %g ms in %s",
             *times, tr_ms, name,

@@ -32,6 +32,7 @@ h_1 = k_1, and so reads long T2 too long. The exact one keeps them all.
 """
 
 import math
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ from mrsr_tf.errors import InputError
 GYROMAGNETIC_RATIO = 2 * math.pi * 4258  # rad / (s G), the value that goes with GE's areas
 WATER_IN_CARTILAGE = 1.25e-9  # m^2 / s
 T2_LIMIT_MS = 100.0
+TIMING_TOLERANCE = 0.02  # of TR; headers print rounded times
 VOXELS_AT_ONCE = 1 << 18
 
 Floats = NDArray[np.floating]
@@ -53,6 +55,18 @@ class T2Method(StrEnum):
 
     ANALYTIC = "analytic"
     EXACT = "exact"
+
+
+def is_dess_timing(echo_times_ms: Sequence[float] | None, tr_ms: float | None) -> bool:
+    """Whether the times are those of a DESS with two echoes; False if any of them is unknown.
+
+    The second echo of a DESS forms before the next pulse, so TE1 + TE2 = 2 TR, which no other
+    sequence has: their second echo would come after that pulse.
+    """
+    if echo_times_ms is None or tr_ms is None or len(echo_times_ms) != 2:
+        return False
+    first, second = echo_times_ms
+    return first < second and abs(first + second - 2 * tr_ms) <= TIMING_TOLERANCE * tr_ms
 
 
 class _Sequence(NamedTuple):

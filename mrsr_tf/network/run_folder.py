@@ -31,7 +31,7 @@ from mrsr_tf.network.weights_file import SHIPPED
 from mrsr_tf.outputs import (
     CONFIGURATION,
     check_configuration,
-    held,
+    exclusive_lock,
     output_file,
     read_configuration,
     remove,
@@ -78,12 +78,12 @@ def open_run(
             process is using it.
     """
     if overwrite and run_dir.exists():
-        with held(run_dir):  # so that no run is removed while another process trains it
+        with exclusive_lock(run_dir):  # so that no run is removed while another process trains it
             remove(run_dir)
     exists = check_run(run_dir, configuration)
     folder = run_dir if exists else run_dir.with_name(run_dir.name + ".partial")
     folder.mkdir(parents=True, exist_ok=True)
-    with held(folder):
+    with exclusive_lock(folder):
         if not exists:
             write_json(folder / MANIFEST, manifest)
             write_json(folder / VERSIONS, _versions())

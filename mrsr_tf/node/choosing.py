@@ -14,9 +14,9 @@ from pydicom.dataset import Dataset
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.dicom.files import Image, find_images, first_header, positive
-from mrsr_tf.io.dicom.read import DESS_TOLERANCE
 from mrsr_tf.io.dicom.series import frame_of_reference
 from mrsr_tf.io.discovery import is_dess
+from mrsr_tf.mri.dess import is_dess_timing
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +96,7 @@ def _steady(scan: list[_Candidate]) -> bool:
     """Whether the echo times are those of a DESS."""
     repetition = positive(scan[0].images[0].header.get("RepetitionTime"))
     times = sorted(time for one in scan for _, time in one.echoes if time is not None)
-    if repetition is None or len(times) != 2:
-        return False
-    return abs(sum(times) - 2 * repetition) <= DESS_TOLERANCE * repetition and times[0] < times[1]
+    return is_dess_timing(times, repetition)
 
 
 def _check_size(scan: list[_Candidate], largest_bytes: int) -> None:

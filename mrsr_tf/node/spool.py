@@ -13,7 +13,6 @@ SPOOL/
 STUDY is a time and a digest, neither of which tells whose study it is.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -24,8 +23,7 @@ from typing import Any
 
 from absl import logging
 
-from mrsr_tf.errors import InputError
-from mrsr_tf.outputs import write_json
+from mrsr_tf.outputs import exclusive_lock, write_json
 
 FACTS, OUTCOME, STATE = "study.json", "outcome.json", "worker.json"
 MOST_DONE = 10_000
@@ -52,14 +50,11 @@ class Spool:
 
     @contextmanager
     def lock(self, name: str, *, wait: bool) -> Iterator[None]:
-        """Keeps others away; `InputError` where one is there already and is not waited for."""
-        with (self.root / f"{name}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                raise InputError(
-                    f"expected a spool of its own, got one that another node uses: {self.root}"
-                ) from None
+        """Locks out other processes; `InputError` if one holds the lock and `wait` is false."""
+        file = self.root / f"{name}.lock"
+        file.touch()
+        message = f"expected a spool of its own, got one that another node uses: {self.root}"
+        with exclusive_lock(file, wait=wait, message=message):
             yield
 
     def facts(self, study: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ phantom's truth/ beside it is thickened, super-resolved and mapped as any scan w
 around its cartilage that is small enough to take seconds.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import scans
+from mrsr_tf.io import scans, truth_files
 from mrsr_tf.io.nifti import read_map
 from mrsr_tf.mri import slices
 from mrsr_tf.mri.dess import t2_map
@@ -82,12 +81,12 @@ def read_known_subject(folder: Path, slice_factor: int) -> KnownSubject:
     """
     scan = scans.read_scan(folder)
     times = (scan.echo_times_ms, scan.repetition_time_ms, scan.flip_angle_deg)
-    if scan.echoes != 2 or None in times or not (folder / "truth").is_dir():
+    if scan.echoes != 2 or None in times or not truth_files.truth_path(folder, "").is_dir():
         raise InputError(
             f"expected a scan of both echoes, its times and flip angle, and truth/ beside it, to "
             f"watch T2 by: {folder}"
         )
-    true_t2 = read_map(folder / "truth" / "t2_ms.nii.gz", scan)
+    true_t2 = read_map(truth_files.truth_path(folder, truth_files.T2), scan)
     inside = _cartilage(folder, scan)
     box = _box(inside, slice_factor)
     return KnownSubject(
@@ -117,12 +116,8 @@ def _sequence(scan: Volume) -> dict[str, Any]:
 
 
 def _cartilage(folder: Path, scan: Volume) -> NDArray[np.bool_]:
-    labels = read_map(folder / "truth" / "labels.nii.gz", scan)
-    facts = folder / "truth" / "acquisition.json"
-    try:
-        names = json.loads(facts.read_text(encoding="utf-8"))["labels"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"expected the names of the labels in {facts}") from None
+    labels = read_map(truth_files.truth_path(folder, truth_files.LABELS), scan)
+    names = truth_files.label_names(folder)
     inside = np.isin(labels, [label for name, label in names.items() if REGION in name])
     if not inside.any():
         raise InputError(f"expected {REGION} in the subject to watch, found none: {folder}")

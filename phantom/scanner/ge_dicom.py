@@ -8,12 +8,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from mrsr_tf.io.dicom.read import (
-    SPOILER_AREA,
-    SPOILER_CREATOR,
-    SPOILER_DURATION,
-    SPOILER_GROUP,
-)
+from mrsr_tf.io.dicom.ge_private import acquisition_block, add_spoiler
 
 IMPLEMENTATION_UID = generate_uid(entropy_srcs=["mrsr-tf phantom implementation"])
 # Further elements of GE's private acquisition block, which also holds the spoiler's.
@@ -133,14 +128,13 @@ def _common_attributes(header: Header, shape: tuple[int, ...]) -> Dataset:
 
 
 def _add_private_block(ds: Dataset, header: Header) -> None:
-    block = ds.private_block(SPOILER_GROUP, SPOILER_CREATOR, create=True)
+    block = acquisition_block(ds, create=True)
     if len(header.echo_times_ms) == 2:
         block.add_new(SECOND_ECHO_TIME_US, "DS", str(round(header.echo_times_ms[1] * 1000)))
     block.add_new(ECHO_COUNT, "SS", len(header.echo_times_ms))
     block.add_new(PULSE_SEQUENCE, "LO", "mfast")
     if header.spoiler is not None:
-        block.add_new(SPOILER_AREA, "DS", f"{header.spoiler[0]:.6f}")
-        block.add_new(SPOILER_DURATION, "DS", f"{header.spoiler[1]:.6f}")
+        add_spoiler(ds, *(f"{value:.6f}" for value in header.spoiler))
 
 
 def _image(

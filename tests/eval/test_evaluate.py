@@ -21,7 +21,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Interpolation
 from mrsr_tf.io import dicom
 from mrsr_tf.io.nifti import write_map
-from mrsr_tf.io.scans import read_scan
+from mrsr_tf.io.scans import find_scan, find_scans
 from mrsr_tf.mri import slices
 from mrsr_tf.mri.acquisition import sequence
 from mrsr_tf.mri.dess import t2_map
@@ -462,7 +462,7 @@ def test_interpolations_give_the_fine_grid(name, shape, factor):
 
 def test_an_interrupted_evaluation_continues_with_the_subjects_that_are_missing(tmp_path):
     data = write_cohort(tmp_path / "data", 3)
-    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    subjects = find_scans(data)
     config = EvaluationConfig(experiment="image_quality")
     seen = []
 
@@ -486,7 +486,7 @@ def test_an_interrupted_evaluation_continues_with_the_subjects_that_are_missing(
 
 def test_workers_give_the_same_rows_and_the_network_never_works_for_two(tmp_path):
     data = write_cohort(tmp_path / "data", 4)
-    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    subjects = find_scans(data)
     working, most = [], []
 
     def network(thick):
@@ -507,7 +507,7 @@ def test_workers_give_the_same_rows_and_the_network_never_works_for_two(tmp_path
 def test_what_one_worker_finds_wrong_ends_all_and_what_is_done_stays(tmp_path):
     data = write_cohort(tmp_path / "data", 3)
     (data / "subject_2/image.nii.gz").write_bytes(b"no scan")
-    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    subjects = find_scans(data)
     with pytest.raises(InputError, match="subject_2"):
         runner.evaluate(subjects, [TCI], T2, tmp_path / "out", workers=2)
     kept = {path.stem for path in (tmp_path / "out/subjects").iterdir()}
@@ -517,8 +517,8 @@ def test_what_one_worker_finds_wrong_ends_all_and_what_is_done_stays(tmp_path):
 @pytest.mark.parametrize(("split", "said"), [("train", "trained on"), ("validation", "chosen by")])
 def test_a_subject_that_the_network_knows_is_warned_of(tmp_path, caplog, split, said):
     data = write_cohort(tmp_path / "data", 2)
-    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
-    known = salted("salt", scan_sha256(read_scan(subjects["subject_1"])))
+    subjects = find_scans(data)
+    known = salted("salt", scan_sha256(subjects["subject_1"].read()))
     config = EvaluationConfig(experiment="image_quality")
     record = {"salt": "salt", "subjects": [{"split": split, "source_sha256": known}]}
     for card, warned in (({"records": record}, ["subject_1"]), ({}, [])):
@@ -538,7 +538,7 @@ def test_a_single_contrast_scan_has_no_t2_and_the_message_says_why(tmp_path):
     scan, _, _ = knee(echoes=1)
     folder = write_subject(tmp_path / "single", scan)
     with pytest.raises(InputError, match=r"single-contrast scan: T2 comes from the ratio .*single"):
-        runner.evaluate({"single": folder}, INTERPOLATIONS, T2, tmp_path / "out")
+        runner.evaluate({"single": find_scan(folder)}, INTERPOLATIONS, T2, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -556,7 +556,7 @@ def test_settings_that_cannot_be_are_refused(options, message):
 
 def test_t2_of_a_phantoms_folder_is_near_its_truth(tmp_path):
     data = write_cohort(tmp_path / "data", 2)
-    subjects = {folder.name: folder for folder in sorted(data.iterdir())}
+    subjects = find_scans(data)
     runner.evaluate(subjects, INTERPOLATIONS, T2, tmp_path / "out")
     rows = read_rows(tmp_path / "out" / "rows.csv", "t2")
     assert {row["roi"] for row in rows} == {"medial_femoral_cartilage"}

@@ -14,6 +14,7 @@ from eval.reporting.table_layout import to_text
 from eval.results.rows import read_results
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Interpolation
+from mrsr_tf.io.scans import find_scan
 from mrsr_tf.outputs import write_json
 from mrsr_tf.volume import Volume
 
@@ -139,13 +140,13 @@ def test_the_report_has_a_section_of_lesions_and_one_of_resolution(tmp_path):
     for name in ("a", "b"):
         scan, cartilage = slab(seed=ord(name))
         write_subject(tmp_path / "data" / name, scan, 3 * cartilage.astype(np.uint8))
-    paths = {name: tmp_path / "data" / name for name in ("a", "b")}
+    subjects = {name: find_scan(tmp_path / "data" / name) for name in ("a", "b")}
     sections, files = [], []
     for experiment in ("lesions", "resolution"):
         config = EvaluationConfig(experiment=experiment, lesion_mm=SIZES)
         out = tmp_path / experiment
-        runner.evaluate(paths, [TCI, FI], config, out)
-        stated = {"methods": ["tci", "fi"], "model": None, "subjects": list(paths)}
+        runner.evaluate(subjects, [TCI, FI], config, out)
+        stated = {"methods": ["tci", "fi"], "model": None, "subjects": list(subjects)}
         write_json(out / "configuration.json", config.relevant() | stated)
         write_json(out / "made_with.json", {"python": "3"})
         results = read_results(out)

@@ -17,6 +17,7 @@ from eval.reporting.sections import section, signed, typical_subject
 from eval.reporting.summaries import summarize
 from eval.results.rows import SEEN, read_results
 from mrsr_tf.inference.upsampling import Interpolation
+from mrsr_tf.io.scans import find_scans
 from mrsr_tf.outputs import write_json
 
 
@@ -28,15 +29,15 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
 def evaluated(folder, experiment: str, methods=("mrsr", "tci", "fi"), subjects: int = 2, **options):
     """An evaluation of small knees in which the network is Fourier interpolation."""
     data = write_cohort(folder / f"data_{experiment}", subjects)
-    paths = {path.name: path for path in sorted(data.iterdir())}
+    scans = find_scans(data)
     config, out = EvaluationConfig(experiment=experiment, **options), folder / experiment
     upsamplers = [
         FunctionUpsampler(Interpolation("fi").upsample) if name == "mrsr" else Interpolation(name)
         for name in methods
     ]
-    runner.evaluate(paths, upsamplers, config, out)
+    runner.evaluate(scans, upsamplers, config, out)
     model = {"name": "small", "weights_sha256": "0123456789abcdef"} if "mrsr" in methods else None
-    stated = {"methods": list(methods), "model": model, "subjects": list(paths)}
+    stated = {"methods": list(methods), "model": model, "subjects": list(scans)}
     write_json(out / "configuration.json", config.relevant() | stated)
     write_json(out / "made_with.json", {"python": "3.12", "mrsr_tf": "0.1.0"})
     return out

@@ -16,6 +16,7 @@ from mrsr_tf.inference.batch import Study, derive, derive_all, find_studies
 from mrsr_tf.inference.upsampling import Interpolation, SelfEnsemble, wrap
 from mrsr_tf.io import derived_scans, scans
 from mrsr_tf.io.nifti import read_map
+from mrsr_tf.io.scans import Scan, find_scan, find_scans
 from mrsr_tf.mri.slices import interpolate, thicken
 
 TCI = Interpolation("tci")
@@ -51,11 +52,13 @@ def test_a_folder_of_scans_is_many_studies_each_of_its_kind(cohort, tmp_path):
 
 def test_a_folder_that_is_a_scan_is_one_study(cohort, tmp_path):
     one = cohort / "knee_0"
-    assert find_studies(one, tmp_path / "out") == [Study(one, tmp_path / "out")]
+    assert find_studies(one, tmp_path / "out") == [Study(find_scan(one), tmp_path / "out")]
     two_series = write_study(
         tmp_path / "split", make_array(), one_series=False, name="echo{echo}/{slice:03d}.dcm"
     )
-    assert find_studies(two_series, tmp_path / "out") == [Study(two_series, tmp_path / "out")]
+    assert find_studies(two_series, tmp_path / "out") == [
+        Study(find_scan(two_series), tmp_path / "out")
+    ]
 
 
 def test_studies_that_cannot_be_studies_or_written_are_refused(cohort, tmp_path):
@@ -127,20 +130,20 @@ def test_while_one_study_is_computed_the_next_is_read_and_the_last_written(
 ):
     read, finished, computed = [], tmp_path / "out", []
     second_is_read = threading.Event()
-    read_scan = scans.read_scan
+    read_scan = Scan.read
 
-    def reading(path, **options):
-        read.append(path.name)
+    def reading(scan, slice_axis):
+        read.append(scan.path.name)
         if len(read) == 2:
             second_is_read.set()
-        return read_scan(path, **options)
+        return read_scan(scan, slice_axis)
 
     def upsample(thick):
         assert second_is_read.wait(60)
         computed.append(sorted(p.name for p in finished.glob("knee_?")))
         return interpolate(thick, 2)
 
-    monkeypatch.setattr(scans, "read_scan", reading)
+    monkeypatch.setattr(Scan, "read", reading)
     assert derive_all(find_studies(cohort, finished), FunctionUpsampler(upsample)) == []
     assert read == ["knee_0", "knee_1", "knee_2.nii.gz"]
     assert (len(computed), computed[0], computed[2][:1]) == (3, [], ["knee_0"])
@@ -148,7 +151,7 @@ def test_while_one_study_is_computed_the_next_is_read_and_the_last_written(
 
 def test_maps_of_uncertainty_stand_beside_the_output_and_go_with_it(cohort, tmp_path):
     out = tmp_path / "out"
-    study = Study(cohort / "knee_0", out / "knee")
+    study = Study(find_scan(cohort / "knee_0"), out / "knee")
     derive(study, ENSEMBLE)
     assert sorted(p.name for p in out.iterdir()) == [
         "knee", "knee_t2_uncertainty_ms.json", "knee_t2_uncertainty_ms.nii.gz",
@@ -163,7 +166,7 @@ def test_maps_of_uncertainty_stand_beside_the_output_and_go_with_it(cohort, tmp_
     beside = json.loads((out / "knee_t2_uncertainty_ms.json").read_text())
     assert (beside["Units"], beside["Derivation"]["ensemble"]) == ("ms", 8)
     # A map is no study.
-    assert scans.find_subjects(out) == {"knee": out / "knee"}
+    assert find_scans(out) == {"knee": find_scan(out / "knee")}
     with pytest.raises(AlreadyDone):
         derive(study, ENSEMBLE)
     derive(study, TCI, overwrite=True)
@@ -173,9 +176,10 @@ def test_maps_of_uncertainty_stand_beside_the_output_and_go_with_it(cohort, tmp_
 def test_a_file_that_is_no_map_of_ours_is_not_replaced(cohort, tmp_path):
     other = tmp_path / "knee_sr_uncertainty.nii.gz"
     other.write_text("years of work")
+    study = Study(find_scan(cohort / "knee_0"), tmp_path / "knee_sr")
     for overwrite in (False, True):
         with pytest.raises(InputError, match=r"found another: .*knee_sr_uncertainty"):
-            derive(Study(cohort / "knee_0", tmp_path / "knee_sr"), TCI, overwrite=overwrite)
+            derive(study, TCI, overwrite=overwrite)
     assert other.read_text() == "years of work"
 
 
@@ -188,7 +192,8 @@ def test_a_scan_unlike_the_training_causes_a_warning_before_the_computation(
 
     card = {"records": {"slice_factor": 2, "spacing_mm": {"min": [0.5] * 2 + [1.5]}}}
     card["records"]["spacing_mm"]["max"] = card["records"]["spacing_mm"]["min"]
-    derive(Study(cohort / "knee_0", tmp_path / "out"), FunctionUpsampler(upsample, card=card))
+    study = Study(find_scan(cohort / "knee_0"), tmp_path / "out")
+    derive(study, FunctionUpsampler(upsample, card=card))
     assert str(cohort / "knee_0") in caplog.text
     assert not any(secret in caplog.text for secret in SECRETS)
 
@@ -232,7 +237,7 @@ def test_too_few_rows_have_no_estimate_of_the_noise():
 
 
 def test_the_derivation_states_what_was_done(cohort, tmp_path):
-    study = Study(cohort / "knee_0", tmp_path / "out")
+    study = Study(find_scan(cohort / "knee_0"), tmp_path / "out")
     derive(study, wrap(TCI, consistent=True))
     derivation = derived_scans.read_derivation(tmp_path / "out")
     assert (derivation["method"], derivation["ensemble"], derivation["consistent"]) == (

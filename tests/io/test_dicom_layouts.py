@@ -186,7 +186,7 @@ def test_a_zip_archive_is_read_in_place(archive, caplog):
 
 
 def test_a_zip_archive_is_a_subject_and_the_source_of_derived_series(archive, tmp_path):
-    assert scans.find_subjects(archive) == {"knee": archive}
+    assert scans.find_scans(archive) == {"knee": scans.find_scan(archive)}
     assert dicom.source_digest(archive) == dicom.source_digest(tmp_path / "study")
     dicom.write_series(dicom.read_series(archive), tmp_path / "out", like=archive)
     np.testing.assert_array_equal(dicom.read_series(tmp_path / "out").array, make_array())
@@ -197,7 +197,7 @@ def test_archives_side_by_side_are_subjects(tmp_path):
         study = write_study(tmp_path / "studies" / name, make_array((3, 3, 2)))
         (tmp_path / "zips").mkdir(exist_ok=True)
         zipped(study, tmp_path / "zips" / f"{name}.zip")
-    assert list(scans.find_subjects(tmp_path / "zips")) == ["a", "b"]
+    assert list(scans.find_scans(tmp_path / "zips")) == ["a", "b"]
 
 
 def test_enhanced_and_compressed_files_are_read_out_of_an_archive(tmp_path):
@@ -281,7 +281,7 @@ def test_a_cd_with_its_dicomdir_reads_the_scan(tmp_path):
     media.write(tmp_path / "cd")
     assert (tmp_path / "cd" / "DICOMDIR").is_file()
     np.testing.assert_array_equal(scans.read_scan(tmp_path / "cd").array, make_array())
-    assert scans.find_subjects(tmp_path / "cd") == {"cd": tmp_path / "cd"}
+    assert scans.find_scans(tmp_path / "cd") == {"cd": scans.find_scan(tmp_path / "cd")}
 
 
 def test_nothing_of_a_patient_is_told_of_a_damaged_enhanced_object(tmp_path, recwarn, caplog):

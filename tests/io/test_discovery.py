@@ -8,11 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 from dicom_studies import SAGITTAL, SECRETS, write_enhanced, write_study
+from hdf5_scans import write_hdf5_scan
 from random_scans import make_array
-from skm_tea_files import skm_tea_file
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import derived_scans, dicom, nifti, scans, skm_tea
+from mrsr_tf.io import bids, derived_scans, dicom, nifti, scans, skm_tea
 from mrsr_tf.mri import slices
 from mrsr_tf.mri.zero_filling import interpolated_slices
 from mrsr_tf.volume import Volume
@@ -40,9 +40,9 @@ def test_an_oai_tree_is_a_subject_for_each_scan_and_reads_bit_for_bit(tmp_path):
         oai(tmp_path, "00m", "9000798", "10061301", 1, date="20050102"),
         oai(tmp_path, "12m", "9000099", "10398405", 2, date="20051003"),
     ]
-    subjects = scans.find_subjects(tmp_path)
+    subjects = scans.find_scans(tmp_path)
     assert list(subjects) == ["00m_9000099", "00m_9000798", "12m"]
-    assert list(subjects.values())[:2] == [folder for folder, _ in made[:2]]
+    assert [scan.path for scan in subjects.values()][:2] == [folder for folder, _ in made[:2]]
     for path, (_, array) in zip(subjects.values(), made, strict=True):
         volume = scans.read_scan(path)
         np.testing.assert_array_equal(volume.array, array)
@@ -54,7 +54,7 @@ def test_an_oai_tree_is_a_subject_for_each_scan_and_reads_bit_for_bit(tmp_path):
 def test_an_oai_scan_is_found_from_every_depth_of_its_tree(tmp_path, depth):
     folder, array = oai(tmp_path / "oai", "00m", "9000099", "10061203")
     start = [folder, *folder.parents][depth]
-    (subject,) = scans.find_subjects(start).values()
+    (subject,) = scans.find_scans(start).values()
     np.testing.assert_array_equal(scans.read_scan(subject).array, array)
 
 
@@ -62,7 +62,7 @@ def test_both_knees_of_an_oai_patient_are_told_apart_and_other_sequences_left_ou
     oai(tmp_path, "00m", "9000099", "10061203", 0)
     oai(tmp_path, "00m", "9000099", "10061206", 1, "SAG_3D_DESS_LEFT")
     oai(tmp_path, "00m", "9000099", "10061209", 2, "SAG_IW_TSE_LEFT")
-    assert list(scans.find_subjects(tmp_path)) == ["00m_10061203", "00m_10061206"]
+    assert list(scans.find_scans(tmp_path)) == ["00m_10061203", "00m_10061206"]
     assert "1 scans in" in caplog.text
     assert "only 2 name a DESS" in caplog.text
 
@@ -71,7 +71,7 @@ def test_scans_mixed_below_one_another_are_refused(tmp_path):
     study = write_study(tmp_path / "a" / "visit" / "scan", make_array((3, 3, 2)))
     write_study(study / "inner", make_array((3, 3, 2)))
     with pytest.raises(InputError, match="each scan in a folder of its own"):
-        scans.find_subjects(tmp_path)
+        scans.find_scans(tmp_path)
 
 
 # SKM-TEA
@@ -82,7 +82,7 @@ def zip2(header, index, echo):
 
 
 def test_an_skm_tea_file_alone_reads_bit_for_bit_with_the_published_geometry(tmp_path, caplog):
-    path = skm_tea_file(tmp_path, make_array())
+    path = write_hdf5_scan(tmp_path, make_array())
     volume = scans.read_scan(path)
     np.testing.assert_array_equal(volume.array, make_array())
     np.testing.assert_allclose(volume.spacing_mm, [0.3125, 0.3125, 0.8])
@@ -92,7 +92,7 @@ def test_an_skm_tea_file_alone_reads_bit_for_bit_with_the_published_geometry(tmp
 
 
 def test_an_skm_tea_file_has_its_acquisition_from_a_sidecar(tmp_path):
-    path = skm_tea_file(tmp_path, make_array())
+    path = write_hdf5_scan(tmp_path, make_array())
     told = {"EchoTime": [0.006, 0.03], "RepetitionTime": 0.018, "FlipAngle": 20}
     path.with_suffix(".json").write_text(json.dumps(told))
     volume = scans.read_scan(path)
@@ -104,7 +104,7 @@ def test_an_skm_tea_file_has_its_acquisition_from_a_sidecar(tmp_path):
 def test_an_skm_tea_file_lies_where_the_dicom_beside_it_says(tmp_path, caplog, flipped):
     array = make_array()
     write_study(tmp_path / "dicoms" / "MTR_001", array, change=zip2)
-    path = skm_tea_file(tmp_path, array[:, :, ::-1] if flipped else array)
+    path = write_hdf5_scan(tmp_path, array[:, :, ::-1] if flipped else array)
     volume, scanned = scans.read_scan(path), dicom.read_series(tmp_path / "dicoms" / "MTR_001")
     for index in range(4):
         found = np.linalg.inv(volume.affine) @ scanned.affine @ [2, 3, index, 1]
@@ -117,24 +117,24 @@ def test_an_skm_tea_file_lies_where_the_dicom_beside_it_says(tmp_path, caplog, f
 
 def test_skm_teas_own_folder_has_its_subjects_in_dicoms_else_in_image_files(tmp_path):
     for name in ("MTR_001", "MTR_002"):
-        skm_tea_file(tmp_path, make_array(), name)
+        write_hdf5_scan(tmp_path, make_array(), name)
     (tmp_path / "segmentation_masks" / "dicom-track").mkdir(parents=True)
     (tmp_path / "all_metadata.csv").write_text("x")
-    subjects = scans.find_subjects(tmp_path)
+    subjects = scans.find_scans(tmp_path)
     assert list(subjects) == ["MTR_001", "MTR_002"]
-    assert subjects["MTR_001"].suffix == ".h5"
+    assert subjects["MTR_001"].path.suffix == ".h5"
     for name in subjects:
         write_study(tmp_path / "dicoms" / name, make_array())
-    assert scans.find_subjects(tmp_path)["MTR_002"] == tmp_path / "dicoms" / "MTR_002"
+    assert scans.find_scans(tmp_path)["MTR_002"].path == tmp_path / "dicoms" / "MTR_002"
 
 
 def test_a_scan_derived_from_an_skm_tea_file_is_a_nifti(tmp_path):
-    path = skm_tea_file(tmp_path, make_array())
+    path = write_hdf5_scan(tmp_path, make_array())
     volume = scans.read_scan(path)
     fine = volume.resliced(slices.interpolate(volume.array), 2)
     with pytest.raises(InputError, match=r"expected a name ending in \.nii\.gz"):
-        derived_scans.check_new(tmp_path / "out", path, {}, overwrite=False)
-    derived_scans.write(fine, tmp_path / "out.nii.gz", source=path, derivation={"method": "tci"})
+        derived_scans.check_new(tmp_path / "out", scans.find_scan(path), {}, overwrite=False)
+    scans.write_scan(fine, tmp_path / "out.nii.gz", like=path, derivation={"method": "tci"})
     again = scans.read_scan(tmp_path / "out.nii.gz")
     np.testing.assert_allclose(again.array, fine.array)
     assert interpolated_slices(again) is None
@@ -152,7 +152,7 @@ def test_a_scan_derived_from_an_skm_tea_file_is_a_nifti(tmp_path):
     ],
 )
 def test_an_skm_tea_file_without_two_like_echoes_is_refused(tmp_path, change, words):
-    path = skm_tea_file(tmp_path, make_array())
+    path = write_hdf5_scan(tmp_path, make_array())
     with h5py.File(path, "a") as file:
         change(file)
     if words is None:
@@ -164,7 +164,7 @@ def test_an_skm_tea_file_without_two_like_echoes_is_refused(tmp_path, change, wo
 
 
 def test_a_damaged_skm_tea_file_is_refused_by_name(tmp_path):
-    path = skm_tea_file(tmp_path, make_array())
+    path = write_hdf5_scan(tmp_path, make_array())
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(InputError, match=r"MTR_001\.h5"):
         skm_tea.read_scan(path)
@@ -181,7 +181,7 @@ def pair(folder, array, name="sub-01_echo-{}_qdess.nii.gz", sidecars=True, affin
         one = Volume(array[..., echo : echo + 1], SAGITTAL if affine is None else affine[echo])
         nifti.write_nifti(one, path)
         told = {"EchoTime": [0.007, 0.039][echo], "RepetitionTime": 0.023, "FlipAngle": 20}
-        nifti.sidecar_path(path).write_text(json.dumps(told if sidecars else {}))
+        bids.sidecar_path(path).write_text(json.dumps(told if sidecars else {}))
         paths.append(path)
     return paths
 
@@ -201,23 +201,23 @@ def test_two_nifti_files_of_an_echo_each_are_one_scan(tmp_path, name):
 def test_pairs_side_by_side_are_subjects(tmp_path):
     for subject in ("sub-01", "sub-02"):
         pair(tmp_path, make_array(), subject + "_echo-{}_qdess.nii.gz")
-    assert list(scans.find_subjects(tmp_path)) == ["sub-01_qdess", "sub-02_qdess"]
+    assert list(scans.find_scans(tmp_path)) == ["sub-01_qdess", "sub-02_qdess"]
 
 
 def test_a_bids_tree_has_a_subject_for_each_folder(tmp_path):
     for subject in ("sub-01", "sub-02"):
         pair(tmp_path / subject / "anat", make_array(), subject + "_echo-{}_qdess.nii.gz")
     (tmp_path / "participants.tsv").write_text("participant_id")
-    subjects = scans.find_subjects(tmp_path)
+    subjects = scans.find_scans(tmp_path)
     assert list(subjects) == ["sub-01", "sub-02"]
     np.testing.assert_array_equal(scans.read_scan(subjects["sub-02"]).array, make_array())
 
 
 def test_both_files_of_a_pair_are_the_source_of_what_is_derived(tmp_path):
     first, second = pair(tmp_path, make_array())
-    before = derived_scans.source_digest(first)
+    before = scans.find_scan(first).identity()
     nifti.write_nifti(Volume(make_array(seed=1)[..., :1], SAGITTAL), second)
-    assert derived_scans.source_digest(first) != before
+    assert scans.find_scan(first).identity() != before
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_both_files_of_a_pair_are_the_source_of_what_is_derived(tmp_path):
 )
 def test_a_pair_whose_sidecars_contradict_is_refused(tmp_path, sidecar, words):
     first, second = pair(tmp_path, make_array())
-    nifti.sidecar_path(second).write_text(json.dumps(sidecar))
+    bids.sidecar_path(second).write_text(json.dumps(sidecar))
     with pytest.raises(InputError, match=f"{words}.*{second.name}"):
         nifti.read_nifti(first)
 

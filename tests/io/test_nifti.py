@@ -11,7 +11,7 @@ from random_scans import make_array
 from scipy.spatial.transform import Rotation
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import dicom, nifti
+from mrsr_tf.io import bids, dicom, nifti
 from mrsr_tf.mri import slices
 from mrsr_tf.volume import Volume
 
@@ -29,7 +29,7 @@ def write(path, array, affine=None, sidecar=None):
         nib.Nifti1Image(array, np.diag([0.5, 0.6, 1.5, 1]) if affine is None else affine), path
     )
     if sidecar is not None:
-        nifti.sidecar_path(path).write_text(json.dumps(sidecar))
+        bids.sidecar_path(path).write_text(json.dumps(sidecar))
     return path
 
 
@@ -164,13 +164,13 @@ def test_the_sidecar_written_is_bids_and_takes_further_keys(path):
         "SliceAxis": 2,
         "Method": "mrsr",
     }
-    assert nifti.read_sidecar(path)["Method"] == "mrsr"
+    assert bids.read_sidecar(path)["Method"] == "mrsr"
     assert nifti.read_nifti(path).echo_times_ms == (7.48, 42.52)
 
 
 def test_one_echo_has_one_number_as_echo_time_and_a_3d_image(path):
     nifti.write_nifti(Volume(np.ones((3, 3, 3, 1)), np.eye(4), (5,)), path)
-    assert nifti.read_sidecar(path)["EchoTime"] == 0.005
+    assert bids.read_sidecar(path)["EchoTime"] == 0.005
     assert nib.load(path).ndim == 3
     assert nifti.read_nifti(path).echo_times_ms == (5,)
 
@@ -333,7 +333,7 @@ def test_a_map_lies_on_its_scan_and_comes_back(path, axis, dtype):
     again = nifti.read_map(path, volume, slice_axis=axis)
     np.testing.assert_array_equal(again, written)
     assert again.dtype == (np.float32 if np.dtype(dtype).kind == "f" else np.uint8)
-    assert not nifti.sidecar_path(path).exists()
+    assert not bids.sidecar_path(path).exists()
 
 
 def test_a_map_keeps_not_a_number(path):
@@ -376,6 +376,6 @@ def test_labels_beyond_32_bits_are_refused(path):
 def test_a_map_has_a_sidecar_where_there_is_something_to_tell(path):
     volume = Volume(np.ones((2, 2, 2, 1)), np.eye(4))
     nifti.write_map(volume.array[..., 0], volume, path)
-    assert not nifti.sidecar_path(path).exists()
+    assert not bids.sidecar_path(path).exists()
     nifti.write_map(volume.array[..., 0], volume, path, sidecar={"Units": "ms"})
-    assert nifti.read_sidecar(path) == {"Units": "ms"}
+    assert bids.read_sidecar(path) == {"Units": "ms"}

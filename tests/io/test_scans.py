@@ -18,7 +18,7 @@ def write_nifti(path, seed=0):
 
 
 def names(path):
-    return list(scans.find_subjects(path))
+    return list(scans.find_scans(path))
 
 
 def test_a_dicom_folder_a_dicom_file_and_a_nifti_are_scans(tmp_path):
@@ -60,22 +60,24 @@ def test_subjects_are_found_in_every_layout_and_sorted(tmp_path):
     (tmp_path / "notes").mkdir()
     write_study(tmp_path / "g.partial" / "dicom", make_array((3, 3, 2)))
     write_study(tmp_path / ".hidden", make_array((3, 3, 2)))
-    subjects = scans.find_subjects(tmp_path)
+    subjects = scans.find_scans(tmp_path)
     assert list(subjects) == ["a_image", "b_deep", "c_plain", "d_phantom", "e_other", "f"]
-    assert subjects["d_phantom"] == tmp_path / "d_phantom"
-    for path in subjects.values():
-        scans.read_scan(path)
+    assert subjects["d_phantom"].subject == tmp_path / "d_phantom"
+    assert subjects["d_phantom"].path == tmp_path / "d_phantom" / "dicom"
+    for scan in subjects.values():
+        scan.read()
 
 
 @pytest.mark.parametrize("name", ["{slice}_{echo}", "dicom/{slice}_{echo}"])
 def test_one_bare_scan_is_one_subject(tmp_path, name):
     study = write_study(tmp_path / "knee", make_array((3, 3, 2)), name=name)
-    assert scans.find_subjects(study) == {"knee": study}
+    assert scans.find_scans(study) == {"knee": scans.find_scan(study)}
 
 
 def test_one_file_is_one_subject(tmp_path):
-    write_nifti(tmp_path / "knee.nii.gz")
-    assert scans.find_subjects(tmp_path / "knee.nii.gz") == {"knee": tmp_path / "knee.nii.gz"}
+    path = tmp_path / "knee.nii.gz"
+    write_nifti(path)
+    assert scans.find_scans(path) == {"knee": scans.find_scan(path)}
 
 
 def test_a_folder_with_an_image_beside_its_truth_is_one_subject(tmp_path):
@@ -87,7 +89,7 @@ def test_a_folder_with_an_image_beside_its_truth_is_one_subject(tmp_path):
 def test_a_scan_with_a_folder_for_each_echo_is_one_subject(tmp_path):
     array = make_array((3, 3, 2))
     write_study(tmp_path / "knee", array, one_series=False, name="series{echo}/{slice}")
-    subjects = scans.find_subjects(tmp_path / "knee")
+    subjects = scans.find_scans(tmp_path / "knee")
     assert list(subjects) == ["knee"]
     np.testing.assert_array_equal(scans.read_scan(subjects["knee"]).array, array)
 
@@ -96,7 +98,7 @@ def test_echoes_of_subjects_lying_side_by_side_are_refused(tmp_path):
     for subject in "ab":
         write_study(tmp_path, make_array((3, 3, 2)), name=subject + "_echo{echo}/{slice}")
     with pytest.raises(InputError, match=r"two echoes of one in .*a_echo1 and .*a_echo2"):
-        scans.find_subjects(tmp_path)
+        scans.find_scans(tmp_path)
 
 
 def test_two_scans_of_one_subject_are_two_entries(tmp_path):
@@ -112,7 +114,7 @@ def test_two_subjects_of_one_name_are_refused(tmp_path):
     write_nifti(tmp_path / "knee.nii.gz")
     write_nifti(tmp_path / "knee" / "image.nii.gz")
     with pytest.raises(InputError, match="got two named knee"):
-        scans.find_subjects(tmp_path)
+        scans.find_scans(tmp_path)
 
 
 def test_several_images_in_one_folder_are_refused_unless_one_is_named_image(tmp_path):
@@ -129,7 +131,7 @@ def test_where_there_is_nothing_it_says_so(tmp_path, make):
     path = tmp_path / "data"
     make(path)
     with pytest.raises(InputError, match=r"found none in .*data"):
-        scans.find_subjects(path)
+        scans.find_scans(path)
     with pytest.raises(InputError, match=r"found none at .*data"):
         scans.read_scan(path)
 
@@ -139,4 +141,4 @@ def test_a_folder_of_other_files_has_no_subjects(tmp_path):
     (tmp_path / "a" / "notes.txt").write_text("x")
     write_nifti(tmp_path / "rois.nii.gz")
     with pytest.raises(InputError, match="expected subjects"):
-        scans.find_subjects(tmp_path)
+        scans.find_scans(tmp_path)

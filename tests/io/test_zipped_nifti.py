@@ -12,16 +12,15 @@ from dicom_studies import SAGITTAL
 from random_scans import make_array
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import derived_scans, nifti, scans
+from mrsr_tf.io import bids, nifti, nifti_file, scans
 from mrsr_tf.volume import Volume
-from tf_records_tools.patients import named_person
 
 TOLD = {"EchoTime": [0.007, 0.039], "RepetitionTime": 0.023, "FlipAngle": 20}
 
 
 def write(path, array=None, **told):
     nifti.write_nifti(Volume(make_array() if array is None else array, SAGITTAL), path)
-    nifti.sidecar_path(path).write_text(json.dumps(TOLD | told))
+    bids.sidecar_path(path).write_text(json.dumps(TOLD | told))
     return path
 
 
@@ -36,15 +35,16 @@ def packed(archive, *files, folder="export/"):
 def test_a_nifti_and_its_sidecar_are_read_out_of_an_archive(tmp_path):
     knee = write(tmp_path / "knee.nii.gz")
     (tmp_path / "zips").mkdir()
-    archive = packed(tmp_path / "zips" / "a.zip", knee, nifti.sidecar_path(knee))
+    archive = packed(tmp_path / "zips" / "a.zip", knee, bids.sidecar_path(knee))
     volume = scans.read_scan(archive)
     np.testing.assert_array_equal(volume.array, make_array())
     np.testing.assert_allclose(volume.affine, SAGITTAL, atol=1e-5)
     assert (volume.echo_times_ms, volume.repetition_time_ms) == ((7, 39), 23)
-    assert scans.find_subjects(tmp_path / "zips") == {"a": archive}
-    assert not scans.is_dicom_scan(archive)
-    assert len(derived_scans.source_digest(archive)) == 16
-    assert named_person(archive) is None
+    assert scans.find_scans(tmp_path / "zips") == {"a": scans.find_scan(archive)}
+    scan = scans.find_scan(archive)
+    assert scan.format.output_name("knee") == "knee.nii.gz"
+    assert len(scan.identity()) == 16
+    assert scan.patient() is None
     assert [path.name for path in (tmp_path / "zips").iterdir()] == ["a.zip"]
 
 
@@ -53,7 +53,7 @@ def test_both_echoes_are_read_out_of_an_archive(tmp_path):
     for echo in (1, 2):
         path = tmp_path / f"sub-01_echo-{echo}_qdess.nii"
         write(path, make_array()[..., echo - 1 : echo], EchoTime=TOLD["EchoTime"][echo - 1])
-        files += [path, nifti.sidecar_path(path)]
+        files += [path, bids.sidecar_path(path)]
     volume = scans.read_scan(packed(tmp_path / "a.zip", *files))
     np.testing.assert_array_equal(volume.array, make_array())
     assert volume.echo_times_ms == (7, 39)
@@ -68,7 +68,7 @@ def test_an_archive_of_several_images_is_refused(tmp_path):
 def test_what_is_wrong_in_an_archive_is_told_by_its_name(tmp_path):
     knee = write(tmp_path / "knee.nii.gz", EchoTime=0.007)
     with pytest.raises(InputError) as refused:
-        scans.read_scan(packed(tmp_path / "a.zip", knee, nifti.sidecar_path(knee)))
+        scans.read_scan(packed(tmp_path / "a.zip", knee, bids.sidecar_path(knee)))
     told = f'in {tmp_path / "a.zip"}/knee.json: write "EchoTime": [TE1, TE2], in seconds'
     assert str(refused.value).endswith(told)
 
@@ -103,7 +103,7 @@ def test_a_header_that_tells_more_than_any_scan_is_refused_before_it_is_read(tmp
 
 
 def test_a_file_that_goes_on_after_its_image_is_refused(tmp_path):
-    path = swollen(tmp_path / "bomb.nii.gz", (10, 10, 10), bytes(10 * nifti.BLOCK))
+    path = swollen(tmp_path / "bomb.nii.gz", (10, 10, 10), bytes(10 * nifti_file.BLOCK))
     with pytest.raises(InputError, match=r"as large as its header tells, got more: .*bomb"):
         scans.read_scan(path)
 

@@ -4,7 +4,7 @@ from dicom_studies import SAGITTAL, write_study
 from random_scans import make_array
 from scipy import ndimage
 
-from mrsr_tf.io import derived_scans, dicom, nifti, scans
+from mrsr_tf.io import bids, derived_scans, dicom, nifti, scans
 from mrsr_tf.mri import slices
 from mrsr_tf.mri.zero_filling import interpolated_slices, upper_band_power
 from mrsr_tf.volume import Volume
@@ -84,7 +84,7 @@ def test_slices_as_thick_as_they_are_far_apart_are_acquired(tmp_path, thickness)
 def test_the_sidecar_of_a_nifti_tells_it_too(tmp_path):
     scanned = Volume(make_array(), SAGITTAL, slice_thickness_mm=3.0)
     nifti.write_nifti(scanned, tmp_path / "scan.nii.gz")
-    assert nifti.read_sidecar(tmp_path / "scan.nii.gz")["SliceThickness"] == 3
+    assert bids.read_sidecar(tmp_path / "scan.nii.gz")["SliceThickness"] == 3
     assert "from 3 mm" in interpolated_slices(scans.read_scan(tmp_path / "scan.nii.gz"))
 
 
@@ -104,7 +104,7 @@ def test_our_own_output_is_not_taken_for_interpolated(tmp_path, kind):
         nifti.write_nifti(volume(image, slice_thickness_mm=0.8), source)
     scanned = scans.read_scan(source)
     fine = scanned.resliced(slices.interpolate(scanned.array), 2)
-    derived_scans.write(fine, output, source=source, derivation={"method": "tci"})
+    derived_scans.write(fine, output, source=scans.find_scan(source), derivation={"method": "tci"})
     again = scans.read_scan(output)
     assert upper_band_power(again.array[..., 0]) < 0.01
     assert again.derived

@@ -12,7 +12,7 @@ from mrsr_tf.inference.super_resolution import Network
 from mrsr_tf.network import run_folder
 from mrsr_tf.network.model_card import CARD
 from mrsr_tf.network.trained_model import load_model
-from mrsr_tf.outputs import CONFIGURATION, held
+from mrsr_tf.outputs import CONFIGURATION, exclusive_lock
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_two_processes_do_not_make_one_run_folder(tmp_path):
     aside = tmp_path / "run.partial"
     aside.mkdir()
     with (
-        held(aside),
+        exclusive_lock(aside),
         pytest.raises(InputError, match=r"another process at work on .*run\.partial"),
         opened(tmp_path / "run", {}),
     ):

@@ -1,10 +1,8 @@
 """Nobody is on both sides of the split: visits, knees and whoever shares a name stay together."""
 
 import json
-import zipfile
 from dataclasses import replace
 
-import h5py
 import numpy as np
 import pytest
 from dicom_studies import SECRETS, write_study
@@ -15,7 +13,7 @@ from mrsr_tf.io import scans
 from mrsr_tf.io.nifti import write_nifti
 from mrsr_tf.records.manifest import read_manifest, salted, scan_sha256, sealed
 from tf_records_tools.cohort import grouped, make_records, split
-from tf_records_tools.patients import named_person, persons
+from tf_records_tools.patients import patient_numbers
 from tf_records_tools.shard import Settings
 from tf_records_tools.verification import check_records
 
@@ -53,9 +51,9 @@ def test_all_scans_of_a_person_land_on_one_side(cohort, tmp_path, seed):
     manifest = check_records(tmp_path / "records", [cohort])
     side = {facts["source_sha256"]: facts["split"] for facts in manifest["subjects"]}
     sides = {patient: set() for patient in PATIENTS}
-    for path in scans.find_subjects(cohort).values():
-        source = salted(manifest["salt"], scan_sha256(scans.read_scan(path)))
-        sides[named_person(path)].add(side[source])
+    for scan in scans.find_scans(cohort).values():
+        source = salted(manifest["salt"], scan_sha256(scan.read()))
+        sides[scan.patient()].add(side[source])
     assert all(len(found) == 1 for found in sides.values())
     assert manifest["counts"]["validation"]["persons"] == 2
     assert manifest["counts"]["train"]["persons"] == 2
@@ -77,43 +75,12 @@ def test_the_split_is_by_whole_persons_whatever_the_seed(seed):
         assert name.startswith("validation") == (person_of[place] in validated)
 
 
-def test_dicom_names_a_person_by_number_else_by_name(tmp_path):
-    assert named_person(study(tmp_path / "a", " 4711 ")) == "4711"
-    assert named_person(study(tmp_path / "b", "")) == "Doe^Jane"
-    assert named_person(study(tmp_path / "c", "", "")) is None
-    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
-        archive.write(tmp_path / "a" / "0_1", "0_1")
-    assert named_person(tmp_path / "d.zip") == "4711"
-
-
-@pytest.mark.parametrize(
-    ("name", "person"),
-    [
-        ("sub-07/ses-1/anat/sub-07_ses-1_qdess.nii.gz", "sub-07"),
-        ("flat/sub-07_ses-2_qdess.nii", "sub-07"),
-        ("sub-all/x/y/z/knee.nii.gz", None),
-        ("knees/knee_1.nii.gz", None),
-    ],
-)
-def test_a_nifti_names_a_person_as_bids_does(tmp_path, name, person):
-    assert named_person(nifti(tmp_path / name)) == person
-
-
-def test_an_skm_tea_file_is_of_whom_its_dicom_says(tmp_path):
-    (tmp_path / "image_files").mkdir()
-    for name in ("MTR_001", "MTR_002"):
-        with h5py.File(tmp_path / "image_files" / f"{name}.h5", "w") as file:
-            file["echo1"] = file["echo2"] = make_array()[..., 0]
-    study(tmp_path / "dicoms" / "MTR_001", "0815")
-    found = [named_person(path) for path in sorted((tmp_path / "image_files").iterdir())]
-    assert found == ["0815", None]
-
-
 def test_scans_that_name_nobody_are_each_of_a_person(tmp_path):
-    named = [(str(n), nifti(tmp_path / f"{n}.nii")) for n in range(2)]
-    named += [(str(n), study(tmp_path / str(n), "")) for n in range(2)]
-    assert persons(named) == [0, 1, 2, 2]  # the two DICOM scans share their name
-    assert persons(named, "scan") == [0, 1, 2, 3]
+    paths = [nifti(tmp_path / f"{n}.nii") for n in range(2)]
+    paths += [study(tmp_path / str(n), "") for n in range(2)]
+    named = [(path.name, scans.find_scan(path)) for path in paths]
+    assert patient_numbers(named) == [0, 1, 2, 2]  # the two DICOM scans share their name
+    assert patient_numbers(named, "scan") == [0, 1, 2, 3]
 
 
 def test_one_made_up_number_for_all_is_refused_with_what_to_do(cohort, tmp_path):
@@ -133,15 +100,15 @@ def test_a_table_says_who_is_who(tmp_path):
     table = tmp_path / "who.csv"
     rows = [f"knee_{number},{'ab'[number % 2]}" for number in range(4)]
     table.write_text("\n".join(["subject,person", *rows]))
-    found = list(scans.find_subjects(tmp_path / "scans").items())
-    assert persons(found, str(table)) == [0, 1, 0, 1]
+    found = list(scans.find_scans(tmp_path / "scans").items())
+    assert patient_numbers(found, str(table)) == [0, 1, 0, 1]
     made = make_records([tmp_path / "scans"], tmp_path / "out", SETTINGS, group_by=str(table))
     assert made["group_by"] == "table"
     assert made["counts"]["validation"]["subjects"] == 2
     assert "who.csv" not in json.dumps(made)
     table.write_text("\n".join(["subject,person", *rows[:2]]))
     with pytest.raises(InputError, match=r"found none for knee_2 \(2 in all\): .*who\.csv"):
-        persons(found, str(table))
+        patient_numbers(found, str(table))
 
 
 @pytest.mark.parametrize("text", [None, "", "subject;person\nknee_0;a", "subject,person\nknee_0"])
@@ -149,7 +116,7 @@ def test_a_table_that_is_none_is_refused(tmp_path, text):
     if text is not None:
         (tmp_path / "who.csv").write_text(text)
     with pytest.raises(InputError, match=r"columns subject and person|found none for knee_0"):
-        persons([("knee_0", tmp_path)], str(tmp_path / "who.csv"))
+        patient_numbers([("knee_0", tmp_path)], str(tmp_path / "who.csv"))
 
 
 def test_records_that_call_one_person_two_are_found_by_their_scans(tmp_path):

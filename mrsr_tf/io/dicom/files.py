@@ -1,13 +1,13 @@
-"""The MR images of a folder, found by what the files hold, never by their names."""
+"""The MR images of a folder, found by the content of the files, never by their names."""
 
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pydicom
@@ -17,15 +17,16 @@ from pydicom.dataset import Dataset, FileDataset
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.archives import File, files_at, opened
+from mrsr_tf.io.damage import refuse_damaged
 from mrsr_tf.io.dicom.enhanced import ENHANCED_MR, LEGACY_ENHANCED_MR, frame_headers
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 MULTI_FRAME = (ENHANCED_MR, LEGACY_ENHANCED_MR)
-RESOURCE_FORK = "._"  # which macOS puts beside each file it zips
-READERS = 2  # more threads than this only wait for each other in the interpreter
+RESOURCE_FORK = "._"  # files that macOS adds to an archive
+READERS = 2  # more threads only wait for each other in the interpreter
 COSINE_TOLERANCE = 1e-3
-# Read later by others. pydicom decodes an element when it is first asked for; asking at once finds
-# the damage while its file is known.
+# Elements read later by other modules. pydicom decodes an element at its first use; decoding them
+# at once finds damage while the file is known.
 NEEDED = """
     PatientID PatientName StudyInstanceUID SeriesInstanceUID SOPInstanceUID FrameOfReferenceUID
     SeriesNumber SeriesDescription DerivationDescription RepetitionTime FlipAngle SliceThickness
@@ -38,19 +39,19 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One MR image: its header, and what of it tells where it belongs in the scan.
+    """One MR image: its header, and its place in the scan.
 
     Attributes:
         path: the file.
-        header: everything before the pixels; of a frame, as if it were a file of its own.
+        header: everything before the pixels; that of a frame is as if it were a file of its own.
         matrix: (rows, cols).
         position: float64 (3,), patient position of the first voxel's centre in mm, LPS.
         orientation: float64 (2, 3), unit vectors along a row (columns ascending) and along a
             column (rows ascending).
         pixel_spacing_mm: between rows, between columns.
-        rescale: slope and intercept that take stored values to intensities.
-        echo: EchoNumbers and EchoTime in ms, each None where missing.
-        frame: which of a multi-frame object, from 1; None for a file of one image.
+        rescale: slope and intercept from stored values to intensities.
+        echo: EchoNumbers and EchoTime in ms, each None if missing.
+        frame: number within a multi-frame object, from 1; None for a file of one image.
     """
 
     path: File
@@ -70,13 +71,13 @@ class Image:
 
     @property
     def distance_mm(self) -> float:
-        """Where the image lies along its normal."""
+        """The position of the image along its normal."""
         return float(self.position @ self.normal)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings from pydicom: they quote the header, so the patient."""
+    """Silences pydicom, whose warnings quote the header and thereby name the patient."""
     before, config.logger.disabled = config.logger.disabled, True
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -87,10 +88,11 @@ def quiet() -> Iterator[None]:
 
 @quiet()
 def find_images(path: str | Path) -> tuple[list[Image], str]:
-    """The MR images in a folder and below, in a zip archive or in one file, without their pixels.
+    """Reads the MR images in a folder and below, a zip archive or one file, without their pixels.
 
     Returns:
-        The images, and in words how many files of which kind are none ("2 not DICOM", or "").
+        The images, and in words how many other files of which kind there are ("2 not DICOM"), or
+        "" if there are none.
 
     Raises:
         InputError: there is no MR image, or a DICOM file cannot be read or is cut short.
@@ -98,9 +100,9 @@ def find_images(path: str | Path) -> tuple[list[Image], str]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"expected a DICOM folder or file, found nothing at {path}")
-    found = list(in_threads(_images_in, files_at(path)))
-    images = [image for images in found if not isinstance(images, str) for image in images]
-    others = [kind for kind in found if isinstance(kind, str)]
+    contents = list(in_threads(_images_in, files_at(path)))
+    images = [image for content in contents if not isinstance(content, str) for image in content]
+    others = [content for content in contents if isinstance(content, str)]
     skipped = ", ".join(f"{others.count(kind)} {kind}" for kind in sorted(set(others)))
     if not images:
         raise InputError(f"expected MR images, found {skipped or 'no file at all'} in {path}")
@@ -108,7 +110,7 @@ def find_images(path: str | Path) -> tuple[list[Image], str]:
 
 
 def positive(value: object) -> float | None:
-    """A header's number; None where it is missing, unreadable or not above 0."""
+    """A number of the header; None if it is missing, unreadable or not above 0."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -117,7 +119,7 @@ def positive(value: object) -> float | None:
 
 
 def is_dicom(path: File) -> bool:
-    """Whether the file says it is DICOM: DICM after 128 bytes."""
+    """Whether the file is DICOM: DICM after 128 bytes."""
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
 
@@ -125,8 +127,11 @@ def is_dicom(path: File) -> bool:
 @quiet()
 def first_header(path: Path) -> FileDataset | None:
     """The header of the first DICOM file in a folder and below, by name; None without any."""
-    file = next((file for file in files_at(path) if guarded(file, is_dicom, file)), None)
-    return None if file is None else guarded(file, _read_header, file)
+    for file in files_at(path):
+        with readable(file):
+            if is_dicom(file):
+                return _read_header(file)
+    return None
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -137,30 +142,20 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
 
 def _images_in(path: File) -> list[Image] | str:
     """The images in a file, or in words what the file is instead."""
-    return guarded(path, _read_images, path)
+    with readable(path):
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"expected a DICOM file, got an empty one: {path}")
+        if is_dicom(path):
+            return _parse_file(path)
+        if path.name.lower().endswith(".dcm") and not path.name.startswith(RESOURCE_FORK):
+            raise InputError(f"expected DICM at byte 128 of a DICOM file, got none: {path}")
+        return "not DICOM"
 
 
-def _read_images(path: File) -> list[Image] | str:
-    with path.open("rb") as file:
-        if not file.read(1):
-            raise InputError(f"expected a DICOM file, got an empty one: {path}")
-    if is_dicom(path):
-        return _parse_file(path)
-    if path.name.lower().endswith(".dcm") and not path.name.startswith(RESOURCE_FORK):
-        raise InputError(f"expected DICM at byte 128 of a DICOM file, got none: {path}")
-    return "not DICOM"
-
-
-def guarded(path: File, read: Callable[..., Result], *arguments: Any) -> Result:
-    """`read(*arguments)`; whatever a damaged file makes pydicom raise becomes an `InputError`."""
-    try:
-        return read(*arguments)
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # pydicom raises nearly every type there is
-        raise InputError(
-            f"expected a readable DICOM image, got a {type(error).__name__} in reading {path}"
-        ) from error
+def readable(path: File) -> AbstractContextManager[None]:
+    """Turns errors of pydicom in the block into an `InputError` that names the file."""
+    return refuse_damaged(path, "a readable DICOM image")
 
 
 def _read_header(path: File) -> FileDataset:
@@ -177,7 +172,7 @@ def _decode_needed(header: Dataset) -> None:
 
 def _parse_file(path: File) -> list[Image] | str:
     header = _read_header(path)
-    # Said first in the file: what follows may be cut short, and is then no reason to skip it.
+    # The class comes first in the file: a file whose rest is cut short is refused, not skipped.
     kind = header.file_meta.MediaStorageSOPClassUID
     if kind == MR_IMAGE:
         return [_parse(header, path, None)]
@@ -224,6 +219,6 @@ def _echo(header: Dataset) -> tuple[int | None, float | None]:
     number, time = header.get("EchoNumbers"), header.get("EchoTime")
     return (
         int(number) if number not in (None, "") else None,
-        # Rounded: the same echo may be printed with differing digits in another slice.
+        # Rounded, since headers of one echo may print its time with differing digits.
         round(float(time), 2) if time not in (None, "") else None,
     )

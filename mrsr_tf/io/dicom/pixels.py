@@ -1,4 +1,4 @@
-"""The stored values of images."""
+"""Reads the stored values of images."""
 
 from collections.abc import Sequence
 
@@ -10,19 +10,20 @@ from pydicom.pixels import get_decoder
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.archives import File, opened
-from mrsr_tf.io.dicom.files import Image, guarded
+from mrsr_tf.io.dicom.files import Image, readable
 
 DECODERS = "python-gdcm pylibjpeg pylibjpeg-openjpeg"
 
 
 def read_pixels(images: Sequence[Image]) -> NDArray[np.number]:
-    """The stored values of images that lie in one file: (images, rows, cols).
+    """Reads the stored values of images of one file: (images, rows, cols).
 
     Raises:
         InputError: the pixels cannot be decoded, are cut short or are not grey images of the size
-            that their header tells.
+            in their header.
     """
-    return guarded(images[0].path, _decode, images)
+    with readable(images[0].path):
+        return _decode(images)
 
 
 def _decode(images: Sequence[Image]) -> NDArray[np.number]:
@@ -34,9 +35,9 @@ def _decode(images: Sequence[Image]) -> NDArray[np.number]:
         raise InputError(f"expected one grey image in each file, got more in {path}")
     _check_decodable(dataset, path)
     whole = frames * rows * cols * dataset.BitsAllocated // 8
-    found = len(dataset.get("PixelData") or b"")
-    if not dataset.file_meta.TransferSyntaxUID.is_compressed and found < whole:
-        raise InputError(f"expected {whole} bytes of pixels, got {found}: {path} is cut short")
+    available = len(dataset.get("PixelData") or b"")
+    if not dataset.file_meta.TransferSyntaxUID.is_compressed and available < whole:
+        raise InputError(f"expected {whole} bytes of pixels, got {available}: {path} is cut short")
     stored = dataset.pixel_array.reshape(frames, rows, cols)
     return stored[[(image.frame or 1) - 1 for image in images]]
 

@@ -1,4 +1,4 @@
-"""A `Volume`, or a T2 map of it, as derived series in the study of its source."""
+"""Writes a `Volume`, or a T2 map of it, as derived series in the study of its source."""
 
 import re
 import uuid
@@ -13,13 +13,13 @@ from pydicom.dataset import Dataset
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.dicom.derived_header import code, decimal, derived_header, file_meta
 from mrsr_tf.io.dicom.files import Image, positive, quiet
+from mrsr_tf.io.dicom.ge_private import add_spoiler
 from mrsr_tf.io.dicom.provenance import (
     derivation_text,
     header_derivation,
     images_digest,
     is_derived,
 )
-from mrsr_tf.io.dicom.read import SPOILER_AREA, SPOILER_CREATOR, SPOILER_DURATION, SPOILER_GROUP
 from mrsr_tf.io.dicom.series import Series, find_series
 from mrsr_tf.volume import Volume
 
@@ -182,9 +182,7 @@ def _add_acquisition(header: Dataset, volume: Volume, echo: int) -> None:
     if volume.flip_angle_deg is not None:
         header.FlipAngle = decimal(volume.flip_angle_deg)
     if volume.spoiler_area is not None and volume.spoiler_duration_us is not None:
-        block = header.private_block(SPOILER_GROUP, SPOILER_CREATOR, create=True)
-        block.add_new(SPOILER_AREA, "DS", decimal(volume.spoiler_area))
-        block.add_new(SPOILER_DURATION, "DS", decimal(volume.spoiler_duration_us))
+        add_spoiler(header, decimal(volume.spoiler_area), decimal(volume.spoiler_duration_us))
 
 
 def _scale(array: NDArray[np.float32], source: tuple[float, float]) -> tuple[float, float]:

@@ -1,0 +1,175 @@
+"""The registry of formats: each scan is recognised once, and its format answers for it."""
+
+import pickle
+import zipfile
+
+import h5py
+import nibabel as nib
+import numpy as np
+import pytest
+from dicom_studies import SECRETS, write_study
+from hdf5_scans import write_hdf5_scan
+from random_scans import make_array, make_scan
+
+from mrsr_tf.errors import InputError
+from mrsr_tf.io import derived_scans, dicom, scans
+from mrsr_tf.io.bids import read_sidecar
+from mrsr_tf.io.formats import FORMATS, format_of
+from mrsr_tf.io.nifti import write_nifti
+from mrsr_tf.mri import slices
+
+
+def write_dicom(folder, patient="PAT-4711", name="Doe^Jane"):
+    def change(header, index, echo):
+        header.PatientID, header.PatientName = patient, name
+
+    return write_study(folder, make_array(), name="{slice}_{echo}", change=change)
+
+
+def write_image(path):
+    write_nifti(make_scan(make_array().shape[:3]), path)
+    return path
+
+
+def write_archive(path, *files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in files:
+            archive.write(file, file.name)
+    return path
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """A scan of each format."""
+    image = write_image(tmp_path / "a.nii.gz")
+    return {
+        "NIfTI": image,
+        "zipped NIfTI": write_archive(tmp_path / "a.zip", image),
+        "SKM-TEA": write_hdf5_scan(tmp_path, make_array()),
+        "DICOM": write_dicom(tmp_path / "dicom"),
+    }
+
+
+def test_every_scan_is_of_the_format_it_was_written_in(paths):
+    assert [scan_format.name for scan_format in FORMATS] == list(paths)
+    assert [format_of(path).name for path in paths.values()] == list(paths)
+
+
+def test_every_format_reads_and_identifies_its_scan(paths):
+    found = [scans.find_scan(path) for path in paths.values()]
+    for scan in found:
+        assert scan.read().array.size == make_array().size
+    identities = {scan.identity() for scan in found}
+    assert {len(identity) for identity in identities} == {16}
+    assert len(identities) == len(found)
+
+
+def test_a_scan_is_the_same_one_in_another_process(paths):
+    for path in paths.values():
+        scan = scans.find_scan(path)
+        assert pickle.loads(pickle.dumps(scan)) == scan
+
+
+def test_archives_of_dicom_and_unreadable_ones_are_left_to_dicom(paths, tmp_path):
+    files = paths["DICOM"].iterdir()
+    assert format_of(write_archive(tmp_path / "b.zip", *files)).name == "DICOM"
+    (tmp_path / "c.zip").write_bytes(paths["zipped NIfTI"].read_bytes()[:-30])
+    assert format_of(tmp_path / "c.zip").name == "DICOM"
+
+
+# Who was scanned
+
+
+def patient(path):
+    return scans.find_scan(path).patient()
+
+
+def test_dicom_names_a_patient_by_number_else_by_name(tmp_path):
+    assert patient(write_dicom(tmp_path / "a", " 4711 ")) == "4711"
+    assert patient(write_dicom(tmp_path / "b", "")) == "Doe^Jane"
+    assert patient(write_dicom(tmp_path / "c", "", "")) is None
+    assert patient(write_archive(tmp_path / "d.zip", tmp_path / "a" / "0_1")) == "4711"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sub-07/ses-1/anat/sub-07_ses-1_qdess.nii.gz", "sub-07"),
+        ("flat/sub-07_ses-2_qdess.nii", "sub-07"),
+        ("sub-all/x/y/z/knee.nii.gz", None),
+        ("knees/knee_1.nii.gz", None),
+    ],
+)
+def test_a_nifti_names_a_patient_as_bids_does(tmp_path, name, expected):
+    assert patient(write_image(tmp_path / name)) == expected
+
+
+def test_an_skm_tea_file_has_the_patient_of_its_dicom(tmp_path):
+    (tmp_path / "image_files").mkdir()
+    for name in ("MTR_001", "MTR_002"):
+        with h5py.File(tmp_path / "image_files" / f"{name}.h5", "w") as file:
+            file["echo1"] = file["echo2"] = make_array()[..., 0]
+    write_dicom(tmp_path / "dicoms" / "MTR_001", "0815")
+    files = sorted((tmp_path / "image_files").iterdir())
+    assert [patient(path) for path in files] == ["0815", None]
+
+
+# Derived scans
+
+
+def fine_of(path):
+    volume = scans.read_scan(path)
+    return volume.resliced(slices.interpolate(volume.array), 2)
+
+
+@pytest.mark.parametrize("name", ["NIfTI", "zipped NIfTI", "SKM-TEA"])
+def test_a_scan_derived_from_a_file_is_a_nifti(paths, tmp_path, name):
+    fine, output = fine_of(paths[name]), tmp_path / "out" / "fine.nii.gz"
+    scans.write_scan(fine, output, like=paths[name], derivation={"method": "tci"})
+    np.testing.assert_allclose(scans.read_scan(output).array, fine.array)
+    source = scans.find_scan(paths[name]).identity()
+    assert read_sidecar(output)["Derivation"] == {"method": "tci", "source": source}
+    with pytest.raises(InputError, match=r"expected a name ending in \.nii\.gz for the output"):
+        scans.write_scan(fine, tmp_path / "folder", like=paths[name])
+
+
+def test_a_scan_derived_from_dicom_is_a_folder_of_dicom(paths, tmp_path):
+    fine = fine_of(paths["DICOM"])
+    scans.write_scan(fine, tmp_path / "fine", like=paths["DICOM"])
+    again = scans.read_scan(tmp_path / "fine")
+    np.testing.assert_allclose(again.array, fine.array.clip(0), atol=0.51)
+    assert again.derived
+    with pytest.raises(InputError, match="expected a folder for DICOM for the output"):
+        scans.write_scan(fine, tmp_path / "fine.nii.gz", like=paths["DICOM"])
+
+
+def test_a_derived_scan_is_replaced_and_other_data_are_not(paths, tmp_path):
+    fine = fine_of(paths["DICOM"])
+    for _ in range(2):
+        scans.write_scan(fine, tmp_path / "fine", like=paths["DICOM"])
+    with pytest.raises(InputError, match="found other data"):
+        scans.write_scan(fine, paths["DICOM"], like=paths["DICOM"])
+    assert len(list(paths["DICOM"].iterdir())) == 8
+
+
+def test_two_derived_scans_without_a_derivation_are_different_images(paths, tmp_path):
+    fine = fine_of(paths["DICOM"])
+    for name in ("a", "b"):
+        scans.write_scan(fine, tmp_path / name, like=paths["DICOM"])
+    assert dicom.source_digest(tmp_path / "a") != dicom.source_digest(tmp_path / "b")
+
+
+def test_uncertainty_maps_are_named_after_their_output(tmp_path):
+    for name in ("fine", "fine.nii", "fine.nii.gz"):
+        image, t2 = derived_scans.maps_beside(tmp_path / name)
+        assert image.name == "fine_uncertainty.nii.gz"
+        assert t2.name == "fine_t2_uncertainty_ms.nii.gz"
+
+
+def test_messages_name_the_subject_and_never_the_patient(paths, tmp_path, caplog):
+    zeros = np.zeros(make_array().shape, np.int16)
+    write_study(tmp_path / "empty", zeros)
+    with pytest.raises(InputError, match=r"only zeros as echo 1 of .*empty$") as refused:
+        scans.read_scan(tmp_path / "empty")
+    assert not any(secret in str(refused.value) + caplog.text for secret in SECRETS)
+    assert nib.load(paths["NIfTI"]).shape[3] == 2
