@@ -3,7 +3,7 @@
     python -m phantom.simulate --output=scans/example --subjects=4 --seed=1000 --shape=208,224,160
     python docs/images/make_example.py scans/example/subject_003 docs/images/example.jpg
 
-The thin slices of the phantom are the truth. They are thickened by two as in the paper, and the
+The fine slices of the phantom are the truth. They are thickened by two as in the paper, and the
 shipped network doubles the thick slices again. The plane is coronal, so that slices run from left
 to right: it shows what the thick slices have lost.
 """
