@@ -18,6 +18,7 @@ from absl import flags
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
 from mrsr_tf.mri.dess import T2Method
+from mrsr_tf.mri.t2 import CARTILAGE_T1_MS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ METHOD = flags.DEFINE_enum(
     list(T2Method),
     "The paper's formula (5 % too long at 50 ms, 13 % at 80), or inversion of the steady state.",
 )
-T1_MS = flags.DEFINE_float("t1_ms", 1200.0, "T1: 1200 for cartilage, 1000 for meniscus.")
+T1_MS = flags.DEFINE_float("t1_ms", CARTILAGE_T1_MS, "T1: 1200 for cartilage, 1000 for meniscus.")
 TR_MS = flags.DEFINE_float("tr_ms", None, "Repetition time; overrides the header.")
 TE_MS = flags.DEFINE_float("te_ms", None, "Echo time of S1; overrides the header.")
 FLIP_DEG = flags.DEFINE_float("flip_deg", None, "Flip angle; overrides the header.")
@@ -85,15 +86,13 @@ def _write_maps(source: "Scan", sequence: dict[str, float | None], folder: Path)
     from mrsr_tf import __version__
     from mrsr_tf.io import nifti
     from mrsr_tf.mri.acquisition import with_sequence
-    from mrsr_tf.mri.t2 import scan_t2_map
+    from mrsr_tf.mri.t2 import scan_t2
 
     with tqdm(total=4, desc="T2 map", unit="step", disable=None, delay=2) as progress:
         scan = with_sequence(source.read(SLICE_AXIS.value), **sequence)
         progress.update()
         try:
-            t2_ms, parameters = scan_t2_map(
-                scan, method=METHOD.value, t1_ms=T1_MS.value, label=source
-            )
+            t2_ms, parameters = scan_t2(scan, method=METHOD.value, t1_ms=T1_MS.value, label=source)
         except InputError as error:
             raise InputError(f"{error}: {source}") from None
         deviation_ms = t2_noise.t2_deviation(scan, **parameters)

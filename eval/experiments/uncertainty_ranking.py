@@ -10,7 +10,7 @@ from eval.t2_noise import above_noise
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.mri.slices import thicken
-from mrsr_tf.mri.t2 import scan_t2_map
+from mrsr_tf.mri.t2 import t2_map
 from mrsr_tf.volume import Volume
 
 GROUPS = 5
@@ -72,7 +72,7 @@ def rank_errors(
         for echo in range(truth.echoes)
     ]
     if true_t2_ms is not None and result.t2_uncertainty_ms is not None:
-        t2_ms = scan_t2_map(result.volume).t2_ms[:, :, :count]
+        t2_ms = t2_map(result.volume)[:, :, :count]
         error = np.abs(t2_ms - true_t2_ms)
         t2_uncertainty_ms = result.t2_uncertainty_ms[:, :, :count]
         valid = tissue & np.isfinite(error) & np.isfinite(t2_uncertainty_ms)

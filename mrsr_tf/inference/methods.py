@@ -1,4 +1,4 @@
-"""The choice of an upsampler by the name of its method."""
+"""The upsampler of a method by its name, and super-resolution in one call."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from mrsr_tf.inference.upsampling import Interpolation, Method, Upsampler, wrap
 from mrsr_tf.mri.slices import DEFAULT_FACTOR
 from mrsr_tf.network.precision import Precision
+from mrsr_tf.volume import Volume
 
 if TYPE_CHECKING:
     from mrsr_tf.network.trained_model import TrainedModel
@@ -55,3 +56,37 @@ def _network(
     if model is None or isinstance(model, str | Path):
         model = load_model(model or PRETRAINED, slice_factor=slice_factor)
     return Network(model, precision=precision)
+
+
+def super_resolve(
+    volume: Volume,
+    model: "str | Path | TrainedModel | None" = None,
+    ensemble: bool = False,
+    consistent: bool = False,
+    precision: str = Precision.FLOAT32,
+) -> Volume:
+    """Super-resolves all echoes of a scan together.
+
+    Args:
+        volume: thick slices, one or two echoes, raw scanner intensities on any scale.
+        model: from `mrsr_tf.load_model`, or what that takes; None means the network that comes with
+            the package.
+        ensemble: take the mean over eight mirrored scans, which takes eight times as long.
+        consistent: change the result as little as possible so that, thickened again, it equals the
+            scan.
+        precision: number format of the convolutions: "float32", "bfloat16" or "float16".
+
+    Returns:
+        The scan with `model.slice_factor` times the slices, on the same intensity scale. The origin
+        is that of the thick scan, unless the network was trained on thick slices that lie between
+        fine ones.
+
+    Raises:
+        InputError: the network was trained for another number of echoes, or cannot be loaded.
+        MemoryError: the scan is too large for this machine.
+    """
+    upsampler = choose_upsampler(
+        Method.MRSR, model=model, precision=precision, ensemble=ensemble, consistent=consistent
+    )
+    fine = upsampler.upsample(volume.array)
+    return volume.resliced(fine, upsampler.factor, upsampler.first_slice)

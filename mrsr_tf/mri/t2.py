@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsr_tf.mri import dess
 from mrsr_tf.mri.acquisition import sequence
-from mrsr_tf.mri.dess import T2Method, t2_map
 from mrsr_tf.volume import Volume
 
+CARTILAGE_T1_MS = 1200.0
 
-class T2Map(NamedTuple):
+
+class ScanT2(NamedTuple):
     """A T2 map and how it was computed.
 
     Attributes:
@@ -22,25 +24,30 @@ class T2Map(NamedTuple):
     parameters: dict[str, Any]
 
 
-def scan_t2_map(
-    scan: Volume,
-    *,
-    method: str = T2Method.ANALYTIC,
-    t1_ms: float = 1200.0,
-    label: object = "a scan",
-) -> T2Map:
+def t2_map(
+    volume: Volume, method: str = dess.T2Method.ANALYTIC, t1_ms: float = CARTILAGE_T1_MS
+) -> NDArray[np.floating]:
     """Computes T2 from both echoes of a DESS scan.
 
-    Without the spoiler's area and duration in the header, diffusion is ignored.
+    Without the spoiler's area and duration in the header, diffusion is ignored; a warning says so.
 
     Args:
-        scan: two echoes.
-        method: one of `T2Method`.
-        t1_ms: T1 of the tissue.
-        label: what warnings call the scan, such as its path.
+        volume: two echoes.
+        method: "analytic" (the paper's formula: 5 % too long at 50 ms, 13 % at 80) or "exact"
+            (inversion of the steady state).
+        t1_ms: T1 of the tissue: 1200 for cartilage, 1000 for meniscus.
+
+    Returns:
+        (rows, cols, slices) in ms, NaN where there is no T2 in (0, 100] ms.
 
     Raises:
         InputError: the scan has one echo, or its times or flip angle are unknown.
     """
-    parameters: dict[str, Any] = {"method": str(method), "t1_ms": t1_ms, **sequence(scan, label)}
-    return T2Map(t2_map(scan.array[..., 0], scan.array[..., 1], **parameters), parameters)
+    return scan_t2(volume, method=method, t1_ms=t1_ms).t2_ms
+
+
+def scan_t2(volume: Volume, *, method: str, t1_ms: float, label: object = "a scan") -> ScanT2:
+    """As `t2_map`, with the parameters; `label` is what warnings call the scan."""
+    parameters: dict[str, Any] = {"method": str(method), "t1_ms": t1_ms, **sequence(volume, label)}
+    s1, s2 = volume.array[..., 0], volume.array[..., 1]
+    return ScanT2(dess.t2_map(s1, s2, **parameters), parameters)

@@ -5,22 +5,18 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mrsr_tf import __version__
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.domain_check import out_of_range
 from mrsr_tf.inference.methods import choose_upsampler
 from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.io import dicom, scans
-from mrsr_tf.mri.acquisition import sequence
-from mrsr_tf.mri.dess import t2_map
+from mrsr_tf.mri.dess import T2Method
+from mrsr_tf.mri.t2 import CARTILAGE_T1_MS, scan_t2
 from mrsr_tf.node.choosing import dess_scans
 from mrsr_tf.node.settings import Settings
 from mrsr_tf.node.spool import digest
 from mrsr_tf.volume import Volume
-
-T2_METHOD, T1_MS = "analytic", 1200.0
 
 
 def upsampler_of(settings: Settings) -> Upsampler:
@@ -89,11 +85,12 @@ def make(scan: Path, output: Path, upsampler: Upsampler) -> list[str]:
 
 def _write_t2(fine: Volume, scan: Path, output: Path, derivation: dict[str, Any]) -> list[str]:
     try:
-        times = sequence(fine, scan.name)
+        t2_ms, parameters = scan_t2(
+            fine, method=T2Method.ANALYTIC, t1_ms=CARTILAGE_T1_MS, label=scan.name
+        )
     except InputError as error:
         return [f"no T2 map: {error}"]
-    s1, s2 = np.moveaxis(fine.array, 3, 0)
-    t2_ms = t2_map(s1, s2, t1_ms=T1_MS, method=T2_METHOD, **times)
-    how = {**derivation, "t2_method": T2_METHOD, "t1_ms": T1_MS, **times}
+    how = {**derivation, "t2_method": parameters.pop("method"), **parameters}
     dicom.write_t2_map(t2_ms, fine, output / f"{scan.name}_t2", like=scan, derivation=how)
-    return [] if "spoiler_area" in times else ["T2 without diffusion: the spoiler is unknown"]
+    unknown = "spoiler_area" not in parameters
+    return ["T2 without diffusion: the spoiler is unknown"] if unknown else []
