@@ -96,22 +96,13 @@ class ScSR:
         self.high = _nearest_high(high, low, self.low)
         return self
 
-    def apply(
-        self,
-        thick: ArrayLike,
-        factor: int,
-        *,
-        stride: int = 1,
-        both_planes: bool = False,
-        threads: int = 2,
-    ) -> Floats:
+    def apply(self, thick: ArrayLike, factor: int, *, stride: int = 1, threads: int = 2) -> Floats:
         """Super-resolves a thick scan.
 
         Args:
             thick: (rows, cols, slices), one echo, intensity scale 1.
             factor: fine slices per thick slice, which must be the dictionary's.
             stride: between patches, in voxels; 2 takes a quarter of the time of 1.
-            both_planes: whether to average the results of (row, slice) and (column, slice) planes.
             threads: number of threads that share the planes.
 
         Returns:
@@ -126,11 +117,7 @@ class ScSR:
         if factor != self.factor:
             raise InputError(f"expected the dictionary's slice factor {self.factor}, got {factor}")
         thick = _checked(thick)
-        coarse = self._interpolate(thick)
-        fine = self._estimate(coarse, stride, threads)
-        if both_planes:
-            turned = self._estimate(coarse.swapaxes(0, 1), stride, threads)
-            fine = (fine + turned.swapaxes(0, 1)) / 2
+        fine = self._estimate(self._interpolate(thick), stride, threads)
         return back_project(fine, thick, factor, self.profile)
 
     def save(self, path: str | Path) -> None:

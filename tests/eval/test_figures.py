@@ -58,13 +58,13 @@ def test_the_plane_shown_is_the_one_that_changes_most_from_slice_to_slice():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 2, 1, 2), (2, 3, 7, 1)])
-def test_a_scan_of_any_size_has_its_planes(shape):
+def test_a_scan_of_any_size_has_two_reformats(shape):
     scan = Volume(np.ones(shape), sagittal_affine())
     for plane in reformats(scan):
         assert plane.cut(scan.array).shape[-1] == shape[-1]
 
 
-def test_pictures_come_back_as_they_were_saved(tmp_path):
+def test_saved_pictures_load_unchanged(tmp_path):
     panels = {"truth": np.ones((3, 2, 2)), "mrsr": np.zeros((3, 2, 2))}
     saved = [Picture("coronal", (0.4, 1.6), panels), Picture("axial", (0.5, 1.6), panels)]
     save_pictures(tmp_path / "s.npz", saved)
@@ -108,7 +108,7 @@ def test_columns_run_from_the_input_to_the_truth_with_the_network_beside_it():
 @pytest.mark.parametrize(
     ("shape", "spacing"), [((40, 24, 2), (0.4, 0.8)), ((20, 90, 1), (0.4, 0.3))]
 )
-def test_a_panel_has_the_aspect_ratio_of_what_it_shows(shape, spacing):
+def test_a_panel_has_the_aspect_ratio_of_its_image(shape, spacing):
     figure = reformat(shape, spacing)
     figure.draw_without_rendering()
     ax = figure.axes[0]
@@ -143,7 +143,7 @@ def test_pictures_of_any_size_are_drawn(shape):
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5])
-def test_equal_truth_and_input_are_drawn_too(value):
+def test_an_input_equal_to_the_truth_is_drawn(value):
     same = np.full((8, 8, 1), value)
     figure = figures.reformat(Picture("axial", (1.0, 1.0), {"truth": same, "tci": same}))
     assert render(figure, "png").startswith(b"\x89PNG")
@@ -157,7 +157,7 @@ def t2_picture(**more) -> Picture:
     return Picture("t2", (0.4, 0.4), panels)
 
 
-def test_t2_maps_share_one_scale_and_show_the_region_alone():
+def test_t2_maps_share_one_scale_and_show_only_the_region():
     figure = figures.t2_maps(t2_picture())
     maps = images(figure, "viridis")
     assert len(maps) == 2
@@ -192,7 +192,7 @@ def test_a_figure_is_saved_as_png_and_svg_the_same_each_time(tmp_path):
     assert "$x_$" in text  # a dollar is a dollar
 
 
-def test_panels_of_one_unit_share_their_scale_if_asked():
+def test_panels_share_their_axis_on_request():
     values = {"T2 minus thick": {"mrsr": [1.0, 2.0]}, "T2 minus truth": {"mrsr": [30.0, 40.0]}}
     apart, together = plots.dots(values), plots.dots(values, shared_x=True)
     assert apart.axes[0].get_xlim() != apart.axes[1].get_xlim()
@@ -213,7 +213,7 @@ def test_bland_altman_shows_differences_over_means_and_the_limits():
     assert figure.axes[1].get_ylim() == ours.get_ylim()
 
 
-def test_cartilage_laid_out_flat_is_in_one_window_at_its_real_aspect_ratio():
+def test_maps_of_flat_cartilage_share_one_window_in_real_proportions():
     flat = np.full((60, 20), 40.0)
     flat[:5] = np.nan
     panels = {"thick": flat, "truth": flat, "mrsr": flat + 1}
@@ -227,7 +227,7 @@ def test_cartilage_laid_out_flat_is_in_one_window_at_its_real_aspect_ratio():
     assert len({(round(box.height), round(box.width), round(box.y0)) for box in boxes}) == 1
 
 
-def test_the_scale_of_cartilage_laid_out_flat_is_below_it_and_the_colours_beside_it():
+def test_flat_cartilage_has_its_scale_bar_below_and_its_colour_bar_beside():
     flat = np.full((60, 12), 40.0)
     panels = {"thick": flat, "truth": flat, "mrsr": flat + 1}
     figure = figures.unrolled(Picture("unrolled", (0.5, 1.6), panels))

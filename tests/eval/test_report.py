@@ -106,7 +106,7 @@ def test_the_command_prints_the_tables_and_writes_the_report(both, tmp_path):
 
 
 @pytest.mark.parametrize("experiment", ["image_quality", "t2"])
-def test_one_experiment_of_one_subject_without_the_network_is_a_report_too(tmp_path, experiment):
+def test_a_report_needs_neither_a_second_subject_nor_the_network(tmp_path, experiment):
     folder = evaluated(tmp_path, experiment, methods=("tci",), subjects=1)
     html = report(folder)
     assert "One subject only" in html
@@ -195,7 +195,7 @@ def test_the_figures_are_of_the_subject_with_the_median_result(tmp_path):
         ([], 2, "results"),
     ],
 )
-def test_a_wrong_call_ends_in_one_line_and_leaves_nothing(tmp_path, both, arguments, code, message):
+def test_a_wrong_call_prints_one_line_and_writes_nothing(tmp_path, both, arguments, code, message):
     call = [argument.format(q=both[0]) for argument in arguments]
     result = run(*call, f"--output={tmp_path / 'out'}")
     assert result.returncode == code

@@ -93,14 +93,6 @@ def test_planes_are_independent_of_each_other_and_of_the_number_of_threads(dicti
     np.testing.assert_allclose(dictionary.apply(thick[:, 2:3], 2), fine[:, 2:3], atol=1e-5)
 
 
-def test_both_planes_are_the_mean_of_rows_and_columns(dictionary):
-    thick = slices.thicken(balls(5)[:20, :16])
-    rows = dictionary.apply(thick, 2)
-    cols = dictionary.apply(thick.swapaxes(0, 1), 2).swapaxes(0, 1)
-    both = dictionary.apply(thick, 2, both_planes=True)
-    np.testing.assert_allclose(both, (rows + cols) / 2, atol=1e-5)
-
-
 def test_every_volume_contributes_as_many_patches():
     volumes = [balls(seed, (20, 12, 20)) for seed in (0, 1, 2)]
     alone = [ScSR(patches=10**6).training_pairs([volume])[1] for volume in volumes]

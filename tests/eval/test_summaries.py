@@ -227,7 +227,7 @@ def test_rows_in_another_order_are_paired_by_subject(tmp_path, quality):
     assert paired(shuffled) == pytest.approx(paired(quality), nan_ok=True)
 
 
-def test_rows_come_back_as_they_were_written(tmp_path):
+def test_written_rows_are_read_unchanged(tmp_path):
     rows = t2_rows([35.25], {"mrsr": [36.5]})
     rows[0]["voxels"] = 1234567
     write_rows(tmp_path / "rows.csv", rows, "t2")

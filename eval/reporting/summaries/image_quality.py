@@ -56,24 +56,10 @@ TESTS_NOTE = (
 class QualityRecord:
     """One cell of Table 1; NaN where there is no value.
 
-    Attributes:
-        metric: one of `QUALITIES`.
-        region: one of `REGIONS`.
-        echo: 1 or 2.
-        method: the method.
-        subjects: how many.
-        mean: over subjects.
-        sd: over subjects, ddof 1.
-        mean_low: lower end of the 95 % bootstrap interval of the mean.
-        mean_high: its upper end.
-        mann_whitney_p: of the test against MRSR, as in the paper; it ignores that both methods
-            were measured on the same subjects.
-        paired_p: of Wilcoxon's signed-rank test against MRSR.
-        paper_mean: as published.
-        paper_sd: as published.
-        paper_starred: whether the paper marks the method as different from MRSR.
-        mann_whitney_p_holm: adjusted over the methods and echoes of one metric in one region.
-        paired_p_holm: likewise.
+    SDs have ddof 1, and `mean_low` and `mean_high` bound the 95 % bootstrap interval of the mean.
+    Both tests compare with MRSR: Mann-Whitney's, as in the paper, ignores that the methods share
+    their subjects; the paired test is Wilcoxon's. Holm's adjustment is over the methods and echoes
+    of one metric in one region.
     """
 
     metric: str

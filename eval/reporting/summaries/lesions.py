@@ -28,15 +28,7 @@ NOTE = (
 class LesionRecord:
     """One cell of the table of lesions; NaN where there is no value.
 
-    Attributes:
-        metric: detected_percent, kept_percent (how much of a lesion's contrast is left, over
-            subjects) or false_foci_per_cm3.
-        size_mm: the lesions' length across the slices.
-        method: the method, or "truth".
-        value: in the unit that the metric names.
-        sd: over subjects, ddof 1.
-        low: lower end of Wilson's 95 % interval.
-        high: its upper end.
+    The SD (ddof 1) is over subjects; `low` and `high` bound Wilson's 95 % interval.
     """
 
     metric: str

@@ -32,17 +32,10 @@ NOTE = (
 
 @dataclass(frozen=True)
 class ResolutionRecord:
-    """One cell of the table of resolution.
+    """One cell of the table of resolution: mean and SD (ddof 1) over subjects.
 
-    Attributes:
-        metric: one of `METRICS`.
-        echo: 1 or 2.
-        method: the method, or "truth".
-        value: the mean over subjects; NaN where a subject has none, for instance because a
-            transfer function never falls to the level.
-        sd: over subjects, ddof 1.
-        low: NaN; there is no interval.
-        high: likewise.
+    The value is NaN where a subject has none, for instance because a transfer function never falls
+    to the level. There is no interval, so `low` and `high` are NaN.
     """
 
     metric: str

@@ -70,17 +70,9 @@ TESTS_NOTE = (
 class T2Record:
     """One cell of Table 2; NaN where there is no value.
 
-    Attributes:
-        roi: the region.
-        subject: empty for a summary over subjects.
-        quantity: t2_ms, average_t2_ms, one of `AGREEMENT` or `COUNTS`, mann_whitney_p, paired_p,
-            mann_whitney_p_holm or paired_p_holm.
-        reference: what a method is compared with: "thick" (as in the paper), "truth" or nothing.
-        method: a method, "thick" or "truth".
-        value: in the unit that the quantity names.
-        sd: over subjects, ddof 1.
-        paper_value: as published.
-        paper_sd: as published.
+    Quantities are t2_ms of one subject and, over all subjects, average_t2_ms, those of `AGREEMENT`
+    and `COUNTS`, and the p-values. The reference, which agreement and tests have, is "thick" (as in
+    the paper) or "truth"; both also occur as methods. SDs have ddof 1.
     """
 
     roi: str = ""
