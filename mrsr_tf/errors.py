@@ -1,13 +1,13 @@
-"""The two ways a call can end early without being a bug."""
+"""The two exceptions with which a call ends early without a bug."""
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used.
+    """An input that cannot be used.
 
-    The message is one sentence saying what was expected, what came and where (which file, which
-    position). A command prints it as its one `error:` line and exits with 1.
+    The message is one sentence that says what was expected, what was found instead and where
+    (file, position). A command prints it as its only `error:` line and exits with 1.
     """
 
 
 class AlreadyDone(Exception):  # noqa: N818 (good news, not an error)
-    """The output asked for is there, whole and of the same configuration: nothing to do."""
+    """The requested output exists, whole and of the same configuration."""

@@ -1,6 +1,6 @@
-"""A scan in memory: intensities, where they lie in the patient, and how they were acquired.
+"""A scan in memory: intensities, their positions in the patient, and the acquisition.
 
-Axis order, stated once: every array is (rows, cols, slices, echoes), as DICOM has images, stacked.
+Every array has the axis order (rows, cols, slices, echoes): DICOM images, stacked.
 """
 
 from dataclasses import dataclass, replace
@@ -13,25 +13,25 @@ from mrsr_tf.errors import InputError
 SCALE_PERCENTILE = 99.9
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Volume:
     """One scan of one or two echoes.
 
     Attributes:
         array: float32 (rows, cols, slices, echoes), scanner intensities.
         affine: float64 (4, 4), (row, col, slice, 1) -> patient position in mm, LPS.
-        echo_times_ms: one per echo, ascending; None where unknown.
-        repetition_time_ms: None where unknown.
-        flip_angle_deg: None where unknown.
+        echo_times_ms: one per echo, ascending; None if unknown.
+        repetition_time_ms: None if unknown.
+        flip_angle_deg: None if unknown.
         spoiler_area: of the gradient between the echoes, as GE stores it (3132 -> 8379 rad/m);
-            None where unknown.
-        spoiler_duration_us: its duration; None where unknown.
-        slice_thickness_mm: of the slices as acquired, by the header; None where unknown.
-        derived: computed by this package and not by the scanner.
+            None if unknown.
+        spoiler_duration_us: duration of that gradient; None if unknown.
+        slice_thickness_mm: thickness of the slices as acquired; None if unknown.
+        derived: whether the scan was computed by this package.
 
     Raises:
-        InputError: the array is not 4-D, empty, of more than two echoes or not finite, or the
-            affine is singular.
+        InputError: the array is not 4-D, is empty, has more than two echoes or is not finite, or
+            the affine is singular.
     """
 
     array: NDArray[np.float32]
@@ -53,8 +53,8 @@ class Volume:
         if self.echoes > 2:
             raise InputError(f"expected one or two echoes, got {self.echoes}")
         if not np.isfinite(self.array).all():
-            bad = np.count_nonzero(~np.isfinite(self.array))
-            raise InputError(f"expected finite intensities, got {bad} that are NaN or infinite")
+            count = np.count_nonzero(~np.isfinite(self.array))
+            raise InputError(f"expected finite intensities, got {count} that are NaN or infinite")
         if self.affine.shape != (4, 4) or not abs(np.linalg.det(self.affine)) > 0:
             raise InputError("expected an invertible 4x4 affine of finite numbers")
         if self.echo_times_ms is not None and len(self.echo_times_ms) != self.echoes:
@@ -64,19 +64,29 @@ class Volume:
 
     @property
     def echoes(self) -> int:
-        """How many echoes: 1 (single-contrast) or 2 (dual-contrast)."""
+        """The number of echoes: 1 (single-contrast) or 2 (dual-contrast)."""
         return self.array.shape[3]
 
     @property
     def spacing_mm(self) -> NDArray[np.float64]:
-        """(3,) distance between neighbouring rows, columns and slices."""
+        """(3,) distances between neighbouring rows, columns and slices."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
-    def resliced(self, array: NDArray[np.floating], factor: float, first: float = 0.0) -> "Volume":
-        """The same scan on slices `factor` times as dense: the spacing divided.
+    def __repr__(self) -> str:
+        voxels = " x ".join(str(size) for size in self.array.shape[:3])
+        spacing = " x ".join(f"{spacing:.4g}" for spacing in self.spacing_mm)
+        echoes = "1 echo" if self.echoes == 1 else "2 echoes"
+        times = _in_unit("ms", *(self.echo_times_ms or ()))
+        tr, flip = _in_unit("ms", self.repetition_time_ms), _in_unit("deg", self.flip_angle_deg)
+        return f"Volume({voxels} voxels of {spacing} mm, {echoes} at {times}, TR {tr}, flip {flip})"
 
-        A thick scan made of every second slice has `factor` 1/2. The origin stays, unless slice 0
-        of this scan shall lie `first` new slices from slice 0 of the new one.
+    def resliced(self, array: NDArray[np.floating], factor: float, first: float = 0.0) -> "Volume":
+        """The same scan on slices `factor` times as dense.
+
+        Args:
+            array: (rows, cols, slices, echoes), the new intensities.
+            factor: what the slice spacing is divided by; 1/2 if every second slice is kept.
+            first: the position of slice 0 of this scan, counted in slices of the new one.
         """
         affine = self.affine.copy()
         affine[:3, 2] /= factor
@@ -86,10 +96,10 @@ class Volume:
 
 
 def intensity_scale(array: NDArray[np.floating]) -> float:
-    """The one intensity that a subject's echoes are divided by: their joint 99.9th percentile.
+    """The joint 99.9th percentile of all echoes, by which the network's input is divided.
 
     Args:
-        array: the volume the network is given (after interpolation), all echoes.
+        array: the input of the network (after interpolation), all echoes.
 
     Raises:
         InputError: the percentile is not positive (an empty image).
@@ -98,3 +108,8 @@ def intensity_scale(array: NDArray[np.floating]) -> float:
     if not scale > 0:
         raise InputError(f"expected an image, got a 99.9th percentile intensity of {scale:g}")
     return scale
+
+
+def _in_unit(unit: str, *values: float | None) -> str:
+    known = [f"{value:g}" for value in values if value is not None]
+    return f"{' and '.join(known)} {unit}" if known else "unknown"

@@ -1,4 +1,4 @@
-"""What a scan must be, and where its slices go when their spacing changes."""
+"""What a `Volume` accepts, how it is shown, and the positions of its slices."""
 
 import numpy as np
 import pytest
@@ -19,34 +19,47 @@ def volume(shape=(4, 5, 6, 2), affine=OBLIQUE, **changed):
 
 
 def test_arrays_become_float32_and_affines_float64():
-    found = volume(array=np.ones((2, 2, 2, 1), np.int16), affine=np.eye(4, dtype=np.float32))
-    assert found.array.dtype == np.float32
-    assert found.affine.dtype == np.float64
+    converted = volume(array=np.ones((2, 2, 2, 1), np.int16), affine=np.eye(4, dtype=np.float32))
+    assert converted.array.dtype == np.float32
+    assert converted.affine.dtype == np.float64
 
 
 def test_spacing_is_the_length_of_the_affines_columns():
-    found = volume(affine=np.diag([0.3, 0.4, 0.7, 1.0])).spacing_mm
-    np.testing.assert_allclose(found, [0.3, 0.4, 0.7])
+    straight = volume(affine=np.diag([0.3, 0.4, 0.7, 1.0]))
+    np.testing.assert_allclose(straight.spacing_mm, [0.3, 0.4, 0.7])
     np.testing.assert_allclose(volume().spacing_mm, np.linalg.norm(OBLIQUE[:3, :3], axis=0))
 
 
 @pytest.mark.parametrize("echoes", [1, 2])
-def test_one_or_two_echoes(echoes):
+def test_one_and_two_echoes_are_accepted(echoes):
     assert volume(shape=(4, 5, 6, echoes)).echoes == echoes
 
 
-def test_the_sequence_is_unknown_until_told():
-    found = volume()
-    assert found.repetition_time_ms is None
-    assert found.spoiler_area is None
+def test_the_sequence_is_unknown_by_default():
+    unknown = volume()
+    assert unknown.repetition_time_ms is None
+    assert unknown.spoiler_area is None
+
+
+def test_a_scan_is_shown_in_one_line_without_its_voxels():
+    affine = np.diag([0.385, 0.385, 1.6, 1.0])
+    sequence = {"echo_times_ms": (7.0, 39.0), "repetition_time_ms": 23.0, "flip_angle_deg": 20.0}
+    assert repr(volume((416, 4, 8, 2), affine, **sequence)) == (
+        "Volume(416 x 4 x 8 voxels of 0.385 x 0.385 x 1.6 mm, 2 echoes at 7 and 39 ms, TR 23 ms, "
+        "flip 20 deg)"
+    )
+    assert repr(volume((4, 5, 6, 1), affine)) == (
+        "Volume(4 x 5 x 6 voxels of 0.385 x 0.385 x 1.6 mm, 1 echo at unknown, TR unknown, "
+        "flip unknown)"
+    )
 
 
 @given(factor=st.sampled_from([2, 3, 4, 1 / 2]), index=st.integers(0, 20))
 def test_a_slice_keeps_its_place_in_the_patient(factor, index):
     scan = volume()
     fine = scan.resliced(np.zeros((4, 5, 12, 2)), factor)
-    there = fine.affine @ [1, 2, index * factor, 1]
-    np.testing.assert_allclose(there, scan.affine @ [1, 2, index, 1], atol=1e-9)
+    position_mm = fine.affine @ [1, 2, index * factor, 1]
+    np.testing.assert_allclose(position_mm, scan.affine @ [1, 2, index, 1], atol=1e-9)
     assert fine.spacing_mm[2] == pytest.approx(scan.spacing_mm[2] / factor)
 
 
@@ -74,7 +87,7 @@ def test_reslicing_keeps_the_sequence_and_leaves_the_scan_alone():
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-def test_what_is_no_scan_is_refused(changed, message):
+def test_arrays_and_affines_that_are_no_scan_are_refused(changed, message):
     with pytest.raises(InputError, match=message):
         volume(**changed)
 
