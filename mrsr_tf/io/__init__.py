@@ -1,1 +1,1 @@
-"""Scans in and out: which format a path is, where scans lie, reading and writing."""
+"""Finding, recognising, reading and writing scans."""

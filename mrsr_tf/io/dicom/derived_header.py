@@ -1,7 +1,7 @@
-"""The header of a derived image: what stays true of its source, and what is new.
+"""The header of a derived image: attributes of its source that still hold, and new ones.
 
-Nothing is copied blindly: of each module of the MR Image IOD (DICOM PS3.3 A.4) the attributes
-that still hold are carried over, the rest is left out or written anew.
+Nothing is copied blindly: of each module of the MR Image IOD (DICOM PS3.3 A.4), only the
+attributes that hold for the derived image are copied; the others are omitted or written anew.
 """
 
 from collections.abc import Iterable
@@ -17,14 +17,14 @@ from pydicom.valuerep import DSfloat, validate_value
 import mrsr_tf
 from mrsr_tf.io.dicom.files import MR_IMAGE, Image
 
-# Type 2: present in every image, empty where unknown.
+# Type 2 attributes: present in every image, empty if unknown.
 REQUIRED = """
     PatientName PatientID PatientBirthDate PatientSex
     StudyDate StudyTime ReferringPhysicianName StudyID AccessionNumber
     Laterality PatientPosition PositionReferenceIndicator Manufacturer
     ScanOptions MRAcquisitionType RepetitionTime EchoTime EchoTrainLength
 """.split()
-CARRIED = """
+COPIED = """
     SpecificCharacterSet TimezoneOffsetFromUTC
     IssuerOfPatientID OtherPatientIDs PatientComments PatientIdentityRemoved DeidentificationMethod
     StudyDescription PatientAge PatientSize PatientWeight
@@ -43,15 +43,15 @@ CARRIED = """
 def derived_header(
     source: Image, affine: NDArray[np.float64], index: int, covering: Iterable[Image]
 ) -> Dataset:
-    """The header of slice `index` of a volume with `affine`, without its series and its pixels.
+    """The header of one slice of a derived volume, without attributes of its series and pixels.
 
     Args:
-        source: the nearest image that it was made from.
+        source: the nearest image that it was derived from.
         affine: (4, 4), (row, col, slice, 1) -> mm, of the derived volume.
-        index: of the slice in that volume.
+        index: the index of the slice in that volume.
         covering: the source images to refer to.
     """
-    header = _carried(source.header)
+    header = _copied(source.header)
     now = datetime.now()
     header.SOPClassUID = MR_IMAGE
     header.InstanceCreationDate = header.ContentDate = now.strftime("%Y%m%d")
@@ -65,7 +65,7 @@ def derived_header(
 
 
 def file_meta(header: Dataset) -> FileMetaDataset:
-    """The group 2 that belongs before `header` in a file."""
+    """The file meta information (group 2) for `header`."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = header.SOPClassUID
     meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
@@ -81,35 +81,35 @@ def code(value: str, scheme: str, meaning: str) -> Dataset:
 
 
 def decimal(value: float) -> DSfloat:
-    """A number as a DICOM decimal string, with all the digits that 16 characters hold."""
+    """A number as a DICOM decimal string with as many digits as fit into 16 characters."""
     return DSfloat(float(value), auto_format=True)
 
 
-def _carried(source: Dataset) -> Dataset:
+def _copied(source: Dataset) -> Dataset:
     header = Dataset()
     for keyword in REQUIRED:
         setattr(header, keyword, None)
     header.ScanningSequence, header.SequenceVariant = "RM", "NONE"
-    for keyword in [*REQUIRED, *CARRIED, "ScanningSequence", "SequenceVariant"]:
-        if _holds(source, keyword):
+    for keyword in [*REQUIRED, *COPIED, "ScanningSequence", "SequenceVariant"]:
+        if _is_valid(source, keyword):
             header[keyword] = source[keyword]
     if "ImageLaterality" in header:
         del header.Laterality
-    if not {"WindowCenter", "WindowWidth"} <= set(header.dir("Window")):  # one needs the other
+    if not {"WindowCenter", "WindowWidth"} <= set(header.dir("Window")):  # each requires the other
         header.pop("WindowCenter", None)
         header.pop("WindowWidth", None)
     return header
 
 
-def _holds(source: Dataset, keyword: str) -> bool:
-    """Whether the source has a value there that DICOM allows."""
+def _is_valid(source: Dataset, keyword: str) -> bool:
+    """Whether the source has a value of this attribute, and DICOM allows it."""
     try:
         element = source[keyword]
         for value in element.value if element.VM > 1 else [element.value]:
             plain = value if type(value) in (int, float) else str(value)
             validate_value(element.VR, plain, config.RAISE)
         return element.VM > 0
-    except Exception:  # a damaged element is left out, whatever pydicom calls the damage
+    except Exception:  # a damaged element is omitted, whatever pydicom raises on it
         return False
 
 
@@ -134,8 +134,8 @@ def _this_program() -> Dataset:
 
 def _place(header: Dataset, source: Image, affine: NDArray[np.float64], index: int) -> None:
     position = affine[:3, 3] + index * affine[:3, 2]
-    # Positions carry the geometry; the spacing beside them is for people, so 0.75 and not
-    # 0.74999787 where the source's positions are printed with few digits.
+    # Software takes the geometry from the positions; the spacing is for readers, so it is 0.75 and
+    # not 0.74999787 if the positions of the source have few digits.
     spacing = round(float(np.linalg.norm(affine[:3, 2])), 4)
     header.ImagePositionPatient = [decimal(coordinate) for coordinate in position]
     header.ImageOrientationPatient = source.header.ImageOrientationPatient

@@ -1,4 +1,4 @@
-"""Enhanced MR: many frames in one object. Each gets the header a file of its own would have."""
+"""Enhanced MR: objects of many frames, each of which gets a header as of a single image."""
 
 from itertools import chain
 
@@ -7,15 +7,15 @@ from pydicom.valuerep import DSfloat
 
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 LEGACY_ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.4"
-# What a frame calls otherwise than an image does.
+# Attributes that have another name in a frame than in a single image.
 RENAMED = {"EffectiveEchoTime": "EchoTime", "FrameLaterality": "ImageLaterality"}
 
 
 def frame_headers(header: Dataset) -> list[Dataset]:
-    """One flat header for each frame: the object's, with the functional groups' elements in it.
+    """A flat header for each frame: that of the object with the elements of its functional groups.
 
     Raises:
-        ValueError: the object tells another number of frames than it has groups for.
+        ValueError: NumberOfFrames differs from the number of functional groups.
     """
     frames = header.PerFrameFunctionalGroupsSequence
     if len(frames) != int(header.NumberOfFrames):
@@ -32,9 +32,9 @@ def _flat(header: Dataset, groups: Dataset) -> Dataset:
     items = (group.value for group in groups if group.VR == "SQ" and group.value)
     for item in chain.from_iterable(items):
         flat.update(item)
-    for name, usual in RENAMED.items():
+    for name, image_name in RENAMED.items():
         if name in flat:
             value = flat[name].value
-            number = isinstance(value, int | float)
-            setattr(flat, usual, DSfloat(value, auto_format=True) if number else value)
+            is_number = isinstance(value, int | float)
+            setattr(flat, image_name, DSfloat(value, auto_format=True) if is_number else value)
     return flat

@@ -1,4 +1,4 @@
-"""How a derived image says, in words a reader and a program both understand, how it was made."""
+"""The derivation of an image in its header, readable by people and by this package."""
 
 import hashlib
 import json
@@ -12,29 +12,29 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.io.dicom.files import Image, find_images, first_header
 
 MARK = "Derived by MRSR-TF: "
-LONGEST = 1024  # of a DICOM short text
+LONGEST = 1024  # characters in a DICOM short text
 
 
 def derivation_text(derivation: Mapping[str, Any]) -> str:
     """`derivation` as DerivationDescription: the mark, then `key=value; key=value`.
 
     Raises:
-        ValueError: it does not fit into DICOM's 1024 characters.
+        ValueError: it is longer than the 1024 characters that DICOM allows.
     """
-    text = MARK + "; ".join(f"{key}={_written(value)}" for key, value in derivation.items())
+    text = MARK + "; ".join(f"{key}={_format_value(value)}" for key, value in derivation.items())
     if len(text) > LONGEST:
         raise ValueError(f"expected a derivation of at most {LONGEST} characters, got {len(text)}")
     return text
 
 
 def read_derivation(path: str | Path) -> dict[str, Any] | None:
-    """What `derivation_text` wrote into the first DICOM file of a folder.
+    """Reads the derivation in the first DICOM file of a folder.
 
-    Besides what the writer was given it has `source`, the `source_digest` of the images it was
-    made from, and `acquired_slice_thickness_mm` where their header told it.
+    Besides the keys that the writer was called with, it has `source`, the `source_digest` of the
+    source images, and `acquired_slice_thickness_mm` if their header had a slice thickness.
 
     Returns:
-        Keys and values as given when writing; None when there is no image made by this package.
+        The derivation; None if this package did not make the image.
     """
     path = Path(path)
     header = first_header(path) if path.exists() else None
@@ -42,21 +42,21 @@ def read_derivation(path: str | Path) -> dict[str, Any] | None:
 
 
 def header_derivation(header: Dataset) -> dict[str, Any] | None:
-    """The same of one image's header."""
+    """The derivation in the header of one image; None if this package did not make it."""
     if not is_derived(header):
         return None
     text = str(header.DerivationDescription).removeprefix(MARK)
     pairs = (pair.partition("=") for pair in text.split("; "))
-    return {key: _read(value) for key, _, value in pairs}
+    return {key: _parse_value(value) for key, _, value in pairs}
 
 
 def is_derived(header: Dataset) -> bool:
-    """Whether an image says that this package made it."""
+    """Whether this package made the image, by its header."""
     return str(header.get("DerivationDescription", "")).startswith(MARK)
 
 
 def source_digest(path: str | Path) -> str:
-    """Which images a folder holds, without telling: 16 hex digits of a hash over their UIDs.
+    """16 hexadecimal digits that identify the images in a folder: a hash of their UIDs.
 
     Raises:
         InputError: an image has no SOPInstanceUID, or `find_images` found none.
@@ -65,7 +65,7 @@ def source_digest(path: str | Path) -> str:
 
 
 def images_digest(images: Iterable[Image]) -> str:
-    """The same for images already found."""
+    """`source_digest` of images whose headers are known."""
     uids = []
     for image in images:
         if not image.header.get("SOPInstanceUID"):
@@ -74,18 +74,18 @@ def images_digest(images: Iterable[Image]) -> str:
     return hashlib.sha256("\n".join(sorted(uids)).encode()).hexdigest()[:16]
 
 
-def _written(value: Any) -> str:
-    """Words as they are; what a reader would take for something else, as JSON."""
+def _format_value(value: Any) -> str:
+    """A plain string as it is; anything that would be parsed as something else, as JSON."""
     return value if _is_plain(value) else json.dumps(value).replace(";", "\\u003b")
 
 
 def _is_plain(value: Any) -> bool:
     if not isinstance(value, str) or value != value.strip() or ";" in value:
         return False
-    return value.isascii() and value.isprintable() and _read(value) == value
+    return value.isascii() and value.isprintable() and _parse_value(value) == value
 
 
-def _read(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""From a heap of images to one scan: which echo, which slice, and is every one there."""
+"""Sorts images into the echoes and slices of one scan, and checks that the scan is complete."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from pydicom.dataset import Dataset
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.dicom.files import COSINE_TOLERANCE, Image, find_images, positive, quiet
 
-# Headers print positions to between 0.0001 and 0.01 mm.
+# The precision of positions in headers is between 0.0001 and 0.01 mm.
 POSITION_TOLERANCE_MM = 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The images of one scan in order.
+    """The images of one scan, sorted.
 
     Attributes:
-        echoes: one list of images per echo, echo times ascending; in each list the slices ascend
-            along row direction x column direction.
+        echoes: one list of images per echo, with ascending echo times; the slices in each list
+            ascend along row direction x column direction.
         affine: float64 (4, 4), (row, col, slice, 1) -> patient position in mm, LPS.
-        skipped: in words, how many files of which kind were no MR image; "" without any.
+        skipped: in words, how many other files of which kind there were; "" if none.
     """
 
     echoes: list[list[Image]]
@@ -34,17 +34,17 @@ class Series:
 
     @property
     def images(self) -> list[Image]:
-        """All of them, echo by echo."""
+        """All images, echo by echo."""
         return [image for echo in self.echoes for image in echo]
 
 
 @quiet()
 def find_series(path: str | Path) -> Series:
-    """The one scan in a folder and below, checked to be whole; pixels are not read.
+    """Finds the one scan in a folder and below, and checks that it is complete; reads no pixels.
 
     Raises:
-        InputError: nothing to read, or not exactly one scan of one or two echoes with every slice
-            once, evenly spaced along the normal.
+        InputError: there are no images, or they are not exactly one scan of one or two echoes with
+            each slice once, evenly spaced along the normal.
     """
     images, skipped = find_images(path)
     _check_one_scan(images)
@@ -56,8 +56,8 @@ def find_series(path: str | Path) -> Series:
 
 
 def _check_one_scan(images: list[Image]) -> None:
-    _check_equal(images, "subject", _subject, tell=False)
-    _check_equal(images, "frame of reference (one subject lying still)", _frame, tell=False)
+    _check_equal(images, "subject", _subject, quote=False)
+    _check_equal(images, "frame of reference (one subject lying still)", _frame, quote=False)
     _check_equal(images, "matrix (rows, columns)", lambda image: image.matrix)
     _check_close(images, "orientation", lambda image: image.orientation, COSINE_TOLERANCE)
     _check_close(images, "pixel spacing in mm", lambda image: image.pixel_spacing_mm, 1e-4)
@@ -68,10 +68,10 @@ def _check_one_scan(images: list[Image]) -> None:
 
 
 def frame_of_reference(header: Dataset) -> str:
-    """What two scans of different subjects never share; "" where the header does not say.
+    """An identifier that scans of different subjects never share; "" if the header has none.
 
-    The frame of reference stands above the study: anonymisers give the two echoes of one scan
-    different studies, but positions only compare within one frame.
+    The frame of reference comes before the study: anonymisers give the two echoes of one scan
+    different studies, while positions are only comparable within one frame.
     """
     return str(header.get("FrameOfReferenceUID") or header.get("StudyInstanceUID") or "")
 
@@ -94,13 +94,13 @@ def _header_value(keyword: str) -> Callable[[Image], Any]:
 
 
 def _check_equal(
-    images: list[Image], what: str, value: Callable[[Image], Any], *, tell: bool = True
+    images: list[Image], what: str, value: Callable[[Image], Any], *, quote: bool = True
 ) -> None:
-    """Raises unless all images have one `value`; tells the values only where asked to."""
+    """Raises unless all images have the same `value`; the message quotes it only if allowed."""
     first = images[0]
     for image in images:
         if value(image) != value(first):
-            values = f" ({value(first)} and {value(image)})" if tell else ""
+            values = f" ({value(first)} and {value(image)})" if quote else ""
             raise _mixed(what, values, first, image)
 
 
@@ -119,16 +119,16 @@ def _mixed(what: str, values: str, first: Image, image: Image) -> InputError:
 
 
 def _split_echoes(images: list[Image]) -> list[list[Image]]:
-    """One list per echo, told apart by number and time together: one may be missing or equal."""
+    """One list per echo, by number and time together, since one of them may be missing or equal."""
     by_echo: dict[Hashable, list[Image]] = {}
     for image in images:
         by_echo.setdefault(image.echo, []).append(image)
     echoes = [by_echo[echo] for echo in sorted(by_echo, key=_echo_order)]
     if len(echoes) > 2:
-        found = ", ".join(_echo_name(echo[0]) for echo in echoes)
-        raise InputError(f"expected one or two echoes, got {found} in {images[0].path.parent}")
+        names = ", ".join(_echo_name(echo[0]) for echo in echoes)
+        raise InputError(f"expected one or two echoes, got {names} in {images[0].path.parent}")
     for echo in echoes:
-        _check_equal(echo, f"series for {_echo_name(echo[0])}", _series_uid, tell=False)
+        _check_equal(echo, f"series for {_echo_name(echo[0])}", _series_uid, quote=False)
     return echoes
 
 
@@ -147,7 +147,7 @@ def _echo_name(image: Image) -> str:
 
 
 def _ordered(echo: list[Image]) -> list[Image]:
-    """The images of one echo along the normal; raises if two share a position."""
+    """The images of one echo sorted along the normal; raises if two have one position."""
     echo = sorted(echo, key=lambda image: image.distance_mm)
     for image, following in pairwise(echo):
         if following.distance_mm - image.distance_mm < POSITION_TOLERANCE_MM:
@@ -159,10 +159,10 @@ def _ordered(echo: list[Image]) -> list[Image]:
 
 
 def _check_same_positions(echo: list[Image], other: list[Image]) -> None:
-    """Raises if a slice of `echo` has none beside it in `other`."""
-    there = np.array([image.position for image in other])
+    """Raises if a slice of `echo` has no counterpart in `other`."""
+    positions = np.array([image.position for image in other])
     for image in echo:
-        if np.linalg.norm(there - image.position, axis=1).min() > POSITION_TOLERANCE_MM:
+        if np.linalg.norm(positions - image.position, axis=1).min() > POSITION_TOLERANCE_MM:
             raise InputError(
                 f"expected both echoes of every slice, {_echo_name(other[0])} is missing at "
                 f"{image.distance_mm:.2f} mm along the normal, where {image.path} lies"
@@ -170,7 +170,7 @@ def _check_same_positions(echo: list[Image], other: list[Image]) -> None:
 
 
 def _affine(echo: list[Image]) -> NDArray[np.float64]:
-    """(row, col, slice, 1) -> mm from the positions; raises unless they are evenly spaced."""
+    """The affine to mm from the positions; raises unless they are evenly spaced."""
     first, count = echo[0], len(echo)
     along_row, along_column = first.orientation
     between_rows, between_columns = first.pixel_spacing_mm
@@ -207,7 +207,7 @@ def _check_even(echo: list[Image], step: NDArray[np.float64]) -> None:
 
 
 def _header_spacing(image: Image) -> float:
-    """What one slice alone cannot tell by position: SpacingBetweenSlices, else SliceThickness."""
+    """The slice spacing in the header of a single slice, whose position cannot give it."""
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
         spacing = positive(image.header.get(keyword))
         if spacing:

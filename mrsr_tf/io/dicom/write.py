@@ -24,11 +24,12 @@ from mrsr_tf.io.dicom.series import Series, find_series
 from mrsr_tf.volume import Volume
 
 ACQUIRED = "acquired_slice_thickness_mm"
-LARGEST = 65535  # of unsigned 16 bit
+LARGEST = 65535  # the largest stored value, of unsigned 16 bits
+LONGEST_DESCRIPTION = 64  # characters
 FINE_STEPS = 1000
 T2_STEP_MS = 0.01
 GRID_TOLERANCE_VOXELS = 1e-3
-UIDS = uuid.UUID("5a1c9e52-0c1e-4d0b-9d7a-6f3d5f0e8b47")  # the name space of those made here
+UIDS = uuid.UUID("5a1c9e52-0c1e-4d0b-9d7a-6f3d5f0e8b47")  # the name space of all UIDs made here
 
 
 @quiet()
@@ -42,21 +43,21 @@ def write_series(
 ) -> None:
     """Writes one derived series per echo into folder `path`: echo1_0001.dcm, ...
 
-    Intensities are stored as unsigned 16 bit on one scale for all echoes (negative ones as 0): the
-    source's own where it is fine and wide enough, so that stored values mean what they meant.
-    With a derivation the UIDs follow from it and the source's, so that the same images made and
-    sent again take the place of the first; without one they are new each time.
+    Intensities are stored as unsigned 16-bit integers on one scale for all echoes, negative ones as
+    0. It is the scale of the source if that is fine and wide enough, so that stored values keep
+    their meaning. With a derivation the UIDs follow from it and from those of the source, so the
+    same images computed and sent again replace the first ones; otherwise they are new each time.
 
     Args:
-        volume: on the in-plane grid of `like`, with any slice spacing.
-        path: the folder to write into; made where it does not exist.
-        like: the source's DICOM folder, for patient, study and acquisition.
-        description: added to the source's series description.
-        derivation: how the volume was made, for `read_derivation`; `source` and
+        volume: a scan on the in-plane grid of `like`, with any slice spacing.
+        path: the folder to write into, which is created if it does not exist.
+        like: the DICOM folder of the source, for patient, study and acquisition.
+        description: added to the series description of the source.
+        derivation: how the volume was derived, for `read_derivation`; `source` and
             `acquired_slice_thickness_mm` are added.
 
     Raises:
-        InputError: `like` cannot be read, or the volume is not on its grid or of other echoes.
+        InputError: `like` cannot be read, or the volume has another grid or number of echoes.
     """
     source = find_series(like)
     if volume.echoes != len(source.echoes):
@@ -94,13 +95,13 @@ def write_t2_map(
     Args:
         t2_ms: (rows, cols, slices) in ms, NaN where invalid.
         volume: the scan it was computed from.
-        path: the folder to write into; made where it does not exist.
-        like: the source's DICOM folder.
-        description: added to the source's series description.
+        path: the folder to write into, which is created if it does not exist.
+        like: the DICOM folder of the source.
+        description: added to the series description of the source.
         derivation: as for `write_series`.
 
     Raises:
-        InputError: the map has another shape than the volume, or as `write_series`.
+        InputError: the map has another shape than the volume, or for the reasons of `write_series`.
     """
     if t2_ms.shape != volume.array.shape[:3]:
         raise InputError(f"expected a T2 map of {volume.array.shape[:3]}, got {t2_ms.shape}")
@@ -122,7 +123,7 @@ def write_t2_map(
 
 
 def _headers(volume: Volume, source: Series, echoes: list[list[Image]]) -> Iterator[Dataset]:
-    """A header for each slice of `volume`, referring to the images of `echoes` that cover it."""
+    """A header for each slice of `volume`, with references to the images of `echoes` it is from."""
     positions = _source_positions(volume, source)
     reach = max(1.0, float(np.ptp(positions[:2])))
     last = len(source.echoes[0]) - 1
@@ -134,13 +135,13 @@ def _headers(volume: Volume, source: Series, echoes: list[list[Image]]) -> Itera
 
 
 def _source_positions(volume: Volume, source: Series) -> NDArray[np.float64]:
-    """(slices,) where each slice of the volume lies, counted in slices of the source."""
+    """(slices,) positions of the slices of the volume, counted in slices of the source."""
     to_source = np.linalg.inv(source.affine) @ volume.affine
     rows, cols, slices, _ = volume.array.shape
     corners = np.array([[0, 0, 0, 1], [rows, 0, 0, 1], [0, cols, 0, 1], [0, 0, slices, 1]]).T
     in_plane = (to_source @ corners - corners)[:2]
-    same = np.abs(in_plane).max() < GRID_TOLERANCE_VOXELS
-    if (rows, cols) != source.images[0].matrix or not same or to_source[2, 2] <= 0:
+    same_plane = np.abs(in_plane).max() < GRID_TOLERANCE_VOXELS
+    if (rows, cols) != source.images[0].matrix or not same_plane or to_source[2, 2] <= 0:
         raise InputError(
             f"expected a volume on the rows and columns of {source.images[0].path.parent}, "
             f"got one of another grid"
@@ -149,25 +150,25 @@ def _source_positions(volume: Volume, source: Series) -> NDArray[np.float64]:
 
 
 def _series(source: Image, description: str, number: int, seed: str) -> Dataset:
-    series, base = Dataset(), int(positive(source.header.get("SeriesNumber")) or 0)
+    series, source_number = Dataset(), int(positive(source.header.get("SeriesNumber")) or 0)
     series.SeriesInstanceUID = _uid(seed, "series")
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         setattr(series, keyword, source.header.get(keyword) or _uid(seed, keyword))
-    series.SeriesNumber = (100 * base if base < 10**7 else base) + number
-    room = 63 - len(description)
-    before = str(source.header.get("SeriesDescription") or "")
+    series.SeriesNumber = number + (100 * source_number if source_number < 10**7 else source_number)
+    source_description = str(source.header.get("SeriesDescription") or "")
     if is_derived(source.header):
-        before = re.sub(r" echo \d$", "", before)  # a T2 map is of both
-    before = before[:room]
-    series.SeriesDescription = f"{before} {description}".strip()
+        source_description = re.sub(r" echo \d$", "", source_description)  # a T2 map is of both
+    kept = source_description[: LONGEST_DESCRIPTION - 1 - len(description)]
+    series.SeriesDescription = f"{kept} {description}".strip()
     return series
 
 
 def _completed(derivation: Mapping[str, Any], source: Series) -> dict[str, Any]:
+    """The derivation with the identity and the acquired slice thickness of the source."""
     completed, header = dict(derivation), source.images[0].header
-    # Of a source that is itself derived, what was acquired before it.
-    before = header_derivation(header) or {}
-    thickness = before.get(ACQUIRED, positive(header.get("SliceThickness")))
+    # A source that is itself derived knows the thickness of its own source.
+    source_derivation = header_derivation(header) or {}
+    thickness = source_derivation.get(ACQUIRED, positive(header.get("SliceThickness")))
     if thickness:
         completed.setdefault(ACQUIRED, thickness)
     completed["source"] = images_digest(source.images)
@@ -186,7 +187,7 @@ def _add_acquisition(header: Dataset, volume: Volume, echo: int) -> None:
 
 
 def _scale(array: NDArray[np.float32], source: tuple[float, float]) -> tuple[float, float]:
-    """Slope and intercept of the stored values: the source's if it fits, else one that does."""
+    """Slope and intercept of the stored values: those of the source if they fit, else new ones."""
     low, high = max(0.0, float(array.min())), max(0.0, float(array.max()))
     slope, intercept = source
     stored_low, stored_high = (low - intercept) / slope, (high - intercept) / slope
@@ -227,10 +228,10 @@ def _save(header: Dataset, folder: Path, name: str, seed: str) -> None:
 
 
 def _seed(text: str, series: int | str, derivation: object) -> str:
-    """From what the UIDs of a series are made: its derivation, or nothing that comes again."""
+    """The seed of the UIDs of a series: its derivation if there is one, else a random number."""
     return f"{series} {text if derivation else uuid.uuid4()}"
 
 
 def _uid(seed: str, name: str) -> str:
-    """A UID derived from a UUID (DICOM PS3.5 B.2), which follows from its name (RFC 9562)."""
+    """A UID from a UUID (DICOM PS3.5 B.2) that is determined by the name (RFC 9562)."""
     return f"2.25.{uuid.uuid5(UIDS, f'{seed} {name}').int}"
