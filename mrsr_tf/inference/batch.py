@@ -65,7 +65,9 @@ def find_studies(source: Path, output: Path) -> list[Study]:
             f"expected an output outside {source}, where it would be taken for a study, got "
             f"{output}"
         )
-    return [Study(scan, output / scan.format.output_name(name)) for name, scan in subjects.items()]
+    return [
+        Study(scan, output / (name + scan.format.output_ending)) for name, scan in subjects.items()
+    ]
 
 
 def derive(

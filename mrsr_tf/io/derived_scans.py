@@ -35,10 +35,10 @@ def check_new(
         AlreadyDone: the same derived scan is there.
         InputError: something else is there, or `output` is of another kind than `source`.
     """
-    if not source.format.is_output_name(output):
-        raise InputError(
-            f"expected {source.format.output_kind} for the output, as the input is, got {output}"
-        )
+    ending = source.format.output_ending
+    if is_file_name(output) != bool(ending):
+        expected = f"a name ending in {ending}" if ending else "a folder for DICOM"
+        raise InputError(f"expected {expected} for the output, as the input is, got {output}")
     for path in maps_beside(output):
         if path.exists() and read_derivation(path) is None:
             raise InputError(f"expected no file or a map of ours, found another: {path}")
@@ -93,9 +93,7 @@ def write(
         if t2_uncertainty_ms is not None:
             in_ms = {"Units": "ms", **sidecar}
             nifti.write_map(t2_uncertainty_ms, volume, t2, slice_axis=slice_axis, sidecar=in_ms)
-    source.format.write(
-        volume, output, like=source.path, derivation=derivation, slice_axis=slice_axis
-    )
+    source.format.write(volume, output, source.path, derivation, slice_axis)
 
 
 def maps_beside(output: Path) -> tuple[Path, Path]:

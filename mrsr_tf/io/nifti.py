@@ -39,12 +39,12 @@ ENDINGS = (".nii", ".nii.gz")
 
 
 class NiftiDerived(Format):
-    """What the formats share whose derived scans are written as NIfTI files."""
+    """Base of the formats whose derived scans are NIfTI files."""
 
-    output_kind = "a name ending in .nii.gz"
+    output_ending = ".nii.gz"
 
     def identity(self, path: Path) -> str:
-        """A hash of the file, and of the second echo's."""
+        """A hash of the file and of the second echo's."""
         digest = hashlib.sha256()
         for file in filter(None, (path, second_echo(path))):
             with file.open("rb") as stream:
@@ -55,41 +55,21 @@ class NiftiDerived(Format):
         """The sub-<label> of BIDS in the path."""
         return subject_entity(path)
 
-    def output_name(self, name: str) -> str:
-        """NAME.nii.gz."""
-        return f"{name}.nii.gz"
-
-    def is_output_name(self, path: Path) -> bool:
-        """Whether the name ends in .nii or .nii.gz."""
-        return is_nifti(path)
-
     def write(
         self,
         volume: Volume,
         output: Path,
-        *,
         like: Path,
         derivation: Mapping[str, Any],
         slice_axis: int = 2,
     ) -> None:
-        """Writes a NIfTI file with the derivation in its sidecar."""
+        """Writes an image with the derivation in its sidecar."""
         sidecar = {DERIVATION: {**derivation, "source": self.identity(like)}}
         write_nifti(volume, output, slice_axis=slice_axis, sidecar=sidecar)
 
     def read_derivation(self, output: Path) -> dict[str, Any] | None:
         """The derivation in the sidecar."""
         return read_sidecar(output).get(DERIVATION)
-
-    def write_t2_map(
-        self,
-        t2_ms: NDArray[np.floating],
-        volume: Volume,
-        folder: Path,
-        *,
-        like: Path,
-        derivation: Mapping[str, Any],
-    ) -> None:
-        """Does nothing: there is no study."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""The interface of a format of scans. `formats.FORMATS` lists those that there are."""
+"""The interface of a format of scans; `formats.FORMATS` lists all formats."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +10,19 @@ from numpy.typing import NDArray
 from mrsr_tf.volume import Volume
 
 
-class Format(ABC):
-    """A format of scans on disk: how they are recognised, read and identified.
+class Format(Protocol):
+    """How scans of a format are recognised, read and identified, and derived scans written.
 
-    A scan derived from one of this format is written in the format's own way, too. All methods
-    but `matches` and `is_output_name` expect paths for which these return true.
+    All methods but `matches` expect a path that matches.
 
     Attributes:
-        name: of the format, for messages.
-        output_kind: in words, what the path of a derived scan has to be.
+        name: the name of the format.
+        output_ending: how the names of derived scans end; "" if they are folders.
     """
 
     name: ClassVar[str]
-    output_kind: ClassVar[str]
+    output_ending: ClassVar[str]
 
-    @abstractmethod
     def matches(self, path: Path) -> bool:
         """Whether the scan at `path` is of this format."""
 
@@ -33,43 +30,24 @@ class Format(ABC):
         """Whether a file that matches is a scan by itself, and not only a part of one."""
         return True
 
-    @abstractmethod
     def read(self, path: Path, slice_axis: int = 2) -> Volume:
-        """Reads the scan.
+        """Reads the scan, or raises an `InputError` that names the file.
 
         Args:
             path: a file or folder.
             slice_axis: which axis of a NIfTI image counts slices; the other formats record it.
-
-        Raises:
-            InputError: it cannot be read as one scan; the message names the file.
         """
 
-    @abstractmethod
     def identity(self, path: Path) -> str:
         """16 hexadecimal digits that identify the scan without saying whose it is."""
 
-    @abstractmethod
     def patient(self, path: Path) -> str | None:
-        """What names the patient, to be compared and never to be stored or shown.
+        """What names the patient, to be compared and never to be stored or shown; may be None."""
 
-        None where nothing does.
-        """
-
-    @abstractmethod
-    def output_name(self, name: str) -> str:
-        """The name of the file or folder for a derived scan of the subject `name`."""
-
-    @abstractmethod
-    def is_output_name(self, path: Path) -> bool:
-        """Whether a derived scan can be written under this name."""
-
-    @abstractmethod
     def write(
         self,
         volume: Volume,
         output: Path,
-        *,
         like: Path,
         derivation: Mapping[str, Any],
         slice_axis: int = 2,
@@ -78,35 +56,25 @@ class Format(ABC):
 
         Args:
             volume: the derived scan.
-            output: a path for which `is_output_name` is true.
+            output: where to write it.
             like: the scan that it was derived from.
-            derivation: how it was derived, as plain JSON values; the identity of `like` is added.
+            derivation: how, as plain JSON values; the identity of `like` is added as "source".
             slice_axis: which axis of a NIfTI image shall count slices.
 
         Raises:
             InputError: the header of `like` does not suit the volume.
         """
 
-    @abstractmethod
     def read_derivation(self, output: Path) -> dict[str, Any] | None:
         """The derivation that `write` stored; None for a scan that this package did not write."""
 
-    @abstractmethod
     def write_t2_map(
         self,
         t2_ms: NDArray[np.floating],
         volume: Volume,
         folder: Path,
-        *,
         like: Path,
         derivation: Mapping[str, Any],
     ) -> None:
-        """Writes a T2 map as a series of the same study; does nothing if the format has no studies.
-
-        Args:
-            t2_ms: (rows, cols, slices) in ms, NaN where invalid.
-            volume: the scan that it was computed from.
-            folder: the folder to write into.
-            like: the path of that scan.
-            derivation: how it was computed.
-        """
+        """Writes the T2 map of `volume` into the study of `like`, if the format has studies."""
+        return

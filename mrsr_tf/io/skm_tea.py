@@ -57,7 +57,7 @@ class SkmTea(NiftiDerived):
     def patient(self, path: Path) -> str | None:
         """The patient of the DICOM that the file was extracted from."""
         source = extracted_from(path)
-        return None if source is None else dicom.patient(source)
+        return None if source is None else dicom.Dicom().patient(source)
 
 
 def is_scan(path: Path) -> bool:

@@ -42,7 +42,7 @@ def test_a_nifti_and_its_sidecar_are_read_out_of_an_archive(tmp_path):
     assert (volume.echo_times_ms, volume.repetition_time_ms) == ((7, 39), 23)
     assert scans.find_scans(tmp_path / "zips") == {"a": scans.find_scan(archive)}
     scan = scans.find_scan(archive)
-    assert scan.format.output_name("knee") == "knee.nii.gz"
+    assert scan.format.output_ending == ".nii.gz"
     assert len(scan.identity()) == 16
     assert scan.patient() is None
     assert [path.name for path in (tmp_path / "zips").iterdir()] == ["a.zip"]

@@ -14,7 +14,6 @@ from mrsr_tf.io.dicom.files import first_header
 from mrsr_tf.io.dicom.provenance import read_derivation, source_digest
 from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.write import write_series, write_t2_map
-from mrsr_tf.io.nifti import is_nifti
 from mrsr_tf.io.scan_format import Format
 from mrsr_tf.outputs import exclusive_lock
 from mrsr_tf.volume import Volume
@@ -27,7 +26,7 @@ class Dicom(Format):
     """DICOM files of one scan: in a folder and below, in a zip archive, or one file."""
 
     name = "DICOM"
-    output_kind = "a folder for DICOM"
+    output_ending = ""
 
     def matches(self, path: Path) -> bool:
         """True for any path: what the files are is only known once they are read."""
@@ -47,21 +46,14 @@ class Dicom(Format):
 
     def patient(self, path: Path) -> str | None:
         """PatientID, or PatientName if that is empty."""
-        return patient(path)
-
-    def output_name(self, name: str) -> str:
-        """A folder of that name."""
-        return name
-
-    def is_output_name(self, path: Path) -> bool:
-        """Whether it is not named as a file of another format."""
-        return not is_nifti(path)
+        header = first_header(path)
+        names = (str(header.get(key) or "").strip() for key in PATIENT) if header else ()
+        return next(filter(None, names), None)
 
     def write(
         self,
         volume: Volume,
         output: Path,
-        *,
         like: Path,
         derivation: Mapping[str, Any],
         slice_axis: int = 2,
@@ -88,16 +80,8 @@ class Dicom(Format):
         t2_ms: NDArray[np.floating],
         volume: Volume,
         folder: Path,
-        *,
         like: Path,
         derivation: Mapping[str, Any],
     ) -> None:
         """Writes the map as a series in the study of `like`."""
         write_t2_map(t2_ms, volume, folder, like=like, derivation=derivation)
-
-
-def patient(path: Path) -> str | None:
-    """PatientID, or PatientName if that is empty, of the first file; None where both are."""
-    header = first_header(path)
-    names = (str(header.get(key) or "").strip() for key in PATIENT) if header else ()
-    return next(filter(None, names), None)
