@@ -108,8 +108,8 @@ class Results:
 
     def values(self, method: str, column: str, **keys: Any) -> list[float]:
         """One column of the rows of a method, restricted to rows with these values of `KEYS`."""
-        wanted = {"method": method, **keys}.items()
-        return [row[column] for row in self.rows if wanted <= row.items()]
+        required = {"method": method, **keys}.items()
+        return [row[column] for row in self.rows if required <= row.items()]
 
     def pictures_path(self, subject: str) -> Path:
         """The file that holds a subject's pictures."""
