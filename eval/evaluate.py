@@ -33,9 +33,9 @@ from eval.experiments.config import (
     MAIN_REGION,
     Combination,
     EvaluationConfig,
-    Experiment,
     Outliers,
 )
+from eval.results.rows import Experiment
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.methods import PRETRAINED, choose_upsampler

@@ -5,21 +5,13 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from eval.results.rows import Experiment
 from mrsr_tf.errors import InputError
 from mrsr_tf.mri.dess import T2Method
 from mrsr_tf.mri.slices import DEFAULT_FACTOR
 
 LESION_SIZES_MM = (0.7, 1.0, 1.4, 2.0, 3.0, 4.0)
 MAIN_REGION = "medial_femoral_cartilage"
-
-
-class Experiment(StrEnum):
-    """What an evaluation measures; each has a module of its own."""
-
-    IMAGE_QUALITY = "image_quality"
-    T2 = "t2"
-    LESIONS = "lesions"
-    RESOLUTION = "resolution"
 
 
 class Combination(StrEnum):

@@ -11,10 +11,10 @@ from absl import logging
 from tqdm import tqdm
 
 from eval.experiments import image_quality, lesions, resolution, t2_accuracy
-from eval.experiments.config import EvaluationConfig, Experiment
+from eval.experiments.config import EvaluationConfig
 from eval.regions import rois
 from eval.results.planes import Picture, save_pictures
-from eval.results.rows import PICTURES, ROWS, SEEN, Row, read_rows, write_rows
+from eval.results.rows import PICTURES, ROWS, SEEN, Experiment, Row, read_rows, write_rows
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.io.scans import Scan
