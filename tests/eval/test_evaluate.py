@@ -634,13 +634,24 @@ def test_the_network_is_one_of_the_methods_and_its_factor_is_the_evaluations(tmp
     model = tmp_path / "model"
     TrainedModel("idle", SuperResolver(weights, 2), {}).export(model)
     data, out = write_cohort(tmp_path / "data", 1), tmp_path / "out"
-    call = ["--experiment=image_quality", f"--data={data}", f"--output={out}", f"--model={model}"]
-    wrong = run(*call, "--slice_factor=3")
+    call = ["--experiment=image_quality", f"--data={data}", f"--model={model}"]
+    wrong = run(*call, f"--output={out}", "--slice_factor=3")
     assert (wrong.returncode, "--slice_factor=2, which the model" in wrong.stderr) == (1, True)
-    result = run(*call, "--methods=mrsr,tci")
+    result = run(*call, f"--output={out}", "--methods=mrsr,tci")
     assert result.returncode == 0, result.stderr
     read = read_results(out)
-    ssim = {(row["method"], row["echo"]): row["ssim"] for row in read.rows}
+    ssim, mse = (
+        {(row["method"], row["echo"]): row[score] for row in read.rows} for score in ("ssim", "mse")
+    )
     # A network of zeros adds nothing to its input.
     assert ssim["mrsr", 1] == pytest.approx(ssim["tci", 1], abs=1e-4)
     assert read.configuration["model"]["name"] == "model"
+    assert not {"precision", "ensemble", "consistent"} & set(read.configuration)
+    out = tmp_path / "with_options"
+    options = ["--ensemble", "--consistent", "--precision=bfloat16"]
+    result = run(*call, f"--output={out}", "--methods=mrsr", *options)
+    assert result.returncode == 0, result.stderr
+    read = read_results(out)
+    stated = {name: read.configuration[name] for name in ("precision", "ensemble", "consistent")}
+    assert stated == {"precision": "bfloat16", "ensemble": True, "consistent": True}
+    assert read.rows[0]["mse"] < mse["tci", 1]  # consistent, and so nearer to the truth

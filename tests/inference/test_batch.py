@@ -61,7 +61,7 @@ def test_a_folder_that_is_a_scan_is_one_study(cohort, tmp_path):
     ]
 
 
-def test_studies_that_cannot_be_studies_or_written_are_refused(cohort, tmp_path):
+def test_studies_that_cannot_be_found_or_written_are_refused(cohort, tmp_path):
     with pytest.raises(InputError, match=r"found nothing at .*nowhere"):
         find_studies(tmp_path / "nowhere", tmp_path / "out")
     with pytest.raises(InputError, match="a folder for the output of the 3 studies"):
