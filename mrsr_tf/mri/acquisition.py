@@ -1,4 +1,4 @@
-"""How a DESS was acquired, as far as its T2 depends on it: from the header or from who knows."""
+"""The sequence of a DESS scan as far as its T2 depends on it, from the header or from the user."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,21 +20,21 @@ def with_sequence(
     spoiler_area: float | None = None,
     spoiler_duration_us: float | None = None,
 ) -> Volume:
-    """The scan with what is given here in place of what its header says.
+    """Returns the scan with these values in place of those of its header.
 
-    Warns where the two contradict each other. With another echo or repetition time the second
-    echo is that of a DESS, at 2 TR - TE.
+    Warns if the two contradict each other. With another echo or repetition time, the second echo is
+    that of a DESS, at 2 TR - TE.
     """
-    told = {
+    values = {
         "repetition_time_ms": tr_ms,
         "flip_angle_deg": flip_deg,
         "spoiler_area": spoiler_area,
         "spoiler_duration_us": spoiler_duration_us,
     }
-    given: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
-    for name, value in given.items():
+    header: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    for name, value in header.items():
         _warn_of_contradiction(name, value, getattr(scan, name))
-    scan = replace(scan, **given)
+    scan = replace(scan, **header)
     if te_ms is None or scan.echoes != 2 or scan.repetition_time_ms is None:
         return scan
     if scan.echo_times_ms is not None:
@@ -49,17 +49,18 @@ def _warn_of_contradiction(name: str, value: float, header: float | None) -> Non
         )
 
 
-def sequence(scan: Volume, name: object = "a scan") -> dict[str, float]:
-    """What `t2_map` needs to know of a scan; an unknown spoiler is not among it: no diffusion then.
+def sequence(scan: Volume, label: object = "a scan") -> dict[str, float]:
+    """The arguments of `dess.t2_map` that describe the sequence of a scan.
 
-    Warns where the spoiler is unknown, and where the echo times are not those of a DESS.
+    An unknown spoiler is left out, so that T2 is computed without diffusion. A warning says so; and
+    another one, if the echo times are not those of a DESS.
 
     Args:
-        scan: of two echoes.
-        name: how warnings call it, such as its path.
+        scan: two echoes.
+        label: what warnings call the scan, such as its path.
 
     Raises:
-        InputError: a single-contrast scan, or unknown times or flip angle.
+        InputError: the scan has one echo, or its times or flip angle are unknown.
     """
     if scan.echoes != 2:
         raise InputError(
@@ -68,8 +69,8 @@ def sequence(scan: Volume, name: object = "a scan") -> dict[str, float]:
         )
     times, tr_ms, flip_deg = scan.echo_times_ms, scan.repetition_time_ms, scan.flip_angle_deg
     if times is None or tr_ms is None or flip_deg is None:
-        known = {"RepetitionTime": tr_ms, "EchoTime": times, "FlipAngle": flip_deg}
-        missing = ", ".join(name for name, value in known.items() if value is None)
+        header = {"RepetitionTime": tr_ms, "EchoTime": times, "FlipAngle": flip_deg}
+        missing = ", ".join(name for name, value in header.items() if value is None)
         raise InputError(
             f"expected a scan that tells echo times, repetition time and flip angle, got one "
             f"without {missing} (a NIfTI tells them in the JSON beside it; eval.t2map has flags)"
@@ -77,14 +78,14 @@ def sequence(scan: Volume, name: object = "a scan") -> dict[str, float]:
     if not is_dess_timing(times, tr_ms):
         logging.warning(
             "expected TE1 + TE2 = 2 TR, as in a DESS, got %g + %g and TR %g ms in %s",
-            *times, tr_ms, name,
+            *times, tr_ms, label,
         )  # fmt: skip
-    told = {"tr_ms": tr_ms, "te_ms": times[0], "flip_deg": flip_deg}
+    parameters = {"tr_ms": tr_ms, "te_ms": times[0], "flip_deg": flip_deg}
     if scan.spoiler_area is None or scan.spoiler_duration_us is None:
         logging.warning(
             "the spoiler's area and duration are unknown: T2 is computed without diffusion, and "
-            "reads 2-4 %% low where spins diffuse, in %s", name,
+            "reads 2-4 %% low where spins diffuse, in %s", label,
         )  # fmt: skip
-        return told
-    told["spoiler_area"], told["spoiler_duration_us"] = scan.spoiler_area, scan.spoiler_duration_us
-    return told
+        return parameters
+    spoiler = {"spoiler_area": scan.spoiler_area, "spoiler_duration_us": scan.spoiler_duration_us}
+    return parameters | spoiler

@@ -1,11 +1,11 @@
-"""Dual-echo steady state (DESS): the signals that a tissue gives, and its T2 from them.
+"""Dual-echo steady state (DESS): the signals of a tissue, and its T2 from them.
 
 One repetition time (TR) is pulse, S1 at the echo time (TE), spoiler, S2 at TR - TE:
 
     pulse ---- S1 ---- spoiler ---- S2 ---- pulse          TE2 = 2 TR - TE: S2 lives through
       0        TE                 TR - TE    TR            one whole TR before it is seen
 
-The steady state is a phase graph: each TR lifts the order n of the transverse magnetisation by one
+The steady state is a phase graph: each TR raises the order n of the transverse magnetisation by one
 (by dk in wavenumber), each pulse mixes the orders n and -n with the longitudinal one. What returns
 from order n, h_n, is a continued fraction (Freed et al. 2001, doi 10.1063/1.1389859; diffusion as
 in Weigel 2015, doi 10.1002/jmri.24619). With E1, E2 = exp(-TR/T1), exp(-TR/T2), flip angle a,
@@ -19,7 +19,7 @@ w = dk^2 D and a spoiler of duration Tg in the middle of TR,
     S1 = M0 sin(a) (1 - E1) exp(-TE/T2) / (1 - E1 cos(a) + q_0 (cos(a) - E1))
     S2 = S1 d_0 h_1 exp(-2 (TR - TE)/T2)
 
-d_n holds the integral of the squared wavenumber: (TR - Tg)/2 each at n^2 and (n+1)^2 before and
+d_n contains the integral of the squared wavenumber: (TR - Tg)/2 each at n^2 and (n+1)^2 before and
 after the spoiler, Tg (n^2 + n + 1/3) during it, and the same on the way back. Without diffusion
 all h_n are one h, the root of a quadratic equation with E = E2^2:
 
@@ -28,7 +28,7 @@ all h_n are one h, the root of a quadratic equation with E = E2^2:
 which makes S1 and S2 the textbook's closed form (`dess_signals`).
 
 The analytic T2 of Sveinsson et al. 2017 (doi 10.1016/j.mri.2016.12.018) stops at the first term,
-h_1 = k_1, and so reads long T2 too long. The exact one keeps them all.
+h_1 = k_1, and so overestimates long T2. The exact method keeps all terms.
 """
 
 import math
@@ -128,18 +128,17 @@ def dess_signals(
     spoiler_duration_us: float = 0.0,
     diffusivity: ArrayLike = WATER_IN_CARTILAGE,
 ) -> tuple[Floats, Floats]:
-    """Steady-state signals of both echoes, spoiled once per TR.
+    """Steady-state signals of both echoes, spoiled once per TR, by the formulas of this module.
 
-    The formulas at the head of this file. Without diffusion they are, in their usual form, with
+    Without diffusion they are, in their usual form, with
     r = sqrt((1 - E2^2) / ((1 - E1 cos a)^2 - E2^2 (E1 - cos a)^2)),
     S1 = M0 tan(a/2) (1 - (E1 - cos a) r) exp(-TE/T2),
     S2 = M0 tan(a/2) (1 - (1 - E1 cos a) r) exp(+TE/T2),
-    here kept from cancelling where T2 is short. With the usual spoiler some twenty passes over
-    the maps are made, else one.
+    rearranged so that nothing cancels where T2 is short. Diffusion takes some twenty times longer.
 
     Args:
-        m0: proton density, any unit. This, the relaxation times, the flip angle and the
-            diffusivity broadcast together; float32 maps give float32 signals.
+        m0: proton density in any unit. It, the relaxation times, the flip angle and the diffusivity
+            broadcast together; float32 maps give float32 signals.
         t1_ms: longitudinal relaxation time, 0 or more.
         t2_ms: transverse relaxation time, 0 or more; where it is 0 there is no signal.
         tr_ms: repetition time.
@@ -147,7 +146,7 @@ def dess_signals(
         flip_deg: flip angle, a scalar or a map.
         spoiler_area: as GE stores it (3132 -> 8379 rad/m); 0: no diffusion.
         spoiler_duration_us: the spoiler's duration.
-        diffusivity: m^2/s, a scalar or a map; counts only with a spoiler area.
+        diffusivity: m^2/s, a scalar or a map; without a spoiler area it has no effect.
 
     Returns:
         (S1, S2), in the unit of `m0`.
@@ -196,14 +195,14 @@ def t2_map(
         spoiler_duration_us: the spoiler's duration.
         diffusivity: m^2/s.
         method: "analytic" (biased upward: 1 % at 27 ms, 5 % at 50, 13 % at 80) or "exact".
-        limit_ms: the longest T2 to believe.
+        limit_ms: the longest T2 that is valid.
 
     Returns:
-        T2 in ms, in (0, limit]; NaN where either echo is not positive or T2 is not in there.
+        T2 in ms, in (0, limit]; NaN where either echo is not positive or T2 is outside this range.
 
     Raises:
-        InputError: shapes that do not fit, an impossible sequence, a T1 that is not positive, or
-            another method.
+        InputError: the shapes do not match, the sequence is impossible, T1 is not positive or the
+            method is unknown.
     """
     if method not in tuple(T2Method):
         raise InputError(f"expected the T2 method {' or '.join(T2Method)}, got {method!r}")
@@ -228,8 +227,8 @@ def t2_map(
 def _add_higher_orders(
     rate: Floats, k: Floats, flip_deg: Floats, sequence: _Sequence, limit_ms: float
 ) -> None:
-    """Makes analytic rates 1/T2 exact, in place, by a table of their smooth, small difference."""
-    from scipy import ndimage  # slow to load, and not needed by whoever wants a name alone
+    """Makes analytic rates 1/T2 exact, in place, with a table of their smooth, small difference."""
+    from scipy import ndimage  # slow to load
 
     k_nodes, flip_nodes = _nodes(k), _nodes(flip_deg)
     rate_nodes, table = _higher_orders(k_nodes, flip_nodes, sequence, limit_ms)
@@ -242,19 +241,19 @@ def _add_higher_orders(
     flat, table = rate.reshape(-1), table.reshape([nodes.size for _, nodes in maps])
     for start in range(0, flat.size, VOXELS_AT_ONCE):
         part = slice(start, start + VOXELS_AT_ONCE)
-        where = [(values[part] - nodes[0]) / (nodes[1] - nodes[0]) for values, nodes in maps]
-        flat[part] += ndimage.map_coordinates(table, np.nan_to_num(where), order=1, mode="nearest")
+        index = [(values[part] - nodes[0]) / (nodes[1] - nodes[0]) for values, nodes in maps]
+        flat[part] += ndimage.map_coordinates(table, np.nan_to_num(index), order=1, mode="nearest")
 
 
 def _higher_orders(
     k_nodes: Floats, flip_nodes: Floats, sequence: _Sequence, limit_ms: float
 ) -> tuple[Floats, Floats]:
-    """Analytic rates, and at them (and at k_1 and flip angle) what the exact rate has more.
+    """Analytic rates, and for each of them, k_1 and flip angle the difference of the exact rate.
 
-    That is ln(h_1 / k_1) / (2 (TR - TE)). T1 enters through k_1 alone where nothing diffuses and
-    nearly so where it does, which makes k_1 the better axis.
+    It is ln(h_1 / k_1) / (2 (TR - TE)). Without diffusion T1 enters through k_1 alone, with it
+    almost, so that k_1 is the better axis of the table.
     """
-    # From just beyond the limit, so that what lies beyond reads as beyond, to E2^2 = 1e-6.
+    # From slightly beyond the limit, so that longer T2 is recognised as such, to E2^2 = 1e-6.
     exact = np.linspace(0.9 / limit_ms, max(0.9 / limit_ms, 7 / sequence.tr), 1024)[:, None, None]
     k, angle = k_nodes[:, None], np.deg2rad(flip_nodes)
     turned = np.sin(angle / 2) ** 2
@@ -269,7 +268,7 @@ def _higher_orders(
 
 
 def _nodes(values: Floats, count: int = 32) -> NDArray[np.float64]:
-    """Where to tabulate over a map: from its lowest to its highest usable value."""
+    """Nodes of a table over a map, from its lowest to its highest usable value."""
     usable = values[np.isfinite(values) & (values > 0)].astype(np.float64)
     lowest, highest = usable.min(initial=np.inf), usable.max(initial=0)
     return np.linspace(lowest, highest, count) if lowest < highest else np.resize(usable, 1)
@@ -289,11 +288,7 @@ def _check_maps(s1: Floats, s2: Floats, t1_ms: Floats, flip_deg: Floats) -> None
 
 
 def _returning(e1: Floats, e2_squared: Floats, angle: Floats, sequence: _Sequence) -> Floats:
-    """h_1.
-
-    The continued fraction starts, as if nothing diffused from there on, at the order where what
-    it would make of a mistake weighs less than 1e-9.
-    """
+    """h_1; without diffusion from the order on whose error contributes less than 1e-9."""
     weight, order, diffusing = 1.0, 1, np.extract(sequence.w, sequence.w)
     longest, slowest = float(np.max(e2_squared)), sequence._replace(w=diffusing.min(initial=1))
     while diffusing.size and weight > 1e-9:
@@ -310,7 +305,7 @@ def _returning(e1: Floats, e2_squared: Floats, angle: Floats, sequence: _Sequenc
 
 
 def _floats(*values: ArrayLike) -> list[Floats]:
-    """The values in one type: that of the arrays among them, float64 if there are none."""
+    """The values in one type: the type of the arrays among them, float64 if there are none."""
     numbers = [v if isinstance(v, int | float) else np.asarray(v) for v in values]
     dtype = np.result_type(1.0, *numbers)
     return [np.asarray(v, dtype) for v in numbers]

@@ -1,14 +1,14 @@
-"""The operators along the slice axis: fine slices to thick ones, and thick ones back.
+"""The operators along the slice axis: thickening of fine slices and interpolation of thick ones.
 
-Every operator is linear and acts on one axis, so each is a matrix, made by applying the textbook
-filter to the unit slices. Where thick slice m of factor f sits depends on its profile: at fine
-position f*m, but a mean of f slices at their middle.
+Every operator is linear and acts on one axis, so each is a matrix: the textbook filter applied to
+unit slices. The position of thick slice m of factor f depends on its profile: it is fine position
+f*m, but for the mean of f slices it is their middle.
 
     fine         0   1   2   3   4   5   6
     fir, kspace  0       1       2       3     factor 2
     box            0       1       2       3   half a fine slice on: `first_slice("box", 2)` = 1/2
 
-Beyond its ends a scan is continued by half-sample symmetry (... 1 0 | 0 1 2 ...).
+Beyond its ends a scan is extended by half-sample symmetry (... 1 0 | 0 1 2 ...).
 """
 
 from enum import StrEnum
@@ -37,19 +37,20 @@ class Profile(StrEnum):
 def thicken(
     array: ArrayLike, factor: int = DEFAULT_FACTOR, axis: int = 2, *, profile: str = Profile.FIR
 ) -> NDArray[np.floating]:
-    """Simulates a scan of slices `factor` times as thick.
+    """Simulates a scan with slices `factor` times as thick.
 
     Args:
-        array: any shape; float32 or float64 keep their type.
-        factor: 2 or more.
+        array: any shape; float32 or float64 are kept, other types become float32 or float64.
+        factor: fine slices per thick one, 2 or more.
         axis: the slice axis.
-        profile: what makes a slice thick. "fir" is the paper's zero-phase low-pass of order 48
-            (Hamming window, cut-off 1/factor of Nyquist), then every factor-th slice; its gain at
-            the thick Nyquist is 0.50. "box" is the mean of factor neighbours, as a 2-D scan's ideal
-            slice profile. "kspace" is a 3-D scan of fewer phase encodes: the slice spectrum without
-            all beyond the thick Nyquist, of the scan mirrored at its ends, as a slab profile keeps
-            one end from wrapping to the other. "kspace_hamming" is likewise, with a Hamming window
-            over what is left.
+        profile: the slice profile. "fir" is the paper's zero-phase low-pass filter of order 48
+            (Hamming window, cut-off 1/factor of Nyquist), followed by every factor-th slice; its
+            gain at the Nyquist frequency of the thick slices is 0.50. "box" is the mean of factor
+            neighbours, the ideal slice profile of a 2-D scan. "kspace" is a 3-D scan with fewer
+            phase encodes: the spectrum along the slices is cut off at the Nyquist frequency of the
+            thick slices. The scan is mirrored at its ends, because a slab profile prevents one end
+            from wrapping to the other. "kspace_hamming" is the same with a Hamming window over the
+            rest of the spectrum.
 
     Returns:
         The array with ceil(n / factor) slices, the first at fine position `first_slice`.
@@ -62,7 +63,7 @@ def thicken(
 
 
 def first_slice(profile: str, factor: int) -> float:
-    """Where thick slice 0 sits, in fine slices from fine slice 0; the others follow by `factor`.
+    """Position of thick slice 0, in fine slices from fine slice 0; the others follow by `factor`.
 
     Raises:
         InputError: the factor is not an integer of at least 2, or the profile is unknown.
@@ -81,19 +82,19 @@ def interpolate(
     *,
     first: float = 0.0,
 ) -> NDArray[np.floating]:
-    """Brings thick slices back to the fine grid: slice i of the result lies at i / factor.
+    """Interpolates thick slices on the fine grid: slice i of the result lies at i / factor.
 
     Args:
-        array: any shape; float32 or float64 keep their type.
-        factor: 2 or more.
+        array: any shape; float32 or float64 are kept, other types become float32 or float64.
+        factor: fine slices per thick one, 2 or more.
         axis: the slice axis.
-        method: "tricubic" (only the slice axis changes, so a cubic spline along it is all of it)
-            or "fourier" (zero-filled spectrum of the mirror-padded scan).
-        first: where thick slice 0 sits on the fine grid, see `first_slice`: slice i of the result
+        method: "tricubic" (a cubic spline along the slices, the only axis that changes) or
+            "fourier" (zero-filled spectrum of the mirrored scan).
+        first: position of thick slice 0 on the fine grid, see `first_slice`: slice i of the result
             then lies at (i - first) / factor.
 
     Returns:
-        The array with factor * n slices; those beyond the first and the last thick one follow the
+        The array with factor * n slices. Beyond the first and the last thick slice they follow the
         half-sample-symmetric extension.
 
     Raises:
@@ -109,7 +110,7 @@ def interpolate(
 def thicken_matrix(slices: int, factor: int, profile: str = Profile.FIR) -> NDArray[np.float64]:
     """(ceil(slices / factor), slices): one row for each thick slice."""
     if profile == Profile.FIR:
-        from scipy import ndimage, signal  # takes longer to load than the networks that ship
+        from scipy import ndimage, signal  # takes longer to load than a shipped network
 
         taps = signal.firwin(FIR_ORDER + 1, 1 / factor)
         return ndimage.correlate1d(np.eye(slices), taps, axis=0, mode="reflect")[::factor]
@@ -117,7 +118,8 @@ def thicken_matrix(slices: int, factor: int, profile: str = Profile.FIR) -> NDAr
     if profile == Profile.BOX:
         unit = np.eye(slices)
         return np.mean([unit[_reflected(places + n, slices)] for n in range(factor)], axis=0)
-    # Of the thick Nyquist, 1/(2 factor) per fine slice: what lies on it is shared by both sides.
+    # Relative to the thick Nyquist frequency, 1/(2 factor) per fine slice, whose component is
+    # shared by both sides.
     frequency = np.arange(slices) * factor / slices
     gain = np.select([frequency < 1, frequency == 1], [1.0, 0.5], 0.0)
     if profile == Profile.KSPACE_HAMMING:
@@ -140,7 +142,7 @@ def tricubic_matrix(slices: int, factor: int, first: float = 0.0) -> NDArray[np.
 
 
 def cubic_weights(t: Real) -> list[Real]:
-    """The cubic B-spline's four values at t in [0, 1) beyond a knot: of knots -1, 0, 1 and 2."""
+    """Values of the cubic B-splines of knots -1, 0, 1 and 2 at t in [0, 1) beyond knot 0."""
     return [
         (1 - t) ** 3 / 6,
         (4 - 6 * t**2 + 3 * t**3) / 6,
@@ -158,15 +160,15 @@ def fourier_matrix(slices: int, factor: int, first: float = 0.0) -> NDArray[np.f
 def _cosines(
     slices: int, positions: NDArray[np.number], gain: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """(positions, slices): values at the positions, each frequency times its gain.
+    """(positions, slices): values at the positions, with each frequency multiplied by its gain.
 
-    A mirrored scan's spectrum has cosines alone, of k / (2 slices) cycles per slice: its Fourier
-    transform is the DCT-II, and its own Nyquist bin is empty.
+    The spectrum of a mirrored scan consists of cosines with k / (2 slices) cycles per slice: its
+    Fourier transform is the DCT-II, and its own Nyquist bin is empty.
     """
     angle = np.pi * np.arange(slices) / slices
-    there = np.cos(angle * (np.arange(slices)[:, None] + 0.5))
-    back = np.cos(angle * (positions[:, None] + 0.5))
-    return (back * gain * np.where(angle > 0, 2, 1) / slices) @ there.T
+    forward = np.cos(angle * (np.arange(slices)[:, None] + 0.5))
+    inverse = np.cos(angle * (positions[:, None] + 0.5))
+    return (inverse * gain * np.where(angle > 0, 2, 1) / slices) @ forward.T
 
 
 def _reflected(index: NDArray[np.int_], slices: int) -> NDArray[np.int_]:
@@ -185,9 +187,9 @@ def _along(array, axis, matrix_for):  # type: ignore[no-untyped-def]
     dtype = np.result_type(array.dtype, np.float32)
     matrix = matrix_for(array.shape[axis]).astype(dtype)
     moved = np.moveaxis(array, axis, -1)
-    made = np.empty((*moved.shape[:-1], len(matrix)), dtype)
-    # Row by row, so that what is copied for the product is small.
-    for given, row in zip(np.atleast_2d(moved), np.atleast_2d(made), strict=True):
-        given = given.reshape(-1, given.shape[-1]).astype(dtype, copy=False)
-        np.matmul(given, matrix.T, out=row.reshape(-1, len(matrix)))
-    return np.moveaxis(made, -1, axis)
+    result = np.empty((*moved.shape[:-1], len(matrix)), dtype)
+    # Row by row, so that the copies for the product are small.
+    for source, target in zip(np.atleast_2d(moved), np.atleast_2d(result), strict=True):
+        source = source.reshape(-1, source.shape[-1]).astype(dtype, copy=False)
+        np.matmul(source, matrix.T, out=target.reshape(-1, len(matrix)))
+    return np.moveaxis(result, -1, axis)

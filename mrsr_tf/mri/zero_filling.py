@@ -1,7 +1,7 @@
-"""Slices that the scanner interpolated: more of them than it acquired, with nothing in between.
+"""Detects slices that the scanner interpolated: more than it acquired, without more detail.
 
-GE's ZIP2 fills the slice spectrum up with zeros, which doubles the slices and adds no detail. The
-header tells it (SliceThickness twice the distance between slices), and so does the image: the
+GE's ZIP2 fills the slice spectrum with zeros, which doubles the slices and adds no detail. The
+header shows it (SliceThickness is twice the distance between slices), and so does the image: the
 upper half of its slice spectrum is empty.
 """
 
@@ -15,10 +15,10 @@ from mrsr_tf.volume import Volume
 INTERPOLATED_BY = (2, 4)  # ZIP2, ZIP4
 HEADER_TOLERANCE = 0.05
 FEWEST_SLICES = 32  # fewer have too coarse a spectrum to judge
-LINES = 1 / 16  # the share that is bright throughout
+LINES = 1 / 16  # the share of lines that are bright throughout
 UPPER, LOWER = (0.6, 1.0), (0.25, 0.4)  # of the slice spectrum's Nyquist frequency
-# Power per frequency in the upper band by that in the lower: at least 0.06 in real knee, head and
-# fruit scans, at most 0.02 after zero-filling, splines or linear interpolation of them.
+# Power per frequency in the upper band relative to the lower: at least 0.06 in real scans of knees,
+# heads and fruit, at most 0.02 after zero-filling, spline or linear interpolation of them.
 EMPTY = 0.025
 ADVICE = (
     "they hold no more detail than the acquired ones: do not train on them, and super-resolve the "
@@ -27,20 +27,20 @@ ADVICE = (
 
 
 def interpolated_slices(volume: Volume) -> str | None:
-    """Why the slices of a scan are not as many as were acquired; None where they are.
+    """Says how it is known that the scanner interpolated the slices; None if it did not.
 
     Args:
-        volume: a scan; one that this package derived is never taken for interpolated.
+        volume: a scan; one that this package derived does not count as interpolated.
 
     Returns:
-        A clause for a message, as "its slices of 0.8 mm were interpolated from 1.6 mm
+        A clause for a message, such as "its slices of 0.8 mm were interpolated from 1.6 mm
         (SliceThickness)".
     """
     if volume.derived:
         return None
     spacing, thickness = float(volume.spacing_mm[2]), volume.slice_thickness_mm
     factor = (thickness or 0) / spacing
-    if any(abs(factor - by) < HEADER_TOLERANCE for by in INTERPOLATED_BY):
+    if any(abs(factor - zip_factor) < HEADER_TOLERANCE for zip_factor in INTERPOLATED_BY):
         return (
             f"its slices of {spacing:.3g} mm were interpolated from {thickness:.3g} mm "
             "(SliceThickness)"
@@ -54,17 +54,17 @@ def interpolated_slices(volume: Volume) -> str | None:
 
 
 def upper_band_power(image: NDArray[np.floating]) -> float:
-    """Power per frequency above 0.6 of the slice Nyquist frequency, by that at 0.25 to 0.4.
+    """Power per frequency above 0.6 of the slice Nyquist frequency, relative to 0.25 to 0.4.
 
-    Measured along the lines of slices that are bright throughout: in air and at its edges the
-    magnitude of a band-limited signal is not band-limited.
+    It is measured along lines across the slices that are bright throughout: in air and at its edges
+    the magnitude of a band-limited signal is not band-limited.
 
     Args:
         image: (rows, cols, slices).
 
     Returns:
-        About 0.001 after zero-filling, 0.06 to 1 for acquired slices; infinite where it cannot be
-        judged (few slices, or no structure along them).
+        About 0.001 after zero-filling, 0.06 to 1 for acquired slices; infinite if it cannot be
+        measured (few slices, or no structure along them).
     """
     lines = image.reshape(-1, image.shape[2])
     slices = lines.shape[1]
