@@ -41,7 +41,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
 # Image quality
 
 
-def test_scores_are_of_the_cropped_estimate_on_the_truths_scale_clipped():
+def test_scores_are_of_the_cropped_and_clipped_estimate_on_the_scale_of_the_truth():
     scan, _, _ = knee(shape=(24, 20, 11))  # odd: the twelfth slice that comes back is cropped
     rows, _ = image_quality.evaluate(scan, [TCI])
     estimate = slices.interpolate(slices.thicken(scan.array))[:, :, :11]
@@ -54,7 +54,7 @@ def test_scores_are_of_the_cropped_estimate_on_the_truths_scale_clipped():
         assert row["rmse"] == pytest.approx(mse**0.5, rel=1e-5)
 
 
-def test_body_scores_are_over_the_body_alone():
+def test_body_scores_ignore_what_is_outside_the_body():
     scan, _, _ = knee(shape=(48, 40, 6))
     truth = np.clip(scan.array[..., 0] / intensity_scale(scan.array), 0, 1)
     body = body_mask(scan)
@@ -66,7 +66,7 @@ def test_body_scores_are_over_the_body_alone():
     assert scores["ssim_body"] > scores["ssim"]
 
 
-def test_the_body_holds_the_dark_bone_inside_and_no_air():
+def test_the_body_includes_dark_bone_and_excludes_air():
     scan, labels, _ = knee(shape=(48, 40, 6), noise=20)
     body = body_mask(scan)
     assert body[labels > 0].mean() > 0.95
@@ -94,7 +94,7 @@ def test_a_method_of_another_slice_count_is_refused():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_method_that_gives_what_is_no_number_is_refused_in_either_experiment(value):
+def test_a_method_that_returns_nan_or_infinity_is_refused(value):
     scan, labels, _ = knee()
 
     def broken(thick):
@@ -111,7 +111,7 @@ def test_a_method_that_gives_what_is_no_number_is_refused_in_either_experiment(v
             evaluate()
 
 
-def test_inner_scores_leave_out_the_outer_slices_and_are_unknown_where_none_is_left():
+def test_inner_scores_leave_out_the_outer_slices_and_are_nan_if_none_is_left():
     scan, _, _ = knee(shape=(16, 14, 10))
     truth = np.clip(scan.array[..., 0] / intensity_scale(scan.array), 0, 1)
     spoilt = truth.copy()
@@ -138,7 +138,7 @@ def test_a_single_contrast_scan_has_one_row_per_method():
     assert [(row["method"], row["echo"]) for row in rows] == [("tci", 1), ("fi", 1)]
 
 
-def test_the_real_knee_is_hard_for_interpolation_as_the_papers_are(real_knee):
+def test_interpolation_scores_on_the_real_knee_as_in_the_paper(real_knee):
     scan = dicom.read_series(real_knee)
     part = Volume(scan.array[120:440, 100:420], scan.affine)
     rows, _ = image_quality.evaluate(part, [TCI])
@@ -158,7 +158,7 @@ def evaluate_t2(scan, roi, upsamplers=INTERPOLATIONS, **options):
     return t2_accuracy.evaluate(scan, upsamplers, parameters=parameters, regions=regions, **options)
 
 
-def test_the_covering_weights_are_a_quarter_a_half_and_a_quarter_about_the_thick_slice():
+def test_the_covering_weights_are_a_quarter_a_half_and_a_quarter():
     np.testing.assert_allclose(
         t2_accuracy.combining_matrix(3, 2, "covering"),
         [[2 / 3, 1 / 3, 0, 0, 0, 0], [0, 0.25, 0.5, 0.25, 0, 0], [0, 0, 0, 0.25, 0.5, 0.25]],
@@ -166,14 +166,14 @@ def test_the_covering_weights_are_a_quarter_a_half_and_a_quarter_about_the_thick
     )
 
 
-def test_the_pair_is_the_plain_mean_of_a_thick_slices_own_two():
+def test_the_pair_is_the_plain_mean_of_two_fine_slices():
     np.testing.assert_allclose(
         t2_accuracy.combining_matrix(2, 2, "pair"), [[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]
     )
 
 
 @given(n=st.integers(1, 9), factor=st.integers(2, 5), kind=st.sampled_from(["covering", "pair"]))
-def test_combining_keeps_what_is_constant_and_covering_is_centred(n, factor, kind):
+def test_combining_preserves_constants_and_covering_is_centred(n, factor, kind):
     matrix = t2_accuracy.combining_matrix(n, factor, kind)
     np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-6)
     inner = slice(1, n - 1)
@@ -210,7 +210,7 @@ def test_signals_are_combined_before_t2_not_t2_itself():
     assert row["t2_ms"] == pytest.approx(np.mean(t2_map(mean[:, 0], mean[:, 1], **TIMES)), rel=1e-4)
 
 
-def test_voxels_beyond_100_ms_are_excluded_and_counted_never_zeros():
+def test_voxels_beyond_100_ms_are_excluded_and_counted():
     scan, labels, _ = knee(t2_ms=(30.0, 400.0))
     roi = (labels == 3) | (labels == 4)
     (row,), _ = evaluate_t2(scan, roi, [TCI])
@@ -270,7 +270,7 @@ def test_a_regions_own_t1_is_the_one_that_its_t2_is_computed_with():
         assert row["t2_thick_ms"] == pytest.approx(np.mean(t2_map(s1, s2, t1_ms=t1_ms, **TIMES)))
 
 
-def test_outliers_are_what_lies_beyond_three_scaled_deviations_and_none_unless_asked():
+def test_outliers_lie_beyond_three_scaled_deviations_and_are_kept_by_default():
     normal = np.random.default_rng(0).normal(40, 2, 5000)
     t2 = np.concatenate([normal, [np.nan, 80.0, 90.0]])
     np.testing.assert_array_equal(t2_accuracy.without_outliers(t2, "none"), t2)
@@ -297,7 +297,7 @@ def test_outliers_are_counted_among_the_excluded():
     assert robust["t2_thick_ms"] < row["t2_thick_ms"]
 
 
-def test_pixel_wise_differences_from_the_truth_are_told_where_it_is_known():
+def test_pixel_wise_differences_from_the_truth_are_nan_if_it_is_unknown():
     scan, labels, truth = knee()
     (row,), _ = evaluate_t2(scan, labels == 3, [TCI], true_t2_ms=1.1 * truth)
     (near,), _ = evaluate_t2(scan, labels == 3, [TCI], true_t2_ms=truth)
@@ -306,7 +306,7 @@ def test_pixel_wise_differences_from_the_truth_are_told_where_it_is_known():
     assert np.isnan(unknown["pixel_cv_truth_percent"])
 
 
-def test_femoral_cartilage_is_shown_laid_out_flat_and_other_is_not():
+def test_only_femoral_cartilage_is_shown_unrolled():
     scan, labels, truth = knee()
     _, shown = evaluate_t2(scan, {"femoral": labels == 3}, [TCI], true_t2_ms=truth)
     viewer = [IMAGES, T2_MAPS]
@@ -385,7 +385,7 @@ def test_drawn_regions_come_before_a_phantoms(subject):
     np.testing.assert_array_equal(found, labels == 7)
 
 
-def test_several_drawn_labels_are_told_apart_by_their_names(subject):
+def test_several_drawn_labels_need_names(subject):
     scan, labels, folder = subject
     write_map(labels, scan, folder / "rois.nii.gz")
     with pytest.raises(InputError, match="expected one label, or a JSON beside it that names them"):
@@ -444,7 +444,7 @@ def test_the_methods_are_those_of_inference_and_sparse_coding():
         (["tci", "tci"], "expected different methods, got tci,tci"),
     ],
 )
-def test_a_method_that_is_not_there_is_refused_with_those_that_are(names, message):
+def test_an_unknown_method_is_refused_with_a_list_of_the_known_ones(names, message):
     with pytest.raises(InputError, match=message):
         check_names(names)
 
@@ -504,7 +504,7 @@ def test_workers_give_the_same_rows_and_the_network_never_works_for_two(tmp_path
     assert max(most) == 1
 
 
-def test_what_one_worker_finds_wrong_ends_all_and_what_is_done_stays(tmp_path):
+def test_an_error_in_one_worker_ends_all_and_keeps_finished_subjects(tmp_path):
     data = write_cohort(tmp_path / "data", 3)
     (data / "subject_2/image.nii.gz").write_bytes(b"no scan")
     subjects = find_scans(data)
@@ -514,8 +514,8 @@ def test_what_one_worker_finds_wrong_ends_all_and_what_is_done_stays(tmp_path):
     assert kept <= {"subject_0", "subject_1"}
 
 
-@pytest.mark.parametrize(("split", "said"), [("train", "trained on"), ("validation", "chosen by")])
-def test_a_subject_that_the_network_knows_is_warned_of(tmp_path, caplog, split, said):
+@pytest.mark.parametrize(("split", "use"), [("train", "trained on"), ("validation", "chosen by")])
+def test_a_subject_of_the_training_causes_a_warning(tmp_path, caplog, split, use):
     data = write_cohort(tmp_path / "data", 2)
     subjects = find_scans(data)
     known = salted("salt", scan_sha256(subjects["subject_1"].read()))
@@ -525,13 +525,13 @@ def test_a_subject_that_the_network_knows_is_warned_of(tmp_path, caplog, split, 
         caplog.clear()
         out = tmp_path / f"out_{len(warned)}"
         runner.evaluate(subjects, [FunctionUpsampler(TCI.upsample, card=card)], config, out)
-        told = [message for message in caplog.messages if "very scan" in message]
-        assert len(told) == len(warned)
-        for message, name in zip(told, warned, strict=True):
+        warnings = [message for message in caplog.messages if "very scan" in message]
+        assert len(warnings) == len(warned)
+        for message, name in zip(warnings, warned, strict=True):
             assert name in message
-            assert said in message
+            assert use in message
         noted = {note.name: note.read_text() for note in (out / "seen_in_training").glob("*")}
-        assert noted == dict.fromkeys(warned, said)
+        assert noted == dict.fromkeys(warned, use)
 
 
 def test_a_single_contrast_scan_has_no_t2_and_the_message_says_why(tmp_path):
@@ -549,7 +549,7 @@ def test_a_single_contrast_scan_has_no_t2_and_the_message_says_why(tmp_path):
         ({"roi": ("a", "b", "c"), "t1_ms": (1.0, 2.0)}, "one T1 or one for each of the 3 regions"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(options, message):
+def test_contradictory_settings_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         EvaluationConfig(experiment="t2", **options)
 
@@ -568,7 +568,7 @@ def test_t2_of_a_phantoms_folder_is_near_its_truth(tmp_path):
 # The command
 
 
-def test_the_command_evaluates_and_on_a_second_call_has_nothing_to_do(tmp_path):
+def test_a_second_call_has_nothing_to_do(tmp_path):
     data, out = write_cohort(tmp_path / "data", 2), tmp_path / "out"
     call = ["--experiment=image_quality", f"--data={data}", f"--output={out}", "--methods=tci,fi"]
     first = run(*call)
@@ -625,7 +625,7 @@ def test_a_wrong_call_ends_in_one_line_and_leaves_nothing(tmp_path, arguments, c
     assert sorted(tmp_path.iterdir()) == [data]
 
 
-def test_the_network_is_one_of_the_methods_and_its_factor_is_the_evaluations(tmp_path):
+def test_the_network_is_one_of_the_methods_and_determines_the_slice_factor(tmp_path):
     from mrsr_tf.network.architecture import build_model
     from mrsr_tf.network.streaming import SuperResolver
     from mrsr_tf.network.trained_model import TrainedModel

@@ -58,32 +58,36 @@ def test_degenerated_cartilage_is_brighter_and_most_so_in_the_second_echo():
 def test_a_lesion_that_appears_in_full_raises_the_response_by_one(size_mm):
     scan, cartilage = slab(noise=0)
     matched = detector(size_mm, scan, cartilage)
-    at = np.array([[21, 22, 20]])
-    before, after = (matched.response(a) for a in (scan.array, scan.array + matched.lesions_at(at)))
+    centres = np.array([[21, 22, 20]])
+    before, after = (
+        matched.response(a) for a in (scan.array, scan.array + matched.lesions_at(centres))
+    )
     assert before[21, 22, 20] == pytest.approx(0, abs=1e-6)  # there is nothing but background
     assert after[21, 22, 20] == pytest.approx(1)
 
 
-def test_lesions_lie_apart_and_as_often_as_called_in_the_same_places():
+def test_lesions_lie_apart_and_always_in_the_same_places():
     scan, cartilage = slab()
     matched = detector(1.0, scan, cartilage)
-    at = lesions.sites(matched.places, SPACING_MM)
-    np.testing.assert_array_equal(at, lesions.sites(matched.places, SPACING_MM))
-    apart = np.linalg.norm((at[:, None] - at) * SPACING_MM, axis=2)
-    assert len(at) > 5
-    assert matched.places[tuple(at.T)].all()
-    assert apart[~np.eye(len(at), dtype=bool)].min() >= lesions.APART_MM
+    centres = lesions.sites(matched.places, SPACING_MM)
+    np.testing.assert_array_equal(centres, lesions.sites(matched.places, SPACING_MM))
+    apart = np.linalg.norm((centres[:, None] - centres) * SPACING_MM, axis=2)
+    assert len(centres) > 5
+    assert matched.places[tuple(centres.T)].all()
+    assert apart[~np.eye(len(centres), dtype=bool)].min() >= lesions.APART_MM
 
 
-def test_the_detector_finds_what_was_planted_and_five_per_cent_where_nothing_was():
+def test_the_detector_has_five_per_cent_false_positives_and_finds_the_lesions():
     scan, cartilage = slab(noise=60.0)
     matched = detector(2.0, scan, cartilage)
-    at = lesions.sites(matched.places, SPACING_MM)
+    centres = lesions.sites(matched.places, SPACING_MM)
     responses = matched.response(scan.array)[matched.places]
     threshold = np.quantile(responses, 1 - lesions.FALSE_POSITIVES)
     other = slab(noise=60.0, seed=1)[0].array
     false = (matched.response(other)[matched.places] > threshold).mean()
-    found = (matched.response(other + matched.lesions_at(at))[tuple(at.T)] > threshold).mean()
+    found = (
+        matched.response(other + matched.lesions_at(centres))[tuple(centres.T)] > threshold
+    ).mean()
     assert false == pytest.approx(0.05, abs=0.02)
     assert found == 1
 
@@ -100,7 +104,7 @@ def test_interpolation_loses_thin_lesions_and_makes_up_none():
     assert not any(row["false_foci"] for row in rows)
 
 
-def test_what_a_method_makes_up_is_counted_once():
+def test_each_false_focus_is_counted_once():
     scan, cartilage = slab()
     matched = detector(2.0, scan, cartilage)
 
@@ -123,7 +127,7 @@ def test_a_lesion_without_size_or_room_is_refused(size_mm):
 @pytest.mark.parametrize(
     "spoilt", [lambda fine: fine[:, :, 1:], lambda fine: np.where(fine > 990, np.nan, fine)]
 )
-def test_a_method_of_other_slices_or_of_no_numbers_is_refused(spoilt):
+def test_a_method_that_returns_other_slices_or_nan_is_refused(spoilt):
     scan, cartilage = slab()
     upsampler = FunctionUpsampler(lambda thick: spoilt(FI.upsample(thick)), "fi")
     with pytest.raises(InputError, match="method fi"):
@@ -131,7 +135,7 @@ def test_a_method_of_other_slices_or_of_no_numbers_is_refused(spoilt):
 
 
 @pytest.mark.parametrize("sizes", [(), (1.0, 1.0)])
-def test_no_size_or_one_twice_is_refused(sizes):
+def test_missing_or_repeated_sizes_are_refused(sizes):
     with pytest.raises(InputError, match="expected lesions of different sizes"):
         EvaluationConfig(experiment="lesions", lesion_mm=sizes)
 

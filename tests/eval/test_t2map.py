@@ -81,8 +81,10 @@ def test_flags_stand_in_for_a_missing_sidecar(scan, tmp_path):
     assert bare.stderr.count("\n") == 1
     assert "without RepetitionTime, EchoTime, FlipAngle" in bare.stderr
     assert not [*tmp_path.glob("out*")]
-    told = t2map(scan, tmp_path / "out", *(f"--{name}={value}" for name, value in PAPER.items()))
-    assert told.returncode == 0, told.stderr
+    with_flags = t2map(
+        scan, tmp_path / "out", *(f"--{name}={value}" for name, value in PAPER.items())
+    )
+    assert with_flags.returncode == 0, with_flags.stderr
 
 
 def test_a_single_contrast_scan_is_refused_in_one_line_and_leaves_nothing(scan, tmp_path):

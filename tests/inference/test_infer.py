@@ -48,9 +48,9 @@ def nifti(tmp_path):
 
 def test_dicom_gives_a_folder_of_both_echoes(study, tmp_path, dual_run):
     output = tmp_path / "out"
-    code, said = infer(study, output, f"--model={dual_run}")
-    assert code == 0, said
-    assert "2 x 5 of 1.5 mm slices -> 10 of 0.75 mm" in said
+    code, text = infer(study, output, f"--model={dual_run}")
+    assert code == 0, text
+    assert "2 x 5 of 1.5 mm slices -> 10 of 0.75 mm" in text
     assert len(list(output.iterdir())) == 20
     thick, fine = dicom.read_series(study), dicom.read_series(output)
     assert fine.array.shape == (12, 10, 10, 2)
@@ -61,8 +61,8 @@ def test_dicom_gives_a_folder_of_both_echoes(study, tmp_path, dual_run):
 
 def test_nifti_gives_the_nifti_named(nifti, tmp_path, dual_run):
     output = tmp_path / "out" / "fine.nii.gz"
-    code, said = infer(nifti, output, f"--model={dual_run}")
-    assert code == 0, said
+    code, text = infer(nifti, output, f"--model={dual_run}")
+    assert code == 0, text
     before, after = nib.load(nifti), nib.load(output)
     assert after.shape == (10, 12, 10, 2)
     np.testing.assert_allclose(after.affine[:, 3], before.affine[:, 3], atol=1e-5)
@@ -70,23 +70,23 @@ def test_nifti_gives_the_nifti_named(nifti, tmp_path, dual_run):
     assert scans.read_scan(output).echo_times_ms == (7.0, 39.0)
 
 
-def test_a_folder_of_studies_goes_on_past_a_bad_one(tmp_path):
+def test_a_damaged_study_does_not_stop_the_others(tmp_path):
     for number in range(3):
         write_study(tmp_path / "in" / f"knee_{number}", make_array((12, 10, 5), seed=number))
     (tmp_path / "in" / "knee_1" / "slice002_echo2.dcm").unlink()
     call = tmp_path / "in", tmp_path / "out", "--method=tci"
-    code, said = infer(*call)
+    code, text = infer(*call)
     assert code == 1
-    (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    (error,) = [line for line in text.splitlines() if line.startswith("error: ")]
     assert "3 studies to be made, 1 failed" in error
     assert error.endswith("knee_1")
-    assert said.count("-> 10 of 0.75 mm") == 2
-    made = sorted((tmp_path / "out").glob("knee_*/*"))
-    assert len(made) == 40
-    when = [path.stat().st_mtime_ns for path in made]
-    code, said = infer(*call)
-    assert (code, said.count("nothing to do")) == (1, 2)
-    assert [path.stat().st_mtime_ns for path in made] == when
+    assert text.count("-> 10 of 0.75 mm") == 2
+    images = sorted((tmp_path / "out").glob("knee_*/*"))
+    assert len(images) == 40
+    when = [path.stat().st_mtime_ns for path in images]
+    code, text = infer(*call)
+    assert (code, text.count("nothing to do")) == (1, 2)
+    assert [path.stat().st_mtime_ns for path in images] == when
 
 
 WATCHED = """
@@ -105,7 +105,7 @@ runpy.run_module("mrsr_tf.infer", run_name="__main__", alter_sys=True)
 """
 
 
-def test_no_word_about_the_patient_leaves_but_in_the_output(study, tmp_path, dual_run):
+def test_the_patient_is_named_nowhere_but_in_the_output(study, tmp_path, dual_run):
     """Not on the terminal, not in a temporary file, and nothing is written anywhere else."""
     temporary, output = tmp_path / "temporary", tmp_path / "out" / "fine"
     temporary.mkdir()
@@ -117,11 +117,11 @@ def test_no_word_about_the_patient_leaves_but_in_the_output(study, tmp_path, dua
         env={**os.environ, "TMPDIR": str(temporary)},
     )
     assert result.returncode == 0, result.stderr
-    told = result.stdout + result.stderr
+    text = result.stdout + result.stderr
     left = [path.read_text("latin-1") for path in temporary.rglob("*") if path.is_file()]
     for secret in SECRETS:
-        assert not any(secret in text for text in (told, *left)), secret
-    written = [Path(line[6:]) for line in told.splitlines() if line.startswith("WROTE ")]
+        assert not any(secret in each for each in (text, *left)), secret
+    written = [Path(line[6:]) for line in text.splitlines() if line.startswith("WROTE ")]
     assert len([path for path in written if path.is_relative_to(output.parent)]) >= 20
     allowed = (temporary, output.parent, Path("/dev"))
     assert not [path for path in written if not any(path.is_relative_to(a) for a in allowed)]
@@ -139,11 +139,11 @@ def test_no_word_about_the_patient_leaves_but_in_the_output(study, tmp_path, dua
         (["--slice_factor=1"], 2, "slice_factor"),
     ],
 )
-def test_a_wrong_call_is_said_in_one_line(nifti, tmp_path, flags, code, message):
+def test_a_wrong_call_ends_with_one_line(nifti, tmp_path, flags, code, message):
     before = sorted(tmp_path.iterdir())
-    ended, said = infer(nifti, tmp_path / "out.nii.gz", "--method=tci", *flags)
-    assert ended == code
-    (line,) = [line for line in said.splitlines() if not line.startswith("warning: ")]
+    exit_code, text = infer(nifti, tmp_path / "out.nii.gz", "--method=tci", *flags)
+    assert exit_code == code
+    (line,) = [line for line in text.splitlines() if not line.startswith("warning: ")]
     assert line.startswith("error: ")
     assert message in line
     assert sorted(tmp_path.iterdir()) == before
@@ -153,22 +153,22 @@ def test_a_wrong_call_is_said_in_one_line(nifti, tmp_path, flags, code, message)
 @pytest.mark.parametrize("factor", [2, 3])
 def test_interpolation_needs_no_model(nifti, tmp_path, method, name, factor):
     output = tmp_path / "fine.nii.gz"
-    code, said = infer(nifti, output, f"--method={method}", f"--slice_factor={factor}")
-    assert code == 0, said
+    code, text = infer(nifti, output, f"--method={method}", f"--slice_factor={factor}")
+    assert code == 0, text
     expected = interpolate(scans.read_scan(nifti).array, factor, method=name)
     np.testing.assert_allclose(scans.read_scan(output).array, expected, atol=1e-2)
 
 
-def test_another_slice_axis_keeps_the_files_axes(tmp_path):
+def test_another_slice_axis_keeps_the_axes_of_the_file(tmp_path):
     array = np.random.default_rng(0).uniform(0, 900, (4, 10, 9)).astype(np.float32)
     nib.save(nib.Nifti1Image(array, np.diag([1.5, 0.5, 0.5, 1])), tmp_path / "a.nii.gz")
-    code, said = infer(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", "--method=tci")
+    code, text = infer(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", "--method=tci")
     assert code == 1
-    assert "--slice_axis=0" in said
-    code, said = infer(
+    assert "--slice_axis=0" in text
+    code, text = infer(
         tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", "--method=tci", "--slice_axis=0"
     )
-    assert code == 0, said
+    assert code == 0, text
     assert nib.load(tmp_path / "b.nii.gz").shape == (8, 10, 9)
 
 
@@ -179,51 +179,51 @@ def test_the_same_call_changes_nothing_and_another_is_refused(kind, tmp_path, re
     assert infer(source, output, "--method=tci")[0] == 0
     file = next(output.iterdir()) if output.is_dir() else output
     before = file.read_bytes()
-    code, said = infer(source, output, "--method=tci")
-    assert (code, "nothing to do" in said) == (0, True)
-    code, said = infer(source, output, "--method=fi")
-    assert (code, "method tci -> fi" in said) == (1, True)
+    code, text = infer(source, output, "--method=tci")
+    assert (code, "nothing to do" in text) == (0, True)
+    code, text = infer(source, output, "--method=fi")
+    assert (code, "method tci -> fi" in text) == (1, True)
     assert file.read_bytes() == before
     assert infer(source, output, "--method=fi", "--overwrite")[0] == 0
     assert file.read_bytes() != before
 
 
 @pytest.mark.parametrize("flags", [[], ["--overwrite"]])
-def test_what_is_not_ours_is_never_replaced(study, tmp_path, flags):
+def test_data_that_is_not_ours_is_never_replaced(study, tmp_path, flags):
     output = tmp_path / "scans"
     output.mkdir()
     (output / "thesis.tex").write_text("years of work")
-    code, said = infer(study, output, "--method=tci", *flags)
+    code, text = infer(study, output, "--method=tci", *flags)
     assert code == 1
-    assert "found other data" in said
+    assert "found other data" in text
     assert (output / "thesis.tex").exists()
-    code, said = infer(study, study, "--method=tci", *flags)
-    assert (code, "found other data" in said) == (1, True)
+    code, text = infer(study, study, "--method=tci", *flags)
+    assert (code, "found other data" in text) == (1, True)
 
 
-def test_the_output_is_of_the_inputs_kind(study, nifti, tmp_path):
-    code, said = infer(study, tmp_path / "out.nii.gz", "--method=tci")
-    assert (code, "a folder for DICOM" in said) == (1, True)
-    code, said = infer(nifti, tmp_path / "out", "--method=tci")
-    assert (code, "a name ending in .nii.gz" in said) == (1, True)
+def test_the_output_has_the_format_of_the_input(study, nifti, tmp_path):
+    code, text = infer(study, tmp_path / "out.nii.gz", "--method=tci")
+    assert (code, "a folder for DICOM" in text) == (1, True)
+    code, text = infer(nifti, tmp_path / "out", "--method=tci")
+    assert (code, "a name ending in .nii.gz" in text) == (1, True)
 
 
 def test_a_model_of_another_factor_or_other_echoes_is_refused(study, tmp_path, dual_run):
-    code, said = infer(study, tmp_path / "out", f"--model={dual_run}", "--slice_factor=3")
+    code, text = infer(study, tmp_path / "out", f"--model={dual_run}", "--slice_factor=3")
     assert code == 1
-    assert "expected --slice_factor=2" in said
+    assert "expected --slice_factor=2" in text
     single = write_study(tmp_path / "single", make_array((12, 10, 5), echoes=1))
-    code, said = infer(single, tmp_path / "out", f"--model={dual_run}")
+    code, text = infer(single, tmp_path / "out", f"--model={dual_run}")
     assert code == 1
-    assert "expected a scan of 2 echoes" in said
+    assert "expected a scan of 2 echoes" in text
     assert not (tmp_path / "out").exists()
 
 
-def test_bad_input_leaves_nothing_and_says_one_line(study, tmp_path):
+def test_bad_input_leaves_nothing_and_prints_one_line(study, tmp_path):
     next(study.glob("slice002_echo2.dcm")).unlink()
-    code, said = infer(study, tmp_path / "out", "--method=tci")
+    code, text = infer(study, tmp_path / "out", "--method=tci")
     assert code == 1
-    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    errors = [line for line in text.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
-    assert "Traceback" not in said
+    assert "Traceback" not in text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["knee"]
