@@ -21,7 +21,7 @@ run python -m tf_records_tools.make_records --input="$OUT/scans/dual" --output="
 
 say "3. Training: on one contrast, then transferred to two"
 run python -m mrsr_tf.train --flagfile=flags/demo/single --records="$OUT/records/single" --run_dir="$OUT/runs/single"
-run python -m mrsr_tf.train --flagfile=flags/demo/dual --records="$OUT/records/dual" --run_dir="$OUT/runs/dual" --init_from="$OUT/runs/single" --watch_subject="$OUT/scans/test/subject_000"
+run python -m mrsr_tf.train --flagfile=flags/demo/dual --records="$OUT/records/dual" --run_dir="$OUT/runs/dual" --init_from="$OUT/runs/single" --t2_probe="$OUT/scans/test/subject_000"
 
 say "4. Export, super-resolution and T2 map of a DICOM scan"
 run python -m mrsr_tf.export --run_dir="$OUT/runs/dual" --output="$OUT/exported"

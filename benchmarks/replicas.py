@@ -37,7 +37,7 @@ import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(1)
 from mrsr_tf.network.architecture import build_model
 from mrsr_tf.training import distribution, losses
-from mrsr_tf.training.step import Step, make_optimizer
+from mrsr_tf.training.step import TrainingStep, make_optimizer
 convolutions, filters, batch, steps, rounds, patch, echoes = map(int, sys.argv[1:])
 strategy = distribution.make_strategy()
 def batches(replicas, workers, index):
@@ -49,7 +49,7 @@ with strategy.scope():
     optimizer = make_optimizer(1e-4, 10**6)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer)
-step = Step(strategy, model, losses.l2)
+step = TrainingStep(strategy, model, losses.l2)
 iterator = iter(distribution.distribute(strategy, batches))
 step(next(iterator))
 for _ in range(rounds):

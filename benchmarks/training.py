@@ -4,8 +4,8 @@
     python -m benchmarks.training --torch_python=torch_venv/bin/python --batch_size=4 --rounds=7
     python -m benchmarks.training --precision=bfloat16 --batch_size=50 --steps=20      (on a GPU)
 
-All train the same network on patches of 32x32x32x2 with Adam and L2, in turns. Ours reads records,
-validates and logs; the others train on the same random tensors again and again. On a busy machine,
+All train the same network on patches of 32x32x32x2 with Adam and L2, in turns. Ours reads records
+and logs; the others train on the same random tensors again and again. On a busy machine,
 the share of our time that is spent outside the training step tells more than the ratios. Each of
 the paper's four GPUs processed 13 patches per step; 6 are what two cores do in 15 seconds.
 """
@@ -86,13 +86,14 @@ def _ours(folder: Path, outside_step: list[float]) -> Callable[[], float]:
     """Trains as the trainer does; appends the share of time outside the step in each round."""
     from mrsr_tf.records import reader
     from mrsr_tf.training import distribution, losses
-    from mrsr_tf.training.step import Step
+    from mrsr_tf.training.config import Strategy
+    from mrsr_tf.training.step import TrainingStep
 
-    records, strategy = _make_records(folder), distribution.make_strategy("one")
+    records, strategy = _make_records(folder), distribution.make_strategy(Strategy.ONE)
     with strategy.scope():
         model = _compiled_model()
-    monitor = _monitor(folder / "logs", records, strategy, model)
-    step = Step(strategy, model, losses.l2)
+    monitor = _monitor(folder / "logs", model)
+    step = TrainingStep(strategy, model, losses.l2)
     batches = iter(
         distribution.distribute(
             strategy,
@@ -102,11 +103,11 @@ def _ours(folder: Path, outside_step: list[float]) -> Callable[[], float]:
 
     def train() -> float:
         start, step_seconds = time.perf_counter(), 0.0
-        for number in range(STEPS.value):
+        for _ in range(STEPS.value):
             batch, step_start = next(batches), time.perf_counter()
             loss = step(batch)
             step_seconds += time.perf_counter() - step_start
-            monitor.on_train_batch_end(number, {"loss": loss})
+            monitor.log_step(loss)
         total = time.perf_counter() - start
         outside_step.append(1 - step_seconds / total)
         return total
@@ -118,9 +119,9 @@ def _compiled_model() -> Any:
     import keras
 
     from mrsr_tf.network.architecture import build_model
-    from mrsr_tf.training.step import PRECISIONS, make_optimizer
+    from mrsr_tf.training.step import make_optimizer
 
-    keras.config.set_dtype_policy(PRECISIONS[PRECISION.value])
+    keras.config.set_dtype_policy(Precision(PRECISION.value).keras_policy)
     model = build_model(ECHOES, convolutions=CONVOLUTIONS.value, filters=FILTERS.value)
     optimizer = make_optimizer(1e-4, 10**6)
     optimizer.build(model.trainable_variables)
@@ -128,25 +129,17 @@ def _compiled_model() -> Any:
     return model
 
 
-def _monitor(logs: Path, records: Path, strategy: Any, model: Any) -> Any:
-    """The callback that validates and logs, at the start of an epoch."""
-    from mrsr_tf.records import reader
-    from mrsr_tf.training import distribution, losses
-    from mrsr_tf.training.monitor import Watch
+def _monitor(log_dir: Path, model: Any) -> Any:
+    """The monitor that logs each step, at the start of an epoch."""
+    from mrsr_tf.training.monitor import TrainingMonitor
     from mrsr_tf.training.validation import Quality
 
-    validation = reader.validation_batches(records, BATCH_SIZE.value)
-    quality = Quality(
-        strategy, distribution.distribute(strategy, lambda *_: validation), ECHOES, losses.l2
-    )
     patch = np.zeros((1, PATCH, PATCH, PATCH, ECHOES), np.float32)
-    monitor = Watch(
-        logs, quality, (patch, patch), batch_size=BATCH_SIZE.value, steps_per_epoch=10**6,
-        steps=10**6,
+    monitor = TrainingMonitor(
+        model, log_dir, (patch, patch), Quality({}), batch_size=BATCH_SIZE.value,
+        steps_per_epoch=10**6, steps=10**6,
     )  # fmt: skip
-    monitor.set_model(model)
-    monitor.on_train_begin()
-    monitor.on_epoch_begin(0)
+    monitor.start_epoch()
     return monitor
 
 

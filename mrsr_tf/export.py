@@ -2,15 +2,15 @@
 
     python -m mrsr_tf.export --run_dir=RUNS/dual --output=EXPORTED
 
-Its serving signature takes `volume`, float32 (batch, rows, cols, thick slices, echoes) of raw
-scanner intensities, and gives `super_resolved`, float32 with slice_factor times the slices.
-EXPORTED/card.json says what the network was trained on and what evaluations measured of it;
-`python EXPORTED/check.py` whether it computes on another machine what it computed here:
+The input of its serving signature is `volume`, float32 (batch, rows, cols, thick slices, echoes)
+of raw scanner intensities; the output is `super_resolved`, float32 with slice_factor times the
+slices. EXPORTED/card.json says what the network was trained on and what evaluations measured;
+`python EXPORTED/check.py` tests whether another machine computes the same.
 
     python -m mrsr_tf.export --run_dir=RUNS/dual --output=EXPORTED --licence=CC-BY-4.0 --results=RESULTS/quality,RESULTS/t2
 
---format=weights gives the weights in float16 and the card alone, which this package takes as
---model: so the networks that come with it were made (--run_dir=pretrained is one of them).
+--format=weights writes only the weights in float16 and the card, which this package takes as
+--model. The networks that come with it are of this format.
 """  # noqa: E501 (commands as one pastes them)
 
 from pathlib import Path
@@ -20,24 +20,34 @@ from absl import flags
 from mrsr_tf import cli
 
 RUN_DIR = flags.DEFINE_string(
-    "run_dir", None, "Folder of a finished run, or pretrained.", required=True
+    "run_dir", None, "Folder of a finished run or of an export, or `pretrained`.", required=True
 )
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
 SLICE_FACTOR = flags.DEFINE_integer(
-    "slice_factor", None, "Of a network trained on several factors, the one to export."
-)
+    "slice_factor", None,
+    "Slice factor of the export, for a network that was trained on several. By default it is 2, "
+    "or else the first that the network was trained on.",
+)  # fmt: skip
 LICENCE = flags.DEFINE_string(
-    "licence", None, "Of the weights, for the card; by default what --run_dir's own card says."
-)
-RESULTS = flags.DEFINE_list("results", [], "Folders of eval.evaluate to sum up in the card.")
+    "licence", None,
+    "Licence of the weights, for the card. By default it is that of the card of --run_dir.",
+)  # fmt: skip
+RESULTS = flags.DEFINE_list(
+    "results", [],
+    "Output folders of eval.evaluate, separated by commas, to summarize in the card. By default "
+    "there are none.",
+)  # fmt: skip
 FORMAT = flags.DEFINE_enum(
-    "format", "saved_model", ["saved_model", "weights"], "For others, or small for this package."
+    "format", "saved_model", ["saved_model", "weights"],
+    "What to write: a SavedModel for TensorFlow alone, or small files for this package.",
+)  # fmt: skip
+OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Replace the output folder. By default a finished one is left as it is."
 )
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what the output folder holds.")
 
 
 def main() -> None:
-    """Loads the run and writes the SavedModel."""
+    """Loads the network and writes it with its card."""
     with cli.quiet_imports():
         from mrsr_tf.network.model_card import NOT_STATED
         from mrsr_tf.network.trained_model import load_model

@@ -118,7 +118,6 @@ def _train(records: Path, run: Path, way: str, seed: int) -> None:
         batch_size=BATCH_SIZE.value,
         epochs=max(1, round(STEPS.value * BATCH_SIZE.value / patches)),
         learning_rate=LEARNING_RATE.value,
-        plain_repeat=False,
         seed=seed,
         schedule="cosine",
         warmup_steps=WARMUP_STEPS,

@@ -13,4 +13,4 @@ class Precision(StrEnum):
     @property
     def keras_policy(self) -> str:
         """The name of Keras' dtype policy with float32 variables."""
-        return self if self is Precision.FLOAT32 else f"mixed_{self}"
+        return self.value if self is Precision.FLOAT32 else f"mixed_{self}"

@@ -80,6 +80,12 @@ class SuperResolver(tf.Module):
         pairs = zip(self.kernels, self.biases, strict=True)
         return [variable.numpy() for pair in pairs for variable in pair]
 
+    def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
+        """Replaces kernel and bias of each convolution; graphs that were traced stay valid."""
+        variables = [*self.kernels, *self.biases]
+        for variable, values in zip(variables, [*weights[0::2], *weights[1::2]], strict=True):
+            variable.assign(values)
+
     def planes(self, shape: Sequence[int]) -> int:
         """Returns how many planes of cells a scan of (rows, cols, thick slices) is computed in."""
         fine = (*shape[:2], shape[2] * self.slice_factor)

@@ -7,16 +7,15 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.network.architecture import build_model, convolution_layers, space_to_depth_of
 
 
-def to_dual_contrast(single: keras.Model, *, plain_repeat: bool = False) -> keras.Model:
+def to_dual_contrast(single: keras.Model) -> keras.Model:
     """Creates a two-echo network from a trained single-contrast one.
 
-    The weights of the first layer are repeated for the second echo of the input, those of the last
-    layer for the second echo of the output. All other weights are copied.
+    The weights of the first layer are repeated for the second echo of the input and halved, so
+    that two equal echoes give the activations, and therefore the output, of `single`. Those of the
+    last layer are repeated for the second echo of the output. All other weights are copied.
 
     Args:
         single: a trained network of `build_model(echoes=1)`.
-        plain_repeat: whether to repeat the weights of the first layer unchanged. By default they
-            are halved: two equal echoes then give the activations, and so the output, of `single`.
 
     Raises:
         InputError: the network has more than one echo.
@@ -32,7 +31,7 @@ def to_dual_contrast(single: keras.Model, *, plain_repeat: bool = False) -> kera
         space_to_depth=space_to_depth_of(single),
     )
     weights = single.get_weights()  # kernel and bias of each convolution, first to last
-    weights[0] = np.repeat(weights[0], 2, axis=3) / (1 if plain_repeat else 2)
+    weights[0] = np.repeat(weights[0], 2, axis=3) / 2
     weights[-2] = np.repeat(weights[-2], 2, axis=4)
     weights[-1] = np.repeat(weights[-1], 2)
     dual.set_weights(weights)

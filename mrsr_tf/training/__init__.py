@@ -1,1 +1,1 @@
-"""The training loop, its callbacks and the devices it runs on."""
+"""The training loop, its validation and monitoring, and the devices it runs on."""

@@ -1,4 +1,4 @@
-"""What a training leaves on disk as it goes: the last checkpoint, and the best epoch's weights."""
+"""Saving during training: the last checkpoint and the best epoch."""
 
 from pathlib import Path
 
@@ -7,70 +7,73 @@ import numpy as np
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
-from mrsr_tf.training.monitor import Watch
+from mrsr_tf.training.config import BestBy
 from mrsr_tf.training.step import steps_taken
+from mrsr_tf.training.validation import Quality
 
-# What each choice of the best epoch looks at, and whether more of it is better.
-BEST_BY = {"loss": ("loss", -1), "psnr": ("psnr", 1), "ssim": ("ssim", 1), "t2": ("t2_error", -1)}
+# The measures, by the beginning of their names, that select the best epoch; those where lower is
+# better have the sign -1.
+MEASURES = {
+    BestBy.LOSS: ("loss", -1),
+    BestBy.PSNR: ("psnr", 1),
+    BestBy.SSIM: ("ssim", 1),
+    BestBy.T2: ("t2_error", -1),
+}
 
 
-class Keep(keras.callbacks.Callback):
-    """Keeps the last checkpoint and the best epoch's weights, and stops where nothing is good."""
+class CheckpointSaver:
+    """Saves checkpoints and the best epoch, and stops a training that diverges."""
 
     def __init__(
-        self, run_dir: Path | None, every: int, epoch: int, best_by: str, watch: Watch
+        self, model: keras.Model, run_dir: Path | None, checkpoint_steps: int, best_by: BestBy
     ) -> None:
-        """Readies it.
+        """Prepares saving.
 
         Args:
-            run_dir: the run's folder; None keeps nothing, as workers other than the chief do.
-            every: checkpoint every so many steps.
-            epoch: steps per epoch. The last one is left to `save`, once the epoch is measured.
-            best_by: of `BEST_BY`.
-            watch: whose logs must be on disk before a checkpoint is.
+            model: the network in training.
+            run_dir: the run folder; None saves nothing, for workers other than the chief.
+            checkpoint_steps: number of steps between checkpoints.
+            best_by: measure that selects the best epoch.
         """
-        super().__init__()
-        self._run_dir, self._every, self._epoch = run_dir, every, epoch
-        self._best_by, self._watch = best_by, watch
+        self._model, self._run_dir = model, run_dir
+        self._checkpoint_steps, self._best_by = checkpoint_steps, best_by
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
-        """Saves a checkpoint where it is time.
+    def is_due(self, loss: float) -> bool:
+        """Returns whether a checkpoint is due after a step.
 
         Raises:
-            InputError: the loss is not finite.
+            InputError: the loss of the step is not finite.
         """
-        step = steps_taken(self.model)
-        if not np.isfinite(logs["loss"]):
-            raise self._diverged(f"loss, got {logs['loss']}")
-        if step % self._every == 0 and step % self._epoch:
-            self.save()
+        if not np.isfinite(loss):
+            raise self._diverged(f"loss, got {loss}")
+        return steps_taken(self._model) % self._checkpoint_steps == 0
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        """Keeps the epoch if it is the best so far by what `logs` says of its quality."""
+    def save_checkpoint(self) -> None:
+        """Saves network and optimizer.
+
+        Raises:
+            InputError: a weight is not finite; the last checkpoint stays as it was.
+        """
         if self._run_dir is None:
             return
-        name, sign = BEST_BY[self._best_by]
-        value = float(np.mean([value for key, value in logs.items() if key.startswith(name)]))
+        if not all(np.isfinite(values).all() for values in self._model.get_weights()):
+            raise self._diverged("weights, got some that are not")
+        run_folder.save_checkpoint(self._model, self._run_dir)
+
+    def save_if_best(self, epoch: int, quality: Quality) -> None:
+        """Saves the current weights if no epoch before had a better quality."""
+        if self._run_dir is None:
+            return
+        prefix, sign = MEASURES[self._best_by]
+        scores = [score for name, score in quality.scores.items() if name.startswith(prefix)]
+        value = float(np.mean(scores))
         best = run_folder.read_best_epoch(self._run_dir / run_folder.BEST)
         if best is None or sign * value > sign * best["value"]:
-            facts = {"best_by": self._best_by, "value": value, "epoch": epoch + 1}
-            run_folder.save_best(self.model, self._run_dir, facts)
-
-    def save(self) -> None:
-        """Saves a checkpoint.
-
-        Raises:
-            InputError: a weight is not finite; the last checkpoint stays.
-        """
-        if self._run_dir is None:
-            return
-        if not all(np.isfinite(values).all() for values in self.model.get_weights()):
-            raise self._diverged("weights, got some that are not")
-        self._watch.flush()
-        run_folder.save_checkpoint(self.model, self._run_dir)
+            best_epoch = {"best_by": self._best_by, "value": value, "epoch": epoch + 1}
+            run_folder.save_best(self._model, self._run_dir, best_epoch)
 
     def _diverged(self, what: str) -> InputError:
         return InputError(
-            f"expected a finite {what} at step {steps_taken(self.model)}; the last good checkpoint "
-            f"stays in the run folder: lower the learning rate"
+            f"expected a finite {what} at step {steps_taken(self._model)}; the last good "
+            "checkpoint stays in the run folder: lower the learning rate"
         )

@@ -1,99 +1,127 @@
-"""What decides a training: its settings, and which of them cannot go together.
+"""Training settings, and which of them cannot be combined.
 
-Without TensorFlow, so that a call that cannot work is refused at once.
+Loads no TensorFlow, so that a call that cannot work fails at once.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.network.precision import Precision
+from mrsr_tf.records.contrasts import Contrasts
 
-ECHOES = {"single": 1, "dual": 2}
+
+class Loss(StrEnum):
+    """The training loss; see `mrsr_tf.training.losses`."""
+
+    L2 = "l2"
+    L1 = "l1"
+    SSIM_L1 = "ssim_l1"
 
 
-@dataclass(frozen=True)
+class Schedule(StrEnum):
+    """The course of the learning rate: constant, or half a cosine down to 0."""
+
+    CONSTANT = "constant"
+    COSINE = "cosine"
+
+
+class BestBy(StrEnum):
+    """The validation measure that selects the best epoch."""
+
+    LOSS = "loss"
+    PSNR = "psnr"
+    SSIM = "ssim"
+    T2 = "t2"
+
+
+class Strategy(StrEnum):
+    """The devices that train together; see `mrsr_tf.training.distribution`."""
+
+    AUTO = "auto"
+    ONE = "one"
+    MIRRORED = "mirrored"
+    MULTI_WORKER = "multi_worker"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """What decides the trained weights, beside the records. The defaults are the paper's.
+    """Everything besides the records that decides the trained weights.
+
+    The defaults are the paper's training, with every option switched off.
 
     Attributes:
-        convolutions: of the network; 20 in the paper.
-        filters: feature maps of all convolutions but the last; 64.
-        space_to_depth: rows, columns and slices of voxels in one cell of the grid; 1 x 1 x 1.
-        batch_size: patches per step, over all devices together; 50.
-        epochs: passes over the training records; 10.
-        learning_rate: of Adam; 1e-4.
-        plain_repeat: in transfer, repeat the first layer's weights without halving them.
-        seed: of the first weights and of the order of the patches.
-        loss: of `losses.LOSSES`.
-        t2_weight: how much of `losses.t2` to add.
-        schedule: of the learning rate: "constant", or "cosine" to 0.
-        warmup_steps: over which the learning rate rises.
-        ema: momentum of the moving average of the weights, which then are the trained ones.
-        foreground: this part of an epoch's draws goes by how much tissue a patch holds.
-        flips: mirror patches within the slice.
-        gain: brighten and darken patches by up to this fraction.
-        frozen: convolutions after the first that keep the weights they were given.
-        precision: of the convolutions: "float32", "bfloat16" or "float16".
-        xla: compile the step by XLA.
-        best_by: what chooses the best epoch, of `keeping.BEST_BY`.
+        convolutions: number of 3x3x3 convolutions.
+        filters: feature maps of every convolution but the last.
+        space_to_depth: rows, columns and slices of voxels in one cell of the network's grid.
+        batch_size: patches per step, over all devices together.
+        epochs: passes over the training records.
+        learning_rate: (highest) learning rate of Adam.
+        seed: of the initial weights, the order of the patches and their augmentation.
+        loss: the training loss.
+        t2_weight: weight of the additional term `losses.t2`.
+        schedule: course of the learning rate.
+        warmup_steps: steps over which the learning rate rises.
+        ema: momentum of the moving average of the weights, which is then what is kept; 0 for none.
+        foreground: fraction of an epoch that is sampled by how much tissue a patch holds.
+        flips: whether to mirror patches within the slice at random.
+        gain: patches are brightened or darkened at random by up to this fraction.
+        precision: number format of the convolutions.
+        best_by: validation measure that selects the best epoch.
     """
 
-    convolutions: int
-    filters: int
-    batch_size: int
-    epochs: int
-    learning_rate: float
-    plain_repeat: bool
-    seed: int
+    convolutions: int = 20
+    filters: int = 64
     space_to_depth: tuple[int, int, int] = (1, 1, 1)
-    loss: str = "l2"
+    batch_size: int = 50
+    epochs: int = 10
+    learning_rate: float = 1e-4
+    seed: int = 0
+    loss: Loss = Loss.L2
     t2_weight: float = 0.0
-    schedule: str = "constant"
+    schedule: Schedule = Schedule.CONSTANT
     warmup_steps: int = 0
     ema: float = 0.0
     foreground: float = 0.0
     flips: bool = False
     gain: float = 0.0
-    frozen: int = 0
-    precision: str = "float32"
-    xla: bool = False
-    best_by: str = "psnr"
+    precision: Precision = Precision.FLOAT32
+    best_by: BestBy = BestBy.PSNR
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the settings as configuration.json stores them."""
+        return {**asdict(self), "space_to_depth": "x".join(map(str, self.space_to_depth))}
 
 
 def check_settings(
     config: TrainingConfig,
     manifest: Mapping[str, Any],
     init_from: Path | None,
-    watch_subject: Path | None,
+    t2_probe: Path | None,
 ) -> None:
-    """Checks what can be told before anything is loaded or made.
+    """Checks settings before anything is loaded or written.
 
     Args:
         config: the settings.
         manifest: of the records, see `record_sets.read_sets`.
         init_from: the run to start from.
-        watch_subject: the subject to measure T2 on.
+        t2_probe: the subject to measure T2 on.
 
     Raises:
-        InputError: settings that cannot go together, or a folder that is not there.
+        InputError: settings cannot be combined, or a folder does not exist.
     """
-    dual = manifest["contrasts"] == "dual"
-    needs = (
+    dual = manifest["contrasts"] == Contrasts.DUAL
+    requirements = (
         ("t2_weight", config.t2_weight, dual, "records of two contrasts"),
-        ("watch_subject", watch_subject, dual, "records of two contrasts"),
-        ("frozen", config.frozen, init_from, "init_from: random weights must not stay"),
-        ("best_by=t2", config.best_by == "t2", watch_subject, "watch_subject"),
+        ("t2_probe", t2_probe, dual, "records of two contrasts"),
+        ("best_by=t2", config.best_by == BestBy.T2, t2_probe, "t2_probe"),
     )
-    for name, asked, there, needed in needs:
-        if asked and not there:
-            raise InputError(f"expected with --{name} also {needed}")
-    if config.frozen > config.convolutions - 2:
-        raise InputError(
-            f"expected at most {config.convolutions - 2} convolutions between the first and the "
-            f"last to freeze, got {config.frozen}"
-        )
-    for name, folder in (("init_from", init_from), ("watch_subject", watch_subject)):
+    for name, is_set, is_met, requirement in requirements:
+        if is_set and not is_met:
+            raise InputError(f"expected with --{name} also {requirement}")
+    for name, folder in (("init_from", init_from), ("t2_probe", t2_probe)):
         if folder and not folder.is_dir():
             raise InputError(f"expected for --{name} a folder, found none: {folder}")

@@ -1,6 +1,6 @@
-"""Which devices train together: one, all of this machine, or those of several machines.
+"""The devices that train together: one, all of this machine, or those of several machines.
 
-Several machines tell each other apart by TF_CONFIG or by SLURM's environment; each runs the same
+Several machines find each other by TF_CONFIG or by the environment of SLURM. Each runs the same
 command, and all see the same records and run folder.
 """
 
@@ -10,71 +10,70 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.training.config import Strategy
 
-STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
-# srun without --port: below the ports that systems give out by themselves.
+# For srun without --port; below the ports that operating systems assign by themselves.
 SLURM_PORT = 23456
 
 resolvers = tf.distribute.cluster_resolver
-Batches = Callable[[int, int, int], tf.data.Dataset]
+# (replicas in all, number of workers, this worker's index) -> this worker's batches
+WorkerBatches = Callable[[int, int, int], tf.data.Dataset]
 
 
-def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
-    """The strategy of a name; to be made before anything else of TensorFlow runs.
+def make_strategy(name: Strategy = Strategy.AUTO) -> tf.distribute.Strategy:
+    """Creates the distribution strategy; must run before any other TensorFlow operation.
 
     Args:
-        name: "one" device; "mirrored", all GPUs of this machine, or all logical CPUs where there
-            is no GPU; "multi_worker", all devices of all machines; "auto", the widest of these
-            that the machine and the environment offer.
+        name: `ONE` device; `MIRRORED`, all GPUs of this machine, or all logical CPUs if it has no
+            GPU; `MULTI_WORKER`, all devices of all machines; `AUTO`, the most devices that machine
+            and environment offer.
 
     Raises:
-        InputError: another name, or several machines asked for and none described.
+        InputError: several machines are requested but the environment describes none.
     """
-    if name not in STRATEGIES:
-        raise InputError(f"expected the strategy {', '.join(STRATEGIES)}, got {name!r}")
-    cluster = described_cluster() if name in ("auto", "multi_worker") else None
+    cluster = cluster_from_environment() if name in (Strategy.AUTO, Strategy.MULTI_WORKER) else None
     if cluster is not None:
         return tf.distribute.MultiWorkerMirroredStrategy(cluster)
-    if name == "multi_worker":
+    if name == Strategy.MULTI_WORKER:
         raise InputError(
             "expected TF_CONFIG or SLURM's environment (srun) to name the workers of "
             "--strategy=multi_worker, found neither"
         )
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    if name == "one" or len(devices) == 1:
+    if name == Strategy.ONE or len(devices) == 1:
         return tf.distribute.OneDeviceStrategy(devices[0].name)
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes what all workers share."""
+    """Returns whether this process writes the files that all workers share."""
     return bool(strategy.extended.should_checkpoint)
 
 
 def distribute(
-    strategy: tf.distribute.Strategy, batches: Batches
+    strategy: tf.distribute.Strategy, batches: WorkerBatches
 ) -> tf.distribute.DistributedDataset:
     """Spreads batches over the devices of all workers.
 
     Args:
         strategy: of `make_strategy`.
-        batches: from (replicas in all, workers, this worker's number) to this worker's part of
-            the batches, each filled up to a multiple of its replicas.
+        batches: creates one worker's part of the batches, each padded to a multiple of its
+            replicas.
 
     Returns:
-        What gives `strategy.run` its arguments, batch by batch.
+        A dataset whose elements are arguments of `strategy.run`.
     """
 
-    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+    def split_for_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         replicas, workers = context.num_replicas_in_sync, context.num_input_pipelines
-        part = batches(replicas, workers, context.input_pipeline_id)
-        return _split(part, replicas // workers)
+        worker_batches = batches(replicas, workers, context.input_pipeline_id)
+        return _split(worker_batches, replicas // workers)
 
-    return strategy.distribute_datasets_from_function(of_worker)
+    return strategy.distribute_datasets_from_function(split_for_worker)
 
 
-def agree(strategy: tf.distribute.Strategy, step: int) -> None:
-    """Waits for all workers; `InputError` unless all are about to go on from the same step."""
+def check_same_step(strategy: tf.distribute.Strategy, step: int) -> None:
+    """Waits for all workers; raises `InputError` unless all are at the same step."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return
     steps = strategy.run(lambda: tf.constant(step, tf.float64))
@@ -82,7 +81,33 @@ def agree(strategy: tf.distribute.Strategy, step: int) -> None:
         raise InputError("expected all workers at one step: they must share one run folder")
 
 
+def cluster_from_environment() -> tf.distribute.cluster_resolver.ClusterResolver | None:
+    """Returns the workers that TF_CONFIG or SLURM names, or None if neither names several."""
+    if "TF_CONFIG" in os.environ:
+        cluster = resolvers.TFConfigClusterResolver()
+        return cluster if cluster.cluster_spec() else None
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return _slurm_cluster()
+    return None
+
+
+def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
+    # TensorFlow's resolver also assigns GPUs and fails where there are none. Here it only lists
+    # the tasks; each task uses the GPUs that srun lets it see.
+    tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
+    slurm = resolvers.SlurmClusterResolver(
+        port_base=SLURM_PORT, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
+    )
+    return resolvers.SimpleClusterResolver(
+        slurm.cluster_spec(),
+        task_type="worker",
+        task_id=int(os.environ["SLURM_PROCID"]),
+        rpc_layer="grpc",
+    )
+
+
 def _split(batches: tf.data.Dataset, parts: int) -> tf.data.Dataset:
+    """Splits each batch into parts for the replicas of one worker."""
     if parts == 1:
         return batches
 
@@ -94,28 +119,3 @@ def _split(batches: tf.data.Dataset, parts: int) -> tf.data.Dataset:
     return pieces.map(
         lambda *piece: tuple(tf.ensure_shape(x, s) for x, s in zip(piece, shapes, strict=True))
     ).prefetch(parts)
-
-
-def described_cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
-    """The workers that TF_CONFIG names, or SLURM; None where neither names several."""
-    if "TF_CONFIG" in os.environ:
-        cluster = resolvers.TFConfigClusterResolver()
-        return cluster if cluster.cluster_spec() else None
-    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return _slurm_cluster()
-    return None
-
-
-def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
-    # TensorFlow's own resolver gives out GPUs too, and fails where there are none: here it only
-    # lists the tasks, and each task takes the GPUs that srun lets it see.
-    tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
-    listed = resolvers.SlurmClusterResolver(
-        port_base=SLURM_PORT, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
-    )
-    return resolvers.SimpleClusterResolver(
-        listed.cluster_spec(),
-        task_type="worker",
-        task_id=int(os.environ["SLURM_PROCID"]),
-        rpc_layer="grpc",
-    )

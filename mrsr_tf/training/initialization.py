@@ -1,9 +1,8 @@
-"""What a training starts from: the first weights, the network and its optimizer."""
+"""The start of a training: initial weights, network and optimizer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,59 +11,59 @@ from numpy.typing import NDArray
 from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
 from mrsr_tf.network.architecture import build_model, convolution_layers, space_to_depth_of
+from mrsr_tf.network.precision import Precision
 from mrsr_tf.network.transfer import to_dual_contrast
-from mrsr_tf.training.config import ECHOES, TrainingConfig
-from mrsr_tf.training.step import PRECISIONS, make_optimizer
+from mrsr_tf.training.config import TrainingConfig
+from mrsr_tf.training.step import make_optimizer
 
 
-def first_weights(
-    config: TrainingConfig, manifest: Mapping[str, Any], init_from: Path | None
+def initial_weights(
+    config: TrainingConfig, echoes: int, init_from: Path | None
 ) -> list[NDArray[np.float32]]:
-    """The weights that training starts from: random by the seed, or another run's.
+    """Returns the weights that training starts from: random by the seed, or of another run.
+
+    The weights of a single-contrast run are transferred to a network of two echoes.
 
     Raises:
-        InputError: the other run's network is not the one that `config` describes.
+        InputError: the network of the other run differs from the one that `config` describes.
     """
     keras.utils.set_random_seed(config.seed)
-    contrasts = ECHOES[manifest["contrasts"]]
-    network = _build(config, contrasts)
+    network = _build(config, echoes)
     if init_from is None:
         return network.get_weights()
     start = run_folder.load_network(init_from)
-    if contrasts == 2 and start.input_shape[-1] == 1:
-        start = to_dual_contrast(start, plain_repeat=config.plain_repeat)
-    expected, found = (_shape(n) for n in (network, start))
+    if echoes == 2 and start.input_shape[-1] == 1:
+        start = to_dual_contrast(start)
+    expected, found = _description(network), _description(start)
     if expected != found:
         raise InputError(f"expected to start from a {expected}, found a {found}: {init_from}")
     return start.get_weights()
 
 
-def start_network(
+def load_or_create_network(
     config: TrainingConfig,
-    contrasts: int,
+    echoes: int,
     weights: list[NDArray[np.float32]],
     steps: int,
     run_dir: Path,
 ) -> keras.Model:
-    """The network compiled with its optimizer, new or as the last checkpoint has them.
+    """Returns the network compiled with its optimizer, new or from the last checkpoint.
 
     Args:
         config: the settings.
-        contrasts: echoes in and out.
-        weights: the first ones.
+        echoes: number of echoes in and out.
+        weights: the initial weights.
         steps: of the whole training.
-        run_dir: where a checkpoint may be.
+        run_dir: the run folder, which may hold a checkpoint.
 
     Raises:
         InputError: the checkpoint cannot be read.
     """
     if (run_dir / run_folder.CHECKPOINT).exists():
         return run_folder.load_network(run_dir, checkpoint=True)
-    with _policy(PRECISIONS[config.precision]):
-        model = _build(config, contrasts)
+    with _dtype_policy(Precision(config.precision).keras_policy):
+        model = _build(config, echoes)
     model.set_weights(weights)
-    for layer in convolution_layers(model)[1 : 1 + config.frozen]:
-        layer.trainable = False
     optimizer = make_optimizer(
         config.learning_rate,
         steps,
@@ -74,20 +73,20 @@ def start_network(
         precision=config.precision,
     )
     optimizer.build(model.trainable_variables)
-    model.compile(optimizer, jit_compile=False)  # so that it is saved with its optimizer
+    model.compile(optimizer, jit_compile=False)  # so that the optimizer is saved with the model
     return model
 
 
-def _build(config: TrainingConfig, contrasts: int) -> keras.Model:
+def _build(config: TrainingConfig, echoes: int) -> keras.Model:
     return build_model(
-        contrasts,
+        echoes,
         convolutions=config.convolutions,
         filters=config.filters,
         space_to_depth=config.space_to_depth,
     )
 
 
-def _shape(network: keras.Model) -> str:
+def _description(network: keras.Model) -> str:
     convolutions = convolution_layers(network)
     return (
         f"network of {network.input_shape[-1]} echoes, {len(convolutions)} convolutions, "
@@ -96,7 +95,7 @@ def _shape(network: keras.Model) -> str:
 
 
 @contextmanager
-def _policy(name: str) -> Iterator[None]:
+def _dtype_policy(name: str) -> Iterator[None]:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

@@ -1,24 +1,63 @@
-"""Pictures for TensorBoard: images side by side under their names, with a scale."""
+"""Images for TensorBoard: patches and T2 maps side by side, with a colour bar."""
 
 from collections.abc import Mapping
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
-# TensorBoard shows a picture some 350 pixels wide: small panels keep the words readable there.
-PANEL_INCHES, WORDS_INCHES, SCALE_INCHES, DPI = 1.2, 0.6, 0.5, 180
+from mrsr_tf.training.t2_probe import T2Probe
+
+# TensorBoard shows images about 350 pixels wide; small panels keep the text readable there.
+PANEL_INCHES, TEXT_INCHES, COLOUR_BAR_INCHES, DPI = 1.2, 0.6, 0.5, 180
+ERROR_GAIN = 4
+LARGEST_T2_MS = 80
+
+
+def write_patches(
+    inputs: NDArray[np.float32], predictions: NDArray[np.float32], targets: NDArray[np.float32]
+) -> None:
+    """Writes an image of each echo to the current summary: input, prediction, target and error.
+
+    Args:
+        inputs: (n, rows, cols, slices, echoes), in units of the subject's scale.
+        predictions: of the same shape.
+        targets: of the same shape.
+    """
+    panels = {
+        "TCI": inputs,
+        "network": predictions,
+        "truth": targets,
+        f"{ERROR_GAIN} x error": ERROR_GAIN * np.abs(predictions - targets),
+    }
+    for echo in range(inputs.shape[-1]):
+        picture = side_by_side(
+            {name: stack_planes(patches[..., echo]) for name, patches in panels.items()},
+            1.0,
+            colours="gray",
+            unit="share of the subject's scale",
+        )
+        tf.summary.image(f"validation/echo_{echo + 1}", picture[None])
+
+
+def write_t2_maps(probe: T2Probe, t2_ms: NDArray[np.floating]) -> None:
+    """Writes an image of the T2 maps of interpolation, network and truth to the summary."""
+    maps = {"TCI": probe.tci_t2_ms(), "network": t2_ms, "truth": probe.true_t2_ms}
+    planes = {name: probe.plane(t2) for name, t2 in maps.items()}
+    picture = side_by_side(planes, LARGEST_T2_MS, colours="viridis", unit="T2 in cartilage, ms")
+    tf.summary.image("validation/t2", picture[None])
 
 
 def side_by_side(
     images: Mapping[str, NDArray[np.floating]], highest: float, *, colours: str, unit: str
 ) -> NDArray[np.uint8]:
-    """One picture of several images.
+    """Draws several images in a row.
 
     Args:
-        images: by name, (rows, cols), of one shape; NaN is left blank.
-        highest: shown as the last colour; 0 is the first.
-        colours: the name of one of Matplotlib's colour maps.
-        unit: of the scale, written below.
+        images: (rows, cols) by name, all of one shape; NaN is left blank.
+        highest: the value that has the last colour; 0 has the first.
+        colours: name of a colour map of Matplotlib.
+        unit: of the values, written below.
 
     Returns:
         (height, width, 3).
@@ -27,8 +66,8 @@ def side_by_side(
     from matplotlib.figure import Figure
 
     rows, cols = next(iter(images.values())).shape
-    width = PANEL_INCHES * len(images) + SCALE_INCHES
-    figure = Figure((width, PANEL_INCHES * rows / cols + WORDS_INCHES), DPI, layout="constrained")
+    width = PANEL_INCHES * len(images) + COLOUR_BAR_INCHES
+    figure = Figure((width, PANEL_INCHES * rows / cols + TEXT_INCHES), DPI, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(images), squeeze=False)[0]
     for axis, (name, image) in zip(axes, images.items(), strict=True):
@@ -36,13 +75,13 @@ def side_by_side(
         axis.set_title(name)
         axis.axis("off")
     figure.colorbar(shown, ax=list(axes))
-    figure.supxlabel(unit, fontsize="medium")  # a short picture has no room beside its scale
+    figure.supxlabel(unit, fontsize="medium")  # short images have no room beside the colour bar
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
-def stacked(patches: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The middle row x slice plane of each patch, one below the other with a gap between.
+def stack_planes(patches: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Stacks the middle row x slice plane of each patch vertically, with a gap between them.
 
     Args:
         patches: (n, rows, cols, slices).

@@ -1,11 +1,11 @@
-"""Training: one call that starts it, or goes on where it stopped, on whatever devices there are."""
+"""The training loop: starts a training or resumes an interrupted one, on whatever devices exist."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -14,17 +14,19 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
 from mrsr_tf.network.model_card import weights_sha256
 from mrsr_tf.records import reader
+from mrsr_tf.records.contrasts import Contrasts
 from mrsr_tf.records.manifest import CHECKSUM
 from mrsr_tf.records.record_sets import Records, read_sets, slice_factors
-from mrsr_tf.training import distribution, monitor
-from mrsr_tf.training.checkpoints import Keep
-from mrsr_tf.training.config import ECHOES, TrainingConfig, check_settings
-from mrsr_tf.training.epochs import TrainingBatches, fit
-from mrsr_tf.training.initialization import first_weights, start_network
+from mrsr_tf.training import distribution
+from mrsr_tf.training.checkpoints import CheckpointSaver
+from mrsr_tf.training.config import Strategy, TrainingConfig, check_settings
+from mrsr_tf.training.data import TrainingData
+from mrsr_tf.training.initialization import initial_weights, load_or_create_network
 from mrsr_tf.training.losses import make_loss
-from mrsr_tf.training.step import averaged_weights, steps_taken
-from mrsr_tf.training.t2_probe import read_known_subject
-from mrsr_tf.training.validation import Quality
+from mrsr_tf.training.monitor import TrainingMonitor, drop_events_after
+from mrsr_tf.training.step import TrainingStep, averaged_weights, steps_taken
+from mrsr_tf.training.t2_probe import read_t2_probe
+from mrsr_tf.training.validation import Validator
 
 
 def train(
@@ -36,78 +38,98 @@ def train(
     checkpoint_steps: int = 200,
     flagfile: str = "",
     overwrite: bool = False,
-    strategy: str = "auto",
+    strategy: Strategy = Strategy.AUTO,
     deterministic: bool = False,
-    watch_subject: Path | None = None,
-    profile_steps: tuple[int, int] | None = None,
+    t2_probe: Path | None = None,
 ) -> None:
-    """Trains, or goes on where an interrupted call stopped.
+    """Trains a network, or resumes where an interrupted call stopped.
 
     Args:
         config: the settings.
-        records: the folder that `tf_records_tools.make_records` wrote, or several, as of several
-            slice factors.
-        run_dir: the run folder, see `mrsr_tf.network.run_folder`; one that all workers share.
-        init_from: a finished run whose weights are the first ones; a single-contrast one is
-            transferred where the records are of two contrasts.
-        checkpoint_steps: an interruption loses at most so many steps.
-        flagfile: text kept in the run that replays it.
-        overwrite: remove what `run_dir` holds.
-        strategy: see `strategies.make_strategy`.
-        deterministic: the same weights to the last bit every time on the same devices.
-        watch_subject: a phantom's folder, to measure T2 on after each epoch.
-        profile_steps: first and last step to profile for TensorBoard.
+        records: the folder that `tf_records_tools.make_records` wrote, or several, for example of
+            several slice factors.
+        run_dir: the run folder, see `mrsr_tf.network.run_folder`; all workers share one.
+        init_from: a finished run to start from. A single-contrast network is transferred if the
+            records are of two contrasts.
+        checkpoint_steps: number of steps between checkpoints.
+        flagfile: a flagfile that replays the training, kept in the run folder.
+        overwrite: whether to remove the run folder and start anew.
+        strategy: the devices.
+        deterministic: whether every operation gives bitwise the same result each time.
+        t2_probe: folder of a phantom subject whose T2 is measured after each epoch.
 
     Raises:
         AlreadyDone: the run is finished.
-        InputError: records, run folder, `init_from` and settings do not fit together, the loss is
-            no longer finite, or another worker is lost.
+        InputError: records, run folder, `init_from` and settings do not match, the loss is no
+            longer finite, or another worker is lost.
     """
     manifest = read_sets(records)
-    check_settings(config, manifest, init_from, watch_subject)
+    check_settings(config, manifest, init_from, t2_probe)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     devices = distribution.make_strategy(strategy)
-    weights = first_weights(config, manifest, init_from)
+    echoes = Contrasts(manifest["contrasts"]).echoes
+    weights = initial_weights(config, echoes, init_from)
     configuration = _configuration(config, manifest, weights)
-    known = read_known_subject(watch_subject, manifest["slice_factor"]) if watch_subject else None
-    contrasts = ECHOES[manifest["contrasts"]]
-    steps = reader.steps_per_epoch(manifest, config.batch_size)
-    with _plain_errors():
-        quality = _quality(config, records, contrasts, devices)
-        batches = TrainingBatches(config, records, devices)
+    probe = read_t2_probe(t2_probe, manifest["slice_factor"]) if t2_probe else None
+    with _input_errors():
+        steps_per_epoch = reader.steps_per_epoch(manifest, config.batch_size)
+        data = TrainingData(config, records, devices, steps_per_epoch)
         with _opened(devices, run_dir, configuration, manifest, flagfile, overwrite=overwrite):
             with devices.scope():
-                model = start_network(config, contrasts, weights, config.epochs * steps, run_dir)
-            distribution.agree(devices, steps_taken(model))
-            own_dir = run_dir if distribution.is_chief(devices) else None
-            watch = monitor.Watch(
-                _logs(own_dir, steps_taken(model)),
-                quality,
-                monitor.examples(reader.validation_batches(records, config.batch_size)),
-                batch_size=config.batch_size,
-                steps_per_epoch=steps,
-                steps=config.epochs * steps,
-                known=known,
-                profile_steps=profile_steps,
+                model = load_or_create_network(config, echoes, weights, data.steps, run_dir)
+            distribution.check_same_step(devices, steps_taken(model))
+            chief_dir = run_dir if distribution.is_chief(devices) else None
+            loss = make_loss(config.loss, config.t2_weight)
+            validator = Validator(
+                model, devices, data.validation, loss, probe if chief_dir else None
             )
-            if steps_taken(model) == 0:
-                watch.describe(configuration)
-            keep = Keep(own_dir, checkpoint_steps, steps, config.best_by, watch)
-            fit(model, config, batches, devices, steps, watch, keep)
-            distribution.agree(devices, steps_taken(model))
-            if own_dir:
+            monitor = _start_monitor(model, data, validator, chief_dir, configuration)
+            saver = CheckpointSaver(model, chief_dir, checkpoint_steps, config.best_by)
+            fit(model, TrainingStep(devices, model, loss), data, validator, monitor, saver)
+            distribution.check_same_step(devices, steps_taken(model))
+            if chief_dir:
                 with averaged_weights(model):
-                    run_folder.finish(model, own_dir)
+                    run_folder.finish(model, chief_dir)
+
+
+def fit(
+    model: keras.Model,
+    training_step: TrainingStep,
+    data: TrainingData,
+    validator: Validator,
+    monitor: TrainingMonitor,
+    saver: CheckpointSaver,
+) -> None:
+    """Trains from the step at which the optimizer stands to the end of the last epoch."""
+
+    def save_checkpoint() -> None:
+        monitor.flush()  # so that the logs never lag behind the checkpoint
+        saver.save_checkpoint()
+
+    for epoch in range(steps_taken(model) // data.steps_per_epoch, data.epochs):
+        monitor.start_epoch()
+        losses = []
+        for batch in data.epoch(epoch, steps_taken(model)):
+            losses.append(training_step(batch))
+            monitor.log_step(losses[-1])
+            is_last = steps_taken(model) % data.steps_per_epoch == 0
+            if saver.is_due(losses[-1]) and not is_last:
+                save_checkpoint()
+        with averaged_weights(model):
+            quality = validator.measure()
+            monitor.log_epoch(epoch, float(np.mean(losses)), quality)
+            saver.save_if_best(epoch, quality)
+        save_checkpoint()
+    monitor.close()
 
 
 def _configuration(
     config: TrainingConfig, manifest: Mapping[str, Any], weights: list[NDArray[np.float32]]
 ) -> dict[str, Any]:
-    """All that decides the trained weights, as the run folder keeps it."""
+    """Returns everything that decides the trained weights, for the run folder."""
     return {
-        **asdict(config),
-        "space_to_depth": "x".join(map(str, config.space_to_depth)),
+        **config.to_json(),
         "contrasts": manifest["contrasts"],
         "slice_factors": slice_factors(manifest),
         "records_sha256": manifest[CHECKSUM],
@@ -115,24 +137,30 @@ def _configuration(
     }
 
 
-def _logs(run_dir: Path | None, step: int) -> Path | None:
-    """The folder for TensorBoard, without what an interrupted run logged beyond a step."""
-    if run_dir is None:
-        return None
-    monitor.drop_events_after(run_dir / "logs", step)
-    return run_dir / "logs"
-
-
-def _quality(
-    config: TrainingConfig, records: Records, contrasts: int, devices: tf.distribute.Strategy
-) -> Quality:
-    def batches(replicas: int, workers: int, worker: int) -> tf.data.Dataset:
-        return reader.validation_batches(
-            records, config.batch_size, replicas=replicas, shards=workers, shard_index=worker
-        )
-
-    loss = make_loss(config.loss, config.t2_weight)
-    return Quality(devices, distribution.distribute(devices, batches), contrasts, loss)
+def _start_monitor(
+    model: keras.Model,
+    data: TrainingData,
+    validator: Validator,
+    run_dir: Path | None,
+    configuration: Mapping[str, Any],
+) -> TrainingMonitor:
+    """Starts the monitor; it shows nothing where `run_dir` is None, as for all but the chief."""
+    log_dir = run_dir / "logs" if run_dir else None
+    if log_dir:
+        drop_events_after(log_dir, steps_taken(model))
+    monitor = TrainingMonitor(
+        model,
+        log_dir,
+        data.examples(),
+        validator.measure_tci(),
+        batch_size=data.batch_size,
+        steps_per_epoch=data.steps_per_epoch,
+        steps=data.steps,
+        probe=validator.probe,
+    )
+    if steps_taken(model) == 0:
+        monitor.log_configuration(configuration)
+    return monitor
 
 
 @contextmanager
@@ -145,22 +173,22 @@ def _opened(
     *,
     overwrite: bool,
 ) -> Iterator[None]:
-    """The chief makes or finds the run folder and holds it; the others wait until it stands."""
-    with ExitStack() as chiefs:
+    """The chief creates or opens the run folder and locks it; the others wait until it exists."""
+    with ExitStack() as chief_only:
         if distribution.is_chief(devices):
-            opened = run_folder.open_run(
+            run = run_folder.open_run(
                 run_dir, configuration, manifest, flagfile, overwrite=overwrite
             )
-            chiefs.enter_context(opened)
+            chief_only.enter_context(run)
         elif not overwrite:
             run_folder.check_run(run_dir, configuration)
-        distribution.agree(devices, 0)
+        distribution.check_same_step(devices, 0)
         yield
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
-    """What TensorFlow raises of a reader's own words, or of a lost worker, as `InputError`."""
+def _input_errors() -> Iterator[None]:
+    """Raises `InputError` where TensorFlow reports a lost worker or an error of the reader."""
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
@@ -169,7 +197,7 @@ def _plain_errors() -> Iterator[None]:
             "all of them goes on from the last checkpoint"
         ) from error
     except tf.errors.OpError as error:
-        _, found, why = error.message.partition("InputError: ")
-        if not found:
+        _, is_input_error, message = error.message.partition("InputError: ")
+        if not is_input_error:
             raise
-        raise InputError(why.splitlines()[0]) from error
+        raise InputError(message.splitlines()[0]) from error

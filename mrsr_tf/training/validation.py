@@ -1,62 +1,104 @@
-"""Quality on the validation records, over all devices: the loss, and pSNR and SSIM per echo."""
+"""Quality of the network and of its input on the validation records, over all devices."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from mrsr_tf.training import losses
+from mrsr_tf.training.t2_probe import T2Probe
 
-Estimate = Callable[[tf.Tensor], tf.Tensor]
+Predict = Callable[[tf.Tensor], tf.Tensor]
+Sums = Callable[[tuple[tf.Tensor, ...]], tf.Tensor]
+SMALLEST_MSE = 1e-12
 
 
+@dataclass(frozen=True)
 class Quality:
-    """Measures estimates of the validation records' truth."""
+    """Quality of the predictions.
+
+    Attributes:
+        scores: "loss"; of each echo "psnr_echo_1" (dB, peak 1, of the mean squared error over all
+            records) and "ssim_echo_1", on intensities clipped to [0, 1]; with a T2 probe also
+            "t2_difference_ms", "t2_error_ms" and "t2_invalid".
+        t2_ms: (rows, cols, slices) T2 of the probe, if there is one.
+    """
+
+    scores: dict[str, float]
+    t2_ms: NDArray[np.floating] | None = None
+
+
+class Validator:
+    """Measures the network in training, and the tricubic interpolation (TCI) that is its input.
+
+    Attributes:
+        probe: the subject to measure T2 on, if there is one.
+    """
 
     def __init__(
-        self, strategy: tf.distribute.Strategy, batches: tf.distribute.DistributedDataset,
-        contrasts: int, loss: losses.Loss,
-    ) -> None:  # fmt: skip
-        """Takes what `strategies.distribute` made of the validation batches, and the loss."""
-        self._strategy, self._batches = strategy, batches
-        self._contrasts, self._loss = contrasts, loss
-
-    def of(self, estimate: Estimate) -> Callable[[], dict[str, float]]:
-        """What measures an estimate, as often as it is called.
-
-        Every record counts once, whatever the batches were filled up with.
+        self,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy,
+        batches: tf.distribute.DistributedDataset,
+        loss: losses.LossFunction,
+        probe: T2Probe | None = None,
+    ) -> None:
+        """Prepares validation.
 
         Args:
-            estimate: from a batch of inputs to as many truths.
-
-        Returns:
-            A function that gives "loss", and of each echo "psnr_echo_1" (dB, peak 1, of the mean
-            squared error of all records) and "ssim_echo_1", on intensities clipped to [0, 1].
+            model: the network.
+            strategy: of the devices.
+            batches: of the validation records, see `distribution.distribute`.
+            loss: one value per patch.
+            probe: a subject to measure T2 on.
         """
+        self._model, self._strategy, self._batches = model, strategy, batches
+        self._loss, self.probe = loss, probe
+        self._network_sums = self._sums(lambda inputs: model(inputs, training=False))
+
+    def measure(self) -> Quality:
+        """Measures the network."""
+        t2_ms = self.probe.network_t2_ms(self._model) if self.probe else None
+        return self._quality(self._network_sums, t2_ms)
+
+    def measure_tci(self) -> Quality:
+        """Measures the interpolation."""
+        t2_ms = self.probe.tci_t2_ms() if self.probe else None
+        return self._quality(self._sums(tf.identity), t2_ms)
+
+    def _quality(self, sums: Sums, t2_ms: NDArray[np.floating] | None) -> Quality:
+        # Every record counts once, whatever the batches were padded with.
+        records, loss, *by_echo = sum(sums(batch).numpy() for batch in self._batches)
+        scores = {"loss": float(loss / records)}
+        for echo, (mse, ssim) in enumerate(zip(by_echo[::2], by_echo[1::2], strict=True), 1):
+            scores[f"psnr_echo_{echo}"] = float(-10 * np.log10(max(mse / records, SMALLEST_MSE)))
+            scores[f"ssim_echo_{echo}"] = float(ssim / records)
+        if self.probe and t2_ms is not None:
+            errors = self.probe.errors(t2_ms)
+            scores |= {f"t2_{name}": value for name, value in errors.items()}
+        return Quality(scores, t2_ms)
+
+    def _sums(self, predict: Predict) -> Sums:
+        """Returns what sums the measures of a batch over its records and all devices."""
 
         @tf.function(input_signature=[self._batches.element_spec])
         def sums(batch: tuple[tf.Tensor, ...]) -> tf.Tensor:
-            on_replica = self._strategy.run(self._sums, args=(estimate, *batch))
+            on_replica = self._strategy.run(self._replica_sums, args=(predict, *batch))
             return self._strategy.reduce(tf.distribute.ReduceOp.SUM, on_replica, axis=None)
 
-        def measure() -> dict[str, float]:
-            records, loss, *scores = sum(sums(batch).numpy() for batch in self._batches)
-            quality = {"loss": float(loss / records)}
-            for echo, (mse, ssim) in enumerate(zip(scores[::2], scores[1::2], strict=True), 1):
-                quality[f"psnr_echo_{echo}"] = float(-10 * np.log10(max(mse / records, 1e-12)))
-                quality[f"ssim_echo_{echo}"] = float(ssim / records)
-            return quality
+        return sums
 
-        return measure
-
-    def _sums(
-        self, estimate: Estimate, given: tf.Tensor, truth: tf.Tensor, weight: tf.Tensor
+    def _replica_sums(
+        self, predict: Predict, inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
     ) -> tf.Tensor:
-        estimated = estimate(given)
-        scores = [tf.ones_like(weight[:, 0, 0, 0]), self._loss(truth, estimated)]
-        pair = [tf.clip_by_value(patches, 0.0, 1.0) for patches in (truth, estimated)]
-        for echo in range(self._contrasts):
-            one = [patches[..., echo : echo + 1] for patches in pair]
-            scores += [losses.l2(*one), losses.ssim(*one)]
-        real = tf.cast(tf.reshape(weight, [-1]) > 0, tf.float64)
-        return tf.linalg.matvec(tf.cast(tf.stack(scores), tf.float64), real)
+        predictions = predict(inputs)
+        measures = [tf.ones_like(weights[:, 0, 0, 0]), self._loss(targets, predictions)]
+        clipped = [tf.clip_by_value(patches, 0.0, 1.0) for patches in (targets, predictions)]
+        for echo in range(targets.shape[-1]):
+            pair = [patches[..., echo : echo + 1] for patches in clipped]
+            measures += [losses.l2(*pair), losses.ssim(*pair)]
+        is_record = tf.cast(tf.reshape(weights, [-1]) > 0, tf.float64)
+        return tf.linalg.matvec(tf.cast(tf.stack(measures), tf.float64), is_record)

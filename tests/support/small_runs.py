@@ -8,8 +8,8 @@ from mrsr_tf.network.architecture import build_model
 MANIFEST = {"contrasts": "dual", "slice_factor": 2}
 
 
-def make_run(run_dir, contrasts=2, configuration=None, seed=0):
-    network = build_model(contrasts, convolutions=3, filters=4)
+def make_run(run_dir, echoes=2, configuration=None, seed=0):
+    network = build_model(echoes, convolutions=3, filters=4)
     random = np.random.default_rng(seed)
     network.set_weights([random.normal(0, 0.1, w.shape) for w in network.get_weights()])
     network.compile("adam", "mse")
@@ -21,7 +21,7 @@ def make_run(run_dir, contrasts=2, configuration=None, seed=0):
 
 
 def logged_scalars(run_dir) -> dict[str, list]:
-    """(step, value) of everything that TensorBoard's log holds, as it stands on disk."""
+    """Returns (step, value) of everything in TensorBoard's log on disk, by tag."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 

@@ -1,4 +1,4 @@
-"""Trains a small network in a process of its own: on devices, among workers, or to be killed."""
+"""Trains a small network in a separate process: on devices, among workers, or to be killed."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# argv: records, run folder, logical CPUs, JSON of settings and of `train`'s options
+# argv: records, run folder, number of logical CPUs, JSON of settings and of `train`'s options
 SCRIPT = """
 import json, sys
 from pathlib import Path
@@ -31,7 +31,6 @@ SETTINGS = {
     "batch_size": 25,
     "epochs": 3,
     "learning_rate": 1e-3,
-    "plain_repeat": False,
     "seed": 3,
 }
 
@@ -40,7 +39,7 @@ def start(
     records: Path, run_dir: Path, *, replicas: int = 1, worker: dict | None = None,
     settings: dict | None = None, **options,
 ) -> subprocess.Popen:  # fmt: skip
-    """`worker` is TF_CONFIG; `options` are `train`'s own."""
+    """Starts a training; `worker` is TF_CONFIG, `options` are arguments of `train`."""
     environment = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"}
     if worker:
         environment["TF_CONFIG"] = json.dumps(worker)
@@ -55,7 +54,7 @@ def start(
 
 
 def workers(count: int) -> list[dict]:
-    """TF_CONFIG of each of so many workers on this machine."""
+    """Returns TF_CONFIG for each of `count` workers on this machine."""
     sockets = [socket.socket() for _ in range(count)]
     for listener in sockets:
         listener.bind(("localhost", 0))
@@ -69,10 +68,10 @@ def workers(count: int) -> list[dict]:
 
 
 def finish(*processes: subprocess.Popen, timeout: float = 900) -> list[tuple[int, str]]:
-    """Exit code and, of a failure, the last line on stderr of each."""
-    ended = []
+    """Returns the exit code of each process and, if it failed, its last line on stderr."""
+    results = []
     for process in processes:
         _, stderr = process.communicate(timeout=timeout)
         last = stderr.strip().splitlines()[-1] if process.returncode else ""
-        ended.append((process.returncode, last))
-    return ended
+        results.append((process.returncode, last))
+    return results

@@ -24,7 +24,6 @@ CONFIG = TrainingConfig(
     batch_size=7,
     epochs=2,
     learning_rate=1e-3,
-    plain_repeat=False,
     seed=3,
 )
 
@@ -76,16 +75,16 @@ def test_validation_quality_is_that_of_independent_formulas(small_records, singl
     from mrsr_tf.records import reader
 
     batches = reader.validation_batches(small_records("single"), 64)
-    ((given, truth, _),) = list(batches.as_numpy_iterator())
-    given, truth = np.clip(given, 0, 1), np.clip(truth, 0, 1)
+    ((inputs, targets, _),) = list(batches.as_numpy_iterator())
+    inputs, targets = np.clip(inputs, 0, 1), np.clip(targets, 0, 1)
     logged = logged_scalars(single_run)
-    psnr = 10 * np.log10(1 / np.mean((given - truth) ** 2))
+    psnr = 10 * np.log10(1 / np.mean((inputs - targets) ** 2))
     assert logged["validation_tci/psnr_echo_1"][0][1] == pytest.approx(psnr, abs=1e-3)
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     ssim = np.mean(
         [
             structural_similarity(t[..., s, 0], g[..., s, 0], data_range=1, **options)
-            for t, g in zip(truth, given, strict=True)
+            for t, g in zip(targets, inputs, strict=True)
             for s in range(12)
         ]
     )
@@ -107,15 +106,14 @@ def test_another_configuration_names_the_keys(single_run, small_records):
 
 
 def test_dual_training_starts_from_the_transferred_single_network(small_records, single_run):
-    manifest = {"contrasts": "dual"}
-    started = initialization.first_weights(CONFIG, manifest, single_run)
+    started = initialization.initial_weights(CONFIG, 2, single_run)
     transferred = to_dual_contrast(run_folder.load_network(single_run)).get_weights()
     for one, other in zip(started, transferred, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_a_finished_run_is_trained_further_from_its_weights(single_run):
-    started = initialization.first_weights(CONFIG, {"contrasts": "single"}, single_run)
+    started = initialization.initial_weights(CONFIG, 1, single_run)
     for one, other in zip(started, weights(single_run), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -134,7 +132,7 @@ def test_a_run_of_another_network_is_refused_and_nothing_made(
 def test_a_dual_run_cannot_start_a_single_one(small_records, single_run, tmp_path):
     train(configured(epochs=1), small_records("dual"), tmp_path / "dual", init_from=single_run)
     with pytest.raises(InputError, match="found a network of 2"):
-        initialization.first_weights(CONFIG, {"contrasts": "single"}, tmp_path / "dual")
+        initialization.initial_weights(CONFIG, 1, tmp_path / "dual")
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoint(
@@ -153,8 +151,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoint(
 
 def test_the_seed_decides_the_first_weights(small_records):
     one, same, other = (
-        initialization.first_weights(configured(seed=seed), {"contrasts": "dual"}, None)
-        for seed in (1, 1, 2)
+        initialization.initial_weights(configured(seed=seed), 2, None) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(one[0], same[0])
     assert np.abs(one[0] - other[0]).max() > 0
@@ -193,7 +190,7 @@ def test_paper_flagfiles_have_the_papers_values(name):
 
 
 def test_loss_is_the_mean_squared_error_and_the_optimizer_adam(small_records, tmp_path):
-    """One step of the trainer is one hand-made step of Adam on the L2 loss."""
+    """One step of the trainer is one step by hand of Adam on the L2 loss."""
     import tensorflow as tf
 
     from mrsr_tf.records import reader
@@ -202,10 +199,10 @@ def test_loss_is_the_mean_squared_error_and_the_optimizer_adam(small_records, tm
     records = small_records("single")
     train(config, records, tmp_path / "run")
     network = build_model(1, convolutions=3, filters=4)
-    network.set_weights(initialization.first_weights(config, {"contrasts": "single"}, None))
-    ((given, truth, _),) = list(reader.training_batches(records, 1000, seed=3, epoch=0))
+    network.set_weights(initialization.initial_weights(config, 1, None))
+    ((inputs, targets, _),) = list(reader.training_batches(records, 1000, seed=3, epoch=0))
     with tf.GradientTape() as tape:
-        loss = tf.reduce_mean((network(given, training=True) - truth) ** 2)
+        loss = tf.reduce_mean((network(inputs, training=True) - targets) ** 2)
     gradients = tape.gradient(loss, network.trainable_variables)
     keras.optimizers.Adam(1e-3).apply(gradients, network.trainable_variables)
     for ours, expected in zip(weights(tmp_path / "run"), network.get_weights(), strict=True):

@@ -14,6 +14,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
 from mrsr_tf.network.run_folder import read_best_epoch
 from mrsr_tf.training import distribution
+from mrsr_tf.training.config import Strategy
 
 OPTIONS = {"ema": 0.9, "flips": True, "gain": 0.2, "schedule": "cosine", "warmup_steps": 3}
 # The paper's batch, and ten steps: 96 records are batches of 50 and 46 in each of five epochs.
@@ -108,19 +109,17 @@ def saved(run_dir) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-@pytest.mark.parametrize("name", ["auto", "one", "mirrored"])
+@pytest.mark.parametrize("name", [Strategy.AUTO, Strategy.ONE, Strategy.MIRRORED])
 def test_one_cpu_is_one_device_by_any_name(name):
     devices = distribution.make_strategy(name)
     assert devices.num_replicas_in_sync == 1
     assert distribution.is_chief(devices)
 
 
-def test_several_workers_that_nothing_names_are_refused(monkeypatch):
+def test_several_workers_that_the_environment_does_not_name_are_refused(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(InputError, match="expected TF_CONFIG or SLURM"):
-        distribution.make_strategy("multi_worker")
-    with pytest.raises(InputError, match="expected the strategy auto, one"):
-        distribution.make_strategy("parallel")
+        distribution.make_strategy(Strategy.MULTI_WORKER)
 
 
 def test_slurms_environment_names_the_workers(monkeypatch):
@@ -133,7 +132,7 @@ def test_slurms_environment_names_the_workers(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     for name, value in slurm.items():
         monkeypatch.setenv(name, value)
-    cluster = distribution.described_cluster()
+    cluster = distribution.cluster_from_environment()
     assert cluster.cluster_spec().as_dict() == {
         "worker": [
             f"knee{n}:{distribution.SLURM_PORT + task}" for n in ("07", "08") for task in (0, 1)
@@ -145,6 +144,6 @@ def test_slurms_environment_names_the_workers(monkeypatch):
 def test_tf_config_names_the_workers(monkeypatch):
     worker = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(worker))
-    assert distribution.described_cluster().task_id == 1
+    assert distribution.cluster_from_environment().task_id == 1
     monkeypatch.setenv("TF_CONFIG", "{}")
-    assert distribution.described_cluster() is None
+    assert distribution.cluster_from_environment() is None

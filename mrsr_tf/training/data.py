@@ -1,0 +1,99 @@
+"""Batches of training and validation records, spread over the devices."""
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from mrsr_tf.records import reader
+from mrsr_tf.records.augmentation import augment
+from mrsr_tf.records.record_sets import Records
+from mrsr_tf.records.sampling import draws_by_tissue
+from mrsr_tf.training import distribution
+from mrsr_tf.training.config import TrainingConfig
+
+EXAMPLES, EXAMPLE_CANDIDATES = 4, 256
+# Inputs and targets of some validation patches, (n, rows, cols, slices, echoes).
+Examples = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class TrainingData:
+    """The batches of each epoch, and those of the validation records, for all workers.
+
+    Attributes:
+        validation: the batches of the validation records.
+        batch_size: patches per batch.
+        epochs: number of epochs.
+        steps_per_epoch: number of batches in an epoch.
+        steps: number of batches in all epochs.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        records: Records,
+        devices: tf.distribute.Strategy,
+        steps_per_epoch: int,
+    ) -> None:
+        """Checks the records; reads all of them once if they are sampled by tissue.
+
+        Raises:
+            InputError: the records are not complete.
+        """
+        self._config, self._records, self._devices = config, records, devices
+        self.batch_size, self.epochs = config.batch_size, config.epochs
+        self.steps_per_epoch, self.steps = steps_per_epoch, steps_per_epoch * config.epochs
+        self.validation = distribution.distribute(devices, self._validation_batches)
+        self._draws = None
+        if config.foreground:
+            self._draws = draws_by_tissue(reader.tissue_shares(records), config.foreground)
+
+    def epoch(self, epoch: int, first_step: int) -> tf.distribute.DistributedDataset:
+        """Returns the remaining batches of an epoch.
+
+        Args:
+            epoch: from 0.
+            first_step: steps of the whole training that were already taken.
+        """
+        config = self._config
+
+        def batches(replicas: int, workers: int, worker: int) -> tf.data.Dataset:
+            patches = reader.training_batches(
+                self._records,
+                config.batch_size,
+                seed=config.seed,
+                epoch=epoch,
+                draws=self._draws,
+                skip_batches=first_step - epoch * self.steps_per_epoch,
+                replicas=replicas,
+                shards=workers,
+                shard_index=worker,
+            )
+            return augment(
+                patches,
+                flips=config.flips,
+                gain=config.gain,
+                seed=config.seed,
+                first_step=first_step,
+                batch_size=config.batch_size,
+                workers=workers,
+                worker=worker,
+            )
+
+        return distribution.distribute(self._devices, batches)
+
+    def examples(self) -> Examples:
+        """Returns those of the first validation patches that vary most."""
+        patches = self._validation_batches(1, 1, 0).unbatch().take(EXAMPLE_CANDIDATES)
+        pairs = [(inputs, targets) for inputs, targets, _ in patches]
+        pairs.sort(key=lambda pair: float(tf.math.reduce_std(pair[1])), reverse=True)
+        inputs, targets = zip(*pairs[:EXAMPLES], strict=True)
+        return np.stack(inputs), np.stack(targets)
+
+    def _validation_batches(self, replicas: int, workers: int, worker: int) -> tf.data.Dataset:
+        return reader.validation_batches(
+            self._records,
+            self._config.batch_size,
+            replicas=replicas,
+            shards=workers,
+            shard_index=worker,
+        )
