@@ -290,6 +290,9 @@ def _viewer(results: Results, subject: str) -> Viewer | None:
     maps = boxes[T2_MAPS].panels if T2_MAPS in boxes else {}
     display_name = method_name if maps else figures.heading
     order = sorted(figures.display_order({**images, **maps}), key=lambda name: name != THICK)
+    caption = f"A part of {subject} in three planes."
+    if maps:
+        caption += " T2 of the regions is overlaid; the true T2 lies on the thick scan."
     return viewer(
         results.experiment,
         images,
@@ -297,7 +300,7 @@ def _viewer(results: Results, subject: str) -> Viewer | None:
         boxes[IMAGES].spacing_mm,
         names={name: display_name(name) for name in order},
         selected=NETWORK if NETWORK in order else order[0],
-        title=f"A part of {subject}",
+        caption=caption,
     )
 
 

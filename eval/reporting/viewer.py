@@ -81,7 +81,7 @@ def viewer(
     *,
     names: Mapping[str, str],
     selected: str,
-    title: str,
+    caption: str,
 ) -> Viewer:
     """A viewer of volumes that `eval.results.viewer_boxes` quantized.
 
@@ -93,7 +93,7 @@ def viewer(
         spacing_mm: (down, back, left).
         names: volume -> display name, in the order of the buttons.
         selected: the volume shown first.
-        title: what is shown; the caption begins with it.
+        caption: what is shown; how to use the viewer is appended.
     """
     echoes, *shape = next(iter(images.values())).shape
     return Viewer(
@@ -102,7 +102,7 @@ def viewer(
         selected=selected,
         echoes={echo: f"S{echo + 1}" for echo in range(echoes)},
         planes=_planes(shape, spacing_mm),
-        caption=_caption(title, echoes, with_t2=bool(t2_maps)),
+        caption=f"{caption} {_usage(echoes)}",
         has_t2=bool(t2_maps),
         data={
             "shape": shape,
@@ -125,13 +125,12 @@ def _planes(shape: Sequence[int], spacing_mm: Sequence[float]) -> list[Plane]:
     ]
 
 
-def _caption(title: str, echoes: int, *, with_t2: bool) -> str:
+def _usage(echoes: int) -> str:
     return (
-        f"{title} in three planes. All images of an echo share one window (gamma {GAMMA:g}). "
-        + ("T2 of the regions is overlaid; the true T2 lies on the thick scan. " if with_t2 else "")
-        + "Click or drag to move the crosshair. In a plane that was clicked, the arrow keys move "
-        "the crosshair, page up, page down and the mouse wheel change the slice, and 1, 2, … "
-        "select the image" + (", e the other echo." if echoes > 1 else ".")
+        f"All images of an echo share one window (gamma {GAMMA:g}). Click or drag to move the "
+        "crosshair. In a plane that was clicked, the arrow keys move the crosshair, page up, page "
+        "down and the mouse wheel change the slice, and 1, 2, … select the image"
+        + (", e the other echo." if echoes > 1 else ".")
     )
 
 

@@ -30,7 +30,7 @@ def make_viewer(images=None, t2_maps=None, names=("tci", "a")) -> Viewer:
         (0.5, 1.0, 2.0),
         names={name: name.upper() for name in names},
         selected=names[0],
-        title="A knee",
+        caption="A knee.",
     )
 
 
