@@ -14,7 +14,7 @@ def make(path, configuration=None, *, fail=None, name="result", **options):
             raise fail
 
 
-def test_folder_appears_under_its_name_only_when_whole(tmp_path):
+def test_a_folder_appears_under_its_name_only_when_whole(tmp_path):
     with output_folder(tmp_path / "out", {}, overwrite=False) as folder:
         (folder / "result").write_text("whole")
         assert not (tmp_path / "out").exists()
@@ -28,14 +28,14 @@ def test_a_failed_call_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_resumable_call_keeps_what_is_whole(tmp_path):
+def test_a_failed_resumable_call_keeps_its_files(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", fail=KeyboardInterrupt(), resume=True)
     with output_folder(tmp_path / "out", {"stride": 16}, overwrite=False, resume=True) as folder:
         assert (folder / "result").exists()
 
 
-def test_a_resumable_call_that_made_nothing_leaves_nothing(tmp_path):
+def test_a_resumable_call_that_wrote_nothing_leaves_nothing(tmp_path):
     with (
         pytest.raises(InputError),
         output_folder(tmp_path / "out", {}, overwrite=False, resume=True),
@@ -64,7 +64,7 @@ def test_another_configuration_is_refused_naming_the_keys(tmp_path, interrupted)
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_a_folder_that_is_not_ours_is_refused_and_kept(tmp_path, overwrite):
+def test_a_folder_of_another_origin_is_refused_and_kept(tmp_path, overwrite):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="without a readable configuration"):
@@ -73,7 +73,7 @@ def test_a_folder_that_is_not_ours_is_refused_and_kept(tmp_path, overwrite):
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_a_file_is_refused_as_one_and_kept(tmp_path, overwrite):
+def test_a_file_in_place_of_the_folder_is_refused_and_kept(tmp_path, overwrite):
     (tmp_path / "out").write_text("years of work")
     with pytest.raises(InputError, match="found a file"):
         make(tmp_path / "out", overwrite=overwrite)
@@ -81,7 +81,7 @@ def test_a_file_is_refused_as_one_and_kept(tmp_path, overwrite):
 
 
 @pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}])
-def test_a_second_process_is_refused_and_the_first_ends_whole(tmp_path, options):
+def test_a_second_process_is_refused_and_the_first_finishes(tmp_path, options):
     with output_folder(tmp_path / "out", {"stride": 16}, overwrite=False) as folder:
         (folder / "early").write_text("whole")
         with pytest.raises(InputError, match="another process at work on"):

@@ -585,7 +585,7 @@ def test_a_second_call_has_nothing_to_do(tmp_path):
     assert str(tmp_path) not in (out / "configuration.json").read_text()
 
 
-def test_one_bare_scan_is_one_subject(tmp_path):
+def test_a_scan_without_a_subjects_folder_is_one_subject(tmp_path):
     scan, _, _ = knee()
     write_subject(tmp_path / "knee", scan)
     source, out = tmp_path / "knee" / "image.nii.gz", tmp_path / "out"

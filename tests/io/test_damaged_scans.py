@@ -98,7 +98,7 @@ def test_damage_is_refused_or_harmless(tmp_path, caplog, recwarn, kind):
     original = scans.read_scan(folder)
     np.testing.assert_array_equal(original.array, make_array(SHAPE))
     files, random = sorted(folder.iterdir()), np.random.default_rng(7)
-    told, refused = "", 0
+    messages, refused = "", 0
     for _ in range(times):
         file = files[random.integers(len(files))]
         whole = file.read_bytes()
@@ -108,15 +108,15 @@ def test_damage_is_refused_or_harmless(tmp_path, caplog, recwarn, kind):
         try:
             volume = scans.read_scan(folder)
         except InputError as error:
-            told, refused = told + str(error), refused + 1
+            messages, refused = messages + str(error), refused + 1
         else:
-            told += caplog.text
+            messages += caplog.text
             check(volume, original, whole, changed, caplog.text)
             if len(files) == 6 and volume.echoes == 2:  # one file cannot change what all tell
                 check_acquisition(volume, original)
         file.write_bytes(whole)
     assert refused > times / 10
-    assert not any(secret in told for secret in SECRETS)
+    assert not any(secret in messages for secret in SECRETS)
 
 
 def check(volume, original, whole, changed, words):

@@ -140,7 +140,7 @@ def test_rescale_slope_and_intercept_are_applied(tmp_path):
         (only(None, 0, setting(EchoNumbers=2)), (7, 39)),
     ],
 )
-def test_echoes_are_told_apart_by_number_or_time(tmp_path, change, times):
+def test_echoes_are_distinguished_by_number_or_time(tmp_path, change, times):
     array = make_array()
     volume = dicom.read_series(write_study(tmp_path, array, change=change))
     np.testing.assert_array_equal(volume.array, array)
@@ -162,9 +162,7 @@ def test_a_single_contrast_scan_without_echo_tags_is_one_echo(tmp_path):
     np.testing.assert_array_equal(dicom.read_series(study).array, array)
 
 
-def test_files_without_ending_in_nested_folders_among_strays_are_read_and_strays_counted(
-    tmp_path, caplog
-):
+def test_files_without_ending_in_nested_folders_are_read_and_other_files_counted(tmp_path, caplog):
     array = make_array()
     write_study(tmp_path, array, name="visit/e{echo}/IM{slice}", change=leave_out)
     write_study(tmp_path, array, name="visit/e{echo}/IM{slice}")
@@ -288,7 +286,7 @@ def test_a_duplicate_slice_is_refused_with_both_files(tmp_path):
     refused(tmp_path, r"two at -33\.75 mm .*copy\.dcm and .*slice001_echo1\.dcm")
 
 
-def test_two_echoes_that_nothing_tells_apart_are_refused(tmp_path):
+def test_two_echoes_that_nothing_distinguishes_are_refused(tmp_path):
     write_study(tmp_path, make_array(), change=deleting("EchoNumbers", "EchoTime"))
     refused(tmp_path, "one slice of images without EchoNumbers without EchoTime at each position")
 
@@ -317,7 +315,7 @@ def test_unequal_spacing_is_refused_with_the_place(tmp_path):
     refused(tmp_path, r"every 1\.5 mm, got 1 mm between .*slice001_.*slice002")
 
 
-def test_a_stack_that_leans_is_refused(tmp_path):
+def test_a_sheared_stack_is_refused(tmp_path):
     leaning = SAGITTAL.copy()
     leaning[1, 2] = 0.2
     write_study(tmp_path, make_array(), affine=leaning)
@@ -351,7 +349,7 @@ def test_a_missing_folder_is_refused(tmp_path):
     refused(tmp_path / "nowhere", "found nothing at")
 
 
-def test_a_file_named_dcm_that_is_none_is_refused(tmp_path):
+def test_a_file_named_dcm_that_is_not_dicom_is_refused(tmp_path):
     write_study(tmp_path, make_array())
     (tmp_path / "other.dcm").write_bytes(b"x" * 400)
     refused(tmp_path, r"expected DICM at byte 128 .*other\.dcm")
@@ -397,7 +395,7 @@ def test_one_slice_of_unknown_thickness_is_refused(tmp_path):
     refused(tmp_path, "expected SpacingBetweenSlices or SliceThickness")
 
 
-def test_damaged_files_are_read_or_refused_and_tell_nothing(tmp_path, recwarn, caplog):
+def test_damaged_files_are_read_or_refused_without_quoting_the_header(tmp_path, recwarn, caplog):
     write_study(tmp_path, make_array((3, 3, 2)))
     file = tmp_path / "slice001_echo1.dcm"
     whole, random = file.read_bytes(), np.random.default_rng(0)

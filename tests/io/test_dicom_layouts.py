@@ -126,7 +126,7 @@ def test_jpeg_lossless_as_scanners_send_it_reads_bit_for_bit(tmp_path, syntax):
     np.testing.assert_array_equal(dicom.read_series(tmp_path).array, array)
 
 
-def test_the_package_is_named_that_a_compressed_scan_needs(tmp_path, monkeypatch):
+def test_the_error_names_the_package_that_a_compressed_scan_needs(tmp_path, monkeypatch):
     study = compressed(tmp_path, make_array((8, 8, 2)), uid.RLELossless)
     decoder = type(pydicom.pixels.get_decoder(uid.RLELossless))
     monkeypatch.setattr(decoder, "is_available", property(lambda self: False))
@@ -192,7 +192,7 @@ def test_a_zip_archive_is_a_subject_and_the_source_of_derived_series(archive, tm
     np.testing.assert_array_equal(dicom.read_series(tmp_path / "out").array, make_array())
 
 
-def test_archives_side_by_side_are_subjects(tmp_path):
+def test_archives_in_one_folder_are_subjects(tmp_path):
     for name in "ab":
         study = write_study(tmp_path / "studies" / name, make_array((3, 3, 2)))
         (tmp_path / "zips").mkdir(exist_ok=True)
@@ -206,7 +206,7 @@ def test_enhanced_and_compressed_files_are_read_out_of_an_archive(tmp_path):
     np.testing.assert_array_equal(dicom.read_series(archive).array, make_array())
 
 
-def test_names_that_climb_out_of_an_archive_write_nothing(tmp_path):
+def test_names_that_point_out_of_an_archive_write_nothing(tmp_path):
     write_study(tmp_path / "study", make_array())
     with zipfile.ZipFile(tmp_path / "inner.zip", "w") as target:
         for number, file in enumerate(sorted((tmp_path / "study").iterdir())):
@@ -219,7 +219,7 @@ def test_names_that_climb_out_of_an_archive_write_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("limit", "value"), [("MOST_FILES", 3), ("LARGEST_BYTES", 1000), ("HARMLESS_BYTES", 100)]
 )
-def test_an_archive_made_to_swell_is_refused_before_it_is_read(tmp_path, monkeypatch, limit, value):
+def test_a_decompression_bomb_is_refused_before_it_is_read(tmp_path, monkeypatch, limit, value):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as target:
         for number in range(4):
             target.writestr(f"{number}", bytes(10**6))
@@ -228,7 +228,7 @@ def test_an_archive_made_to_swell_is_refused_before_it_is_read(tmp_path, monkeyp
         dicom.read_series(tmp_path / "bomb.zip")
 
 
-def test_an_archive_that_lies_about_its_size_is_refused(archive):
+def test_an_archive_that_records_a_wrong_size_is_refused(archive):
     whole = archive.read_bytes()
     entry = whole.rindex(b"PK\x01\x02", 0, whole.rindex(b"visit/e1/IM1"))
     archive.write_bytes(whole[: entry + 24] + b"\x10\0\0\0" + whole[entry + 28 :])
@@ -284,11 +284,11 @@ def test_a_cd_with_its_dicomdir_reads_the_scan(tmp_path):
     assert scans.find_scans(tmp_path / "cd") == {"cd": scans.find_scan(tmp_path / "cd")}
 
 
-def test_nothing_of_a_patient_is_told_of_a_damaged_enhanced_object(tmp_path, recwarn, caplog):
+def test_errors_of_a_damaged_enhanced_object_never_name_the_patient(tmp_path, recwarn, caplog):
     write_enhanced(tmp_path, make_array((3, 3, 2)))
     file = tmp_path / "object1"
     whole, random = file.read_bytes(), np.random.default_rng(3)
-    told = ""
+    messages = ""
     for _ in range(100):
         damaged = bytearray(whole)
         damaged[random.integers(128, len(whole))] = random.integers(256)
@@ -296,6 +296,6 @@ def test_nothing_of_a_patient_is_told_of_a_damaged_enhanced_object(tmp_path, rec
         try:
             dicom.read_series(tmp_path)
         except InputError as error:
-            told += str(error)
-    told += "".join(str(warning.message) for warning in recwarn) + caplog.text
-    assert not any(secret in told for secret in SECRETS)
+            messages += str(error)
+    messages += "".join(str(warning.message) for warning in recwarn) + caplog.text
+    assert not any(secret in messages for secret in SECRETS)

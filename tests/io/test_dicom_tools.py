@@ -214,8 +214,8 @@ def test_orthanc_shows_the_series_in_their_patients_study(derived, orthanc):
     header = pydicom.dcmread(files(derived)[0])
     assert study["MainDicomTags"]["StudyInstanceUID"] == header.StudyInstanceUID
     assert study["PatientMainDicomTags"]["PatientID"] == header.PatientID
-    told = [json.loads(orthanc.get(f"series/{name}"))["MainDicomTags"] for name in study["Series"]]
-    endings = sorted(series["SeriesDescription"].split(" ", 2)[-1] for series in told)
+    tags = [json.loads(orthanc.get(f"series/{name}"))["MainDicomTags"] for name in study["Series"]]
+    endings = sorted(series["SeriesDescription"].split(" ", 2)[-1] for series in tags)
     assert [ending.split()[-2:] for ending in endings] == [
         ["echo", "1"],
         ["echo", "2"],

@@ -312,7 +312,7 @@ def test_a_scan_that_is_not_ours_has_no_derivation(source, tmp_path):
         assert dicom.read_derivation(path) is None
 
 
-def test_the_digest_tells_sources_apart_but_not_copies(source, tmp_path):
+def test_the_digest_differs_between_sources_and_not_between_copies(source, tmp_path):
     shutil.copytree(source, tmp_path / "copy" / "deep")
     other = write_study(tmp_path / "other", make_array())
     assert dicom.source_digest(tmp_path / "copy") == dicom.source_digest(source)
@@ -334,7 +334,7 @@ def test_a_t2_map_is_in_ms_with_zero_where_invalid(source, output):
     assert dicom.read_derivation(output)["method"] == "analytic"
 
 
-def test_a_t2_map_tells_viewers_its_unit(source, output):
+def test_a_t2_map_states_its_unit_for_viewers(source, output):
     volume = dicom.read_series(source)
     dicom.write_t2_map(np.full((6, 5, 4), 36.9), volume, output, like=source)
     header = headers(output)[0]
@@ -367,7 +367,7 @@ def test_a_t2_map_of_another_shape_is_refused(source, output):
         dicom.write_t2_map(np.zeros((6, 5)), dicom.read_series(source), output, like=source)
 
 
-def test_damaged_sources_are_written_from_or_refused_and_tell_nothing(
+def test_damaged_sources_are_used_or_refused_without_quoting_the_header(
     source, output, recwarn, caplog
 ):
     file = source / "slice001_echo1.dcm"
@@ -382,7 +382,7 @@ def test_damaged_sources_are_written_from_or_refused_and_tell_nothing(
     assert not any(secret in spoken for secret in SECRETS)
 
 
-def test_a_map_of_a_derived_scan_tells_what_was_acquired_and_no_single_echo(tmp_path):
+def test_a_map_of_a_derived_scan_has_the_acquired_thickness_and_no_echo_time(tmp_path):
     study = write_study(tmp_path / "study", make_array())
     volume = dicom.read_series(study)
     acquired = float(pydicom.dcmread(next(study.iterdir())).SliceThickness)

@@ -1,4 +1,4 @@
-"""The folders that people have: OAI, SKM-TEA, BIDS pairs, and what is odd in a scan."""
+"""Layouts of data sets (OAI, SKM-TEA, BIDS pairs) and scans that are refused or warned of."""
 
 import json
 import zipfile
@@ -58,7 +58,7 @@ def test_an_oai_scan_is_found_from_every_depth_of_its_tree(tmp_path, depth):
     np.testing.assert_array_equal(scans.read_scan(subject).array, array)
 
 
-def test_both_knees_of_an_oai_patient_are_told_apart_and_other_sequences_left_out(tmp_path, caplog):
+def test_both_knees_of_an_oai_patient_are_subjects_and_other_sequences_are_not(tmp_path, caplog):
     oai(tmp_path, "00m", "9000099", "10061203", 0)
     oai(tmp_path, "00m", "9000099", "10061206", 1, "SAG_3D_DESS_LEFT")
     oai(tmp_path, "00m", "9000099", "10061209", 2, "SAG_IW_TSE_LEFT")
@@ -93,15 +93,15 @@ def test_an_skm_tea_file_alone_reads_bit_for_bit_with_the_published_geometry(tmp
 
 def test_an_skm_tea_file_has_its_acquisition_from_a_sidecar(tmp_path):
     path = write_hdf5_scan(tmp_path, make_array())
-    told = {"EchoTime": [0.006, 0.03], "RepetitionTime": 0.018, "FlipAngle": 20}
-    path.with_suffix(".json").write_text(json.dumps(told))
+    sidecar = {"EchoTime": [0.006, 0.03], "RepetitionTime": 0.018, "FlipAngle": 20}
+    path.with_suffix(".json").write_text(json.dumps(sidecar))
     volume = scans.read_scan(path)
     assert volume.echo_times_ms == (6, 30)
     assert volume.repetition_time_ms == 18
 
 
 @pytest.mark.parametrize("flipped", [False, True])
-def test_an_skm_tea_file_lies_where_the_dicom_beside_it_says(tmp_path, caplog, flipped):
+def test_an_skm_tea_file_has_the_geometry_of_its_dicom(tmp_path, caplog, flipped):
     array = make_array()
     write_study(tmp_path / "dicoms" / "MTR_001", array, change=zip2)
     path = write_hdf5_scan(tmp_path, array[:, :, ::-1] if flipped else array)
@@ -115,7 +115,7 @@ def test_an_skm_tea_file_lies_where_the_dicom_beside_it_says(tmp_path, caplog, f
     assert "from 3 mm" in interpolated_slices(volume)
 
 
-def test_skm_teas_own_folder_has_its_subjects_in_dicoms_else_in_image_files(tmp_path):
+def test_the_skm_tea_folder_has_its_subjects_in_dicoms_else_in_image_files(tmp_path):
     for name in ("MTR_001", "MTR_002"):
         write_hdf5_scan(tmp_path, make_array(), name)
     (tmp_path / "segmentation_masks" / "dicom-track").mkdir(parents=True)
@@ -151,7 +151,7 @@ def test_a_scan_derived_from_an_skm_tea_file_is_a_nifti(tmp_path):
         ),
     ],
 )
-def test_an_skm_tea_file_without_two_like_echoes_is_refused(tmp_path, change, words):
+def test_an_skm_tea_file_without_two_echoes_of_one_matrix_is_refused(tmp_path, change, words):
     path = write_hdf5_scan(tmp_path, make_array())
     with h5py.File(path, "a") as file:
         change(file)
@@ -180,8 +180,8 @@ def pair(folder, array, name="sub-01_echo-{}_qdess.nii.gz", sidecars=True, affin
         path = folder / name.format(echo + 1)
         one = Volume(array[..., echo : echo + 1], SAGITTAL if affine is None else affine[echo])
         nifti.write_nifti(one, path)
-        told = {"EchoTime": [0.007, 0.039][echo], "RepetitionTime": 0.023, "FlipAngle": 20}
-        bids.sidecar_path(path).write_text(json.dumps(told if sidecars else {}))
+        sidecar = {"EchoTime": [0.007, 0.039][echo], "RepetitionTime": 0.023, "FlipAngle": 20}
+        bids.sidecar_path(path).write_text(json.dumps(sidecar if sidecars else {}))
         paths.append(path)
     return paths
 
@@ -198,7 +198,7 @@ def test_two_nifti_files_of_an_echo_each_are_one_scan(tmp_path, name):
     np.testing.assert_array_equal(scans.read_scan(second).array, make_array()[..., 1:])
 
 
-def test_pairs_side_by_side_are_subjects(tmp_path):
+def test_pairs_in_one_folder_are_subjects(tmp_path):
     for subject in ("sub-01", "sub-02"):
         pair(tmp_path, make_array(), subject + "_echo-{}_qdess.nii.gz")
     assert list(scans.find_scans(tmp_path)) == ["sub-01_qdess", "sub-02_qdess"]
@@ -235,7 +235,7 @@ def test_a_pair_whose_sidecars_contradict_is_refused(tmp_path, sidecar, words):
         nifti.read_nifti(first)
 
 
-def test_a_pair_of_other_matrix_or_place_is_refused(tmp_path):
+def test_a_pair_of_different_grids_is_refused(tmp_path):
     first, second = pair(tmp_path, make_array())
     nifti.write_nifti(Volume(make_array((6, 5, 3))[..., :1], SAGITTAL), second)
     with pytest.raises(InputError, match="two echoes of one matrix"):
@@ -255,7 +255,7 @@ def test_a_pair_without_sidecars_is_read_with_its_acquisition_unknown(tmp_path):
 # What is odd in a scan
 
 
-def test_a_nifti_without_a_unit_is_read_as_mm_with_a_word(tmp_path, caplog):
+def test_a_nifti_without_a_unit_is_read_as_mm_with_a_warning(tmp_path, caplog):
     image = nib.Nifti1Image(np.ones((3, 3, 3), np.int16), np.diag([0.5, 0.5, 1, 1]))
     nib.save(image, tmp_path / "a.nii")
     np.testing.assert_allclose(scans.read_scan(tmp_path / "a.nii").spacing_mm, [0.5, 0.5, 1])
@@ -263,7 +263,7 @@ def test_a_nifti_without_a_unit_is_read_as_mm_with_a_word(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("size", [0.0005, 500])
-def test_a_nifti_without_a_unit_whose_numbers_are_no_mm_is_refused(tmp_path, size):
+def test_a_nifti_without_a_unit_whose_spacings_cannot_be_mm_is_refused(tmp_path, size):
     nib.save(
         nib.Nifti1Image(np.ones((3, 3, 3), np.int16), np.diag([size] * 3 + [1])),
         tmp_path / "a.nii",
@@ -272,7 +272,7 @@ def test_a_nifti_without_a_unit_whose_numbers_are_no_mm_is_refused(tmp_path, siz
         scans.read_scan(tmp_path / "a.nii")
 
 
-def test_echo_times_that_are_no_dess_are_told(tmp_path, caplog):
+def test_echo_times_of_another_sequence_cause_a_warning(tmp_path, caplog):
     def change(header, index, echo):
         header.EchoTime = ["7", "35"][echo]
 
@@ -281,7 +281,7 @@ def test_echo_times_that_are_no_dess_are_told(tmp_path, caplog):
     assert "at 2 TR - TE1 = 39 ms, got 35 ms" in caplog.text
 
 
-def test_nothing_is_told_of_a_scan_that_is_right(tmp_path, caplog):
+def test_a_regular_scan_causes_no_warning(tmp_path, caplog):
     write_study(tmp_path / "a", make_array())
     write_enhanced(tmp_path / "b", make_array())
     for name in "ab":

@@ -90,7 +90,7 @@ def test_each_voxel_has_the_label_of_the_nearest_by_position():
     np.testing.assert_array_equal(rois.resampled(labels, thick, shifted)[0, 0], [1, 1, 1] + [0] * 9)
 
 
-def test_labels_that_all_lie_elsewhere_are_refused_and_most_elsewhere_told(tmp_path, caplog):
+def test_labels_outside_of_the_scan_are_refused_if_all_and_warned_of_if_most(tmp_path, caplog):
     volume = blank()
     away = SAGITTAL.copy()
     away[:3, 3] += 500
@@ -193,7 +193,7 @@ def test_a_folder_without_a_dicom_seg_is_refused(study):
         rois.read_labels(study, blank())
 
 
-def test_the_package_is_named_that_a_dicom_seg_needs(tmp_path, monkeypatch):
+def test_the_error_names_the_package_that_a_dicom_seg_needs(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "highdicom", None)
     with pytest.raises(InputError, match="pip install highdicom"):
         rois.read_labels(tmp_path / "rois.dcm", blank())

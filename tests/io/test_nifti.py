@@ -196,7 +196,7 @@ def test_a_sidecar_that_contradicts_is_refused_by_name(path, sidecar, words):
         nifti.read_nifti(path)
 
 
-def test_a_sidecar_that_is_no_json_is_refused(path):
+def test_a_sidecar_that_is_not_json_is_refused(path):
     write(path, np.ones((3, 3, 3), np.int16))
     path.with_name("image.json").write_text("{")
     with pytest.raises(InputError, match=r"JSON object, got something else in .*image\.json"):
@@ -230,7 +230,7 @@ def test_another_slice_axis_than_the_sidecar_records_is_refused(path):
         nifti.read_nifti(path)
 
 
-def test_a_slice_axis_that_is_none_is_refused(path):
+def test_an_invalid_slice_axis_is_refused(path):
     write(path, np.ones((3, 4, 5), np.int16))
     for axis in (3, -1):
         with pytest.raises(InputError, match=f"--slice_axis 0, 1 or 2, got {axis}"):
@@ -294,7 +294,7 @@ def test_a_truncated_file_without_compression_is_refused(tmp_path):
         nifti.read_nifti(path)
 
 
-def test_a_file_that_is_no_nifti_is_refused(path):
+def test_a_file_that_is_not_a_nifti_is_refused(path):
     path.write_bytes(gzip.compress(b"not an image" * 100))
     with pytest.raises(InputError, match=r"image\.nii\.gz"):
         nifti.read_nifti(path)
@@ -373,7 +373,7 @@ def test_labels_beyond_32_bits_are_refused(path):
         nifti.write_map(np.full((1, 1, 1), 2**32), volume, path)
 
 
-def test_a_map_has_a_sidecar_where_there_is_something_to_tell(path):
+def test_a_map_has_a_sidecar_only_if_it_has_content(path):
     volume = Volume(np.ones((2, 2, 2, 1)), np.eye(4))
     nifti.write_map(volume.array[..., 0], volume, path)
     assert not bids.sidecar_path(path).exists()

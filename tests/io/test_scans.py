@@ -37,7 +37,7 @@ def test_the_slice_axis_is_passed_on_to_nifti(tmp_path):
     np.testing.assert_array_equal(volume.array[1, 2, 3], [stored[3, 2, 1]])
 
 
-def test_a_subjects_folder_is_a_scan_with_what_lies_beside_it_left_alone(tmp_path, caplog):
+def test_a_subjects_folder_is_a_scan_whatever_else_it_contains(tmp_path, caplog):
     array = make_array()
     write_study(tmp_path / "s1" / "dicom", array)
     write_nifti(tmp_path / "s1" / "truth" / "t2_ms.nii.gz")
@@ -69,7 +69,7 @@ def test_subjects_are_found_in_every_layout_and_sorted(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["{slice}_{echo}", "dicom/{slice}_{echo}"])
-def test_one_bare_scan_is_one_subject(tmp_path, name):
+def test_a_scan_without_a_subjects_folder_is_one_subject(tmp_path, name):
     study = write_study(tmp_path / "knee", make_array((3, 3, 2)), name=name)
     assert scans.find_scans(study) == {"knee": scans.find_scan(study)}
 
@@ -94,7 +94,7 @@ def test_a_scan_with_a_folder_for_each_echo_is_one_subject(tmp_path):
     np.testing.assert_array_equal(scans.read_scan(subjects["knee"]).array, array)
 
 
-def test_echoes_of_subjects_lying_side_by_side_are_refused(tmp_path):
+def test_echoes_of_several_subjects_in_one_folder_are_refused(tmp_path):
     for subject in "ab":
         write_study(tmp_path, make_array((3, 3, 2)), name=subject + "_echo{echo}/{slice}")
     with pytest.raises(InputError, match=r"two echoes of one in .*a_echo1 and .*a_echo2"):
@@ -127,7 +127,7 @@ def test_several_images_in_one_folder_are_refused_unless_one_is_named_image(tmp_
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
-def test_where_there_is_nothing_it_says_so(tmp_path, make):
+def test_a_path_without_a_scan_is_refused(tmp_path, make):
     path = tmp_path / "data"
     make(path)
     with pytest.raises(InputError, match=r"found none in .*data"):

@@ -1,4 +1,4 @@
-"""NIfTI in zip archives, and compressed files made to swell."""
+"""NIfTI in zip archives, and decompression bombs."""
 
 import gzip
 import json
@@ -15,12 +15,12 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.io import bids, nifti, nifti_file, scans
 from mrsr_tf.volume import Volume
 
-TOLD = {"EchoTime": [0.007, 0.039], "RepetitionTime": 0.023, "FlipAngle": 20}
+ACQUISITION = {"EchoTime": [0.007, 0.039], "RepetitionTime": 0.023, "FlipAngle": 20}
 
 
-def write(path, array=None, **told):
+def write(path, array=None, **acquisition):
     nifti.write_nifti(Volume(make_array() if array is None else array, SAGITTAL), path)
-    bids.sidecar_path(path).write_text(json.dumps(TOLD | told))
+    bids.sidecar_path(path).write_text(json.dumps(ACQUISITION | acquisition))
     return path
 
 
@@ -52,7 +52,7 @@ def test_both_echoes_are_read_out_of_an_archive(tmp_path):
     files = []
     for echo in (1, 2):
         path = tmp_path / f"sub-01_echo-{echo}_qdess.nii"
-        write(path, make_array()[..., echo - 1 : echo], EchoTime=TOLD["EchoTime"][echo - 1])
+        write(path, make_array()[..., echo - 1 : echo], EchoTime=ACQUISITION["EchoTime"][echo - 1])
         files += [path, bids.sidecar_path(path)]
     volume = scans.read_scan(packed(tmp_path / "a.zip", *files))
     np.testing.assert_array_equal(volume.array, make_array())
@@ -65,12 +65,12 @@ def test_an_archive_of_several_images_is_refused(tmp_path):
         scans.read_scan(packed(tmp_path / "a.zip", *files))
 
 
-def test_what_is_wrong_in_an_archive_is_told_by_its_name(tmp_path):
+def test_errors_in_an_archive_name_the_archive(tmp_path):
     knee = write(tmp_path / "knee.nii.gz", EchoTime=0.007)
     with pytest.raises(InputError) as refused:
         scans.read_scan(packed(tmp_path / "a.zip", knee, bids.sidecar_path(knee)))
-    told = f'in {tmp_path / "a.zip"}/knee.json: write "EchoTime": [TE1, TE2], in seconds'
-    assert str(refused.value).endswith(told)
+    ending = f'in {tmp_path / "a.zip"}/knee.json: write "EchoTime": [TE1, TE2], in seconds'
+    assert str(refused.value).endswith(ending)
 
 
 def test_a_damaged_archive_of_nifti_is_refused_by_name(tmp_path):
@@ -82,33 +82,33 @@ def test_a_damaged_archive_of_nifti_is_refused_by_name(tmp_path):
         scans.read_scan(archive)
 
 
-def swollen(path, shape, more=b""):
-    """A compressed NIfTI of zeros whose header tells this shape; only `more` follows it."""
+def compressed_zeros(path, shape, more=b""):
+    """A compressed NIfTI whose header has this shape, followed by `more` in place of voxels."""
     header = nib.Nifti1Header()
     header.set_data_dtype(np.int16)
     header.set_data_shape(shape)
-    told = header.binaryblock
-    told = told[:108] + struct.pack("<f", 352) + told[112:] + bytes(4)  # where voxels begin
-    path.write_bytes(gzip.compress(told + more))
+    block = header.binaryblock
+    block = block[:108] + struct.pack("<f", 352) + block[112:] + bytes(4)  # offset of the voxels
+    path.write_bytes(gzip.compress(block + more))
     return path
 
 
-def test_a_header_that_tells_more_than_any_scan_is_refused_before_it_is_read(tmp_path):
-    path = swollen(tmp_path / "bomb.nii.gz", (30000, 30000, 10000))
+def test_a_decompression_bomb_is_refused_before_it_is_read(tmp_path):
+    path = compressed_zeros(tmp_path / "bomb.nii.gz", (30000, 30000, 10000))
     with pytest.raises(InputError, match=r"of one scan, got 16763\.8 GiB in 0\.0 MiB: .*bomb"):
         scans.read_scan(path)
-    path = swollen(tmp_path / "bomb.nii.gz", (2000, 2000, 500))
+    path = compressed_zeros(tmp_path / "bomb.nii.gz", (2000, 2000, 500))
     with pytest.raises(InputError, match=r"NIfTI of one scan, got 3\.7 GiB in 0\.0 MiB: .*bomb"):
         scans.read_scan(path)
 
 
-def test_a_file_that_goes_on_after_its_image_is_refused(tmp_path):
-    path = swollen(tmp_path / "bomb.nii.gz", (10, 10, 10), bytes(10 * nifti_file.BLOCK))
+def test_a_file_longer_than_its_image_is_refused(tmp_path):
+    path = compressed_zeros(tmp_path / "bomb.nii.gz", (10, 10, 10), bytes(10 * nifti_file.BLOCK))
     with pytest.raises(InputError, match=r"as large as its header tells, got more: .*bomb"):
         scans.read_scan(path)
 
 
-def test_labels_that_are_nearly_all_zeros_are_no_bomb(tmp_path):
+def test_labels_that_are_nearly_all_zeros_are_not_taken_for_a_bomb(tmp_path):
     labels = np.zeros((64, 64, 64), np.float32)
     labels[1, 2, 3] = 1
     nib.save(nib.Nifti1Image(labels, np.eye(4)), tmp_path / "rois.nii.gz")

@@ -1,4 +1,4 @@
-"""Nobody is on both sides of the split: visits, knees and whoever shares a name stay together."""
+"""No patient is on both sides of the split: visits and knees stay together."""
 
 import json
 from dataclasses import replace
@@ -45,7 +45,7 @@ def cohort(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_all_scans_of_a_person_land_on_one_side(cohort, tmp_path, seed):
+def test_all_scans_of_a_patient_are_on_one_side_of_the_split(cohort, tmp_path, seed):
     settings = replace(SETTINGS, seed=seed)
     make_records([cohort], tmp_path / "records", settings, validation_subjects=2)
     manifest = check_records(tmp_path / "records", [cohort])
@@ -57,25 +57,25 @@ def test_all_scans_of_a_person_land_on_one_side(cohort, tmp_path, seed):
     assert all(len(found) == 1 for found in sides.values())
     assert manifest["counts"]["validation"]["persons"] == 2
     assert manifest["counts"]["train"]["persons"] == 2
-    told = b"".join(path.read_bytes() for path in (tmp_path / "records").iterdir())
-    assert not [word for word in (*PATIENTS, *SECRETS) if word.encode() in told]
+    written = b"".join(path.read_bytes() for path in (tmp_path / "records").iterdir())
+    assert not [word for word in (*PATIENTS, *SECRETS) if word.encode() in written]
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_split_is_by_whole_persons_whatever_the_seed(seed):
-    person_of = np.random.default_rng(seed).integers(0, 7, 30)
-    person_of = np.unique(person_of, return_inverse=True)[1].tolist()
-    of_person = grouped(person_of, seed)
-    names = split([len(places) for places in of_person], 3)
-    validated = {person_of[place] for places in of_person[-3:] for place in places}
+def test_the_split_keeps_patients_together_for_every_seed(seed):
+    patient_of = np.random.default_rng(seed).integers(0, 7, 30)
+    patient_of = np.unique(patient_of, return_inverse=True)[1].tolist()
+    of_patient = grouped(patient_of, seed)
+    names = split([len(places) for places in of_patient], 3)
+    validated = {patient_of[place] for places in of_patient[-3:] for place in places}
     assert len(validated) == 3
-    flat = [place for places in of_person for place in places]
+    flat = [place for places in of_patient for place in places]
     assert sorted(flat) == list(range(30))
     for place, name in zip(flat, names, strict=True):
-        assert name.startswith("validation") == (person_of[place] in validated)
+        assert name.startswith("validation") == (patient_of[place] in validated)
 
 
-def test_scans_that_name_nobody_are_each_of_a_person(tmp_path):
+def test_scans_that_name_no_patient_count_as_one_each(tmp_path):
     paths = [nifti(tmp_path / f"{n}.nii") for n in range(2)]
     paths += [study(tmp_path / str(n), "") for n in range(2)]
     named = [(path.name, scans.find_scan(path)) for path in paths]
@@ -83,7 +83,7 @@ def test_scans_that_name_nobody_are_each_of_a_person(tmp_path):
     assert patient_numbers(named, "scan") == [0, 1, 2, 3]
 
 
-def test_one_made_up_number_for_all_is_refused_with_what_to_do(cohort, tmp_path):
+def test_one_dummy_id_for_all_scans_is_refused_with_advice(cohort, tmp_path):
     for number in range(3):
         study(tmp_path / "same" / str(number), "ANON", seed=number)
     with pytest.raises(InputError, match=r"than the 1 there are, got 1 \(3 scans; .*group_by=scan"):
@@ -94,7 +94,7 @@ def test_one_made_up_number_for_all_is_refused_with_what_to_do(cohort, tmp_path)
     check_records(tmp_path / "records", [tmp_path / "same"])
 
 
-def test_a_table_says_who_is_who(tmp_path):
+def test_a_table_assigns_scans_to_patients(tmp_path):
     for number in range(4):
         nifti(tmp_path / "scans" / f"knee_{number}.nii.gz", number)
     table = tmp_path / "who.csv"
@@ -112,14 +112,14 @@ def test_a_table_says_who_is_who(tmp_path):
 
 
 @pytest.mark.parametrize("text", [None, "", "subject;person\nknee_0;a", "subject,person\nknee_0"])
-def test_a_table_that_is_none_is_refused(tmp_path, text):
+def test_a_missing_or_malformed_table_is_refused(tmp_path, text):
     if text is not None:
         (tmp_path / "who.csv").write_text(text)
     with pytest.raises(InputError, match=r"columns subject and person|found none for knee_0"):
         patient_numbers([("knee_0", tmp_path)], str(tmp_path / "who.csv"))
 
 
-def test_records_that_call_one_person_two_are_found_by_their_scans(tmp_path):
+def test_records_that_split_one_patient_are_found_by_their_scans(tmp_path):
     for number in range(2):
         study(tmp_path / "scans" / str(number), "PAT-1", seed=number)
     study(tmp_path / "scans" / "other", "PAT-2", seed=9)
