@@ -12,18 +12,18 @@ from mrsr_tf.volume import Volume
 __all__ = ["Scan", "find_scan", "find_scans", "read_scan", "write_scan"]
 
 
-def read_scan(scan: str | Path | Scan, *, slice_axis: int = 2) -> Volume:
+def read_scan(path: str | Path | Scan, slice_axis: int = 2) -> Volume:
     """Reads a scan: a folder, zip archive or file of DICOM, a NIfTI file or a subject's folder.
 
     Args:
-        scan: a path that `find_scan` takes, or what `find_scan` or `find_scans` returned.
+        path: a path that `find_scan` takes, or what `find_scan` or `find_scans` returned.
         slice_axis: which axis of a NIfTI image counts slices; the other formats record it.
 
     Raises:
         InputError: there is no scan, it cannot be read as one, or an echo is all zeros; the
             message names the file.
     """
-    scan = scan if isinstance(scan, Scan) else find_scan(scan)
+    scan = path if isinstance(path, Scan) else find_scan(path)
     return scan.read(slice_axis)
 
 
