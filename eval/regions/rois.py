@@ -64,18 +64,13 @@ def regions(
     return {name: _region(name, labels, names_of_labels, scan, path, rim) for name in names}
 
 
-def region(subject: Path, scan: Volume, name: str, *, slice_axis: int = 2) -> NDArray[np.bool_]:
-    """The voxels of one region; see `regions`."""
-    return regions(subject, scan, [name], slice_axis=slice_axis)[name]
-
-
 def _region(
-    name: str, labels: NDArray, known: Mapping[str, int], scan: Volume, path: Path, rim: bool
+    name: str, labels: NDArray, names: Mapping[str, int], scan: Volume, path: Path, rim: bool
 ) -> NDArray[np.bool_]:
     whole, _, layer = name.partition(":")
     if layer not in ("", *LAYERS):
         raise InputError(f"expected a layer {' or '.join(LAYERS)}, got {layer!r} in {name}")
-    drawn = np.isin(labels, _labels_of(whole, known, labels, path))
+    drawn = np.isin(labels, _labels_of(whole, names, labels, path))
     if not drawn.any():
         raise InputError(f"expected at least one voxel of the region {whole}, found none in {path}")
     inside = cartilage_layers.layers(drawn, scan, whole)[layer] if layer else drawn

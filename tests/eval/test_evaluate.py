@@ -331,11 +331,15 @@ def subject(tmp_path):
     return scan, labels, write_subject(tmp_path / "knee", scan, labels, t2)
 
 
+def region(folder, scan, name, **options):
+    return regions.regions(folder, scan, [name], **options)[name]
+
+
 def test_a_region_is_all_labels_whose_names_start_with_its_own(subject):
     scan, labels, folder = subject
-    found = regions.region(folder, scan, "medial_femoral_cartilage")
+    found = region(folder, scan, "medial_femoral_cartilage")
     np.testing.assert_array_equal(found, (labels == 3) | (labels == 4))
-    deep = regions.region(folder, scan, "medial_femoral_cartilage_deep")
+    deep = region(folder, scan, "medial_femoral_cartilage_deep")
     np.testing.assert_array_equal(deep, labels == 3)
 
 
@@ -349,7 +353,7 @@ def test_layers_of_a_region_are_halves_of_its_depth(subject):
         own = labels == label
         assert 2 * (layer & own).sum() / (layer.sum() + own.sum()) > 0.8
     with pytest.raises(InputError, match="expected a layer deep or superficial, got 'middle'"):
-        regions.region(folder, scan, f"{whole}:middle")
+        region(folder, scan, f"{whole}:middle")
 
 
 def test_without_its_rim_a_region_has_only_voxels_whose_neighbours_in_the_slice_are_in_it(subject):
@@ -375,13 +379,13 @@ def test_a_region_drawn_outside_the_scan_is_refused(subject):
     away[:3, 3] += 500
     write_map((labels == 3).astype(np.uint8), Volume(scan.array, away), folder / "rois.nii.gz")
     with pytest.raises(InputError, match=r"expected labels that lie in the scan.*rois\.nii\.gz"):
-        regions.region(folder, scan, "cartilage")
+        region(folder, scan, "cartilage")
 
 
 def test_drawn_regions_come_before_a_phantoms(subject):
     scan, labels, folder = subject
     write_map((labels == 7).astype(np.uint8), scan, folder / "rois.nii.gz")
-    found = regions.region(folder, scan, "medial_femoral_cartilage")
+    found = region(folder, scan, "medial_femoral_cartilage")
     np.testing.assert_array_equal(found, labels == 7)
 
 
@@ -389,25 +393,25 @@ def test_several_drawn_labels_need_names(subject):
     scan, labels, folder = subject
     write_map(labels, scan, folder / "rois.nii.gz")
     with pytest.raises(InputError, match="expected one label, or a JSON beside it that names them"):
-        regions.region(folder, scan, "patella")
+        region(folder, scan, "patella")
     (folder / "rois.json").write_text(json.dumps({"patella": 4}))
-    np.testing.assert_array_equal(regions.region(folder, scan, "patella"), labels == 4)
+    np.testing.assert_array_equal(region(folder, scan, "patella"), labels == 4)
     with pytest.raises(InputError, match="expected a region tibia, found only patella"):
-        regions.region(folder, scan, "tibia")
+        region(folder, scan, "tibia")
 
 
 def test_a_region_without_a_voxel_is_refused(subject):
     scan, labels, folder = subject
     write_map(np.where(labels == 7, 7, 0).astype(np.uint8), scan, folder / "truth/labels.nii.gz")
     with pytest.raises(InputError, match=r"at least one voxel of the region medial.*labels\.nii"):
-        regions.region(folder, scan, "medial_femoral_cartilage")
+        region(folder, scan, "medial_femoral_cartilage")
 
 
 def test_a_subject_without_regions_is_refused(tmp_path):
     scan, _, _ = knee()
     folder = write_subject(tmp_path / "bare", scan)
     with pytest.raises(InputError, match=r"in rois\.nii\.gz or truth/labels\.nii\.gz, found none"):
-        regions.region(folder, scan, "medial_femoral_cartilage")
+        region(folder, scan, "medial_femoral_cartilage")
     assert regions.true_t2(folder, scan) is None
 
 
@@ -416,7 +420,7 @@ def test_unreadable_label_names_are_refused(subject, names):
     scan, _, folder = subject
     (folder / "truth/acquisition.json").write_text(names)
     with pytest.raises(InputError, match=r"expected the names of the labels .*acquisition\.json"):
-        regions.region(folder, scan, "medial_femoral_cartilage")
+        region(folder, scan, "medial_femoral_cartilage")
 
 
 def test_a_region_on_another_grid_is_refused(subject):
@@ -425,7 +429,7 @@ def test_a_region_on_another_grid_is_refused(subject):
     shifted[0, 3] += 1
     for other in (Volume(scan.array[:, :, 1:], scan.affine), Volume(scan.array, shifted)):
         with pytest.raises(InputError, match=r"labels\.nii\.gz"):
-            regions.region(folder, other, "medial_femoral_cartilage")
+            region(folder, other, "medial_femoral_cartilage")
 
 
 # Methods
