@@ -57,7 +57,8 @@ def _reading(folder: Path) -> table.Row:
     with cli.quiet_imports():
         import tensorflow as tf
 
-        from mrsr_tf.records.reader import read_manifest, training_batches
+        from mrsr_tf.records.manifest import read_manifest
+        from mrsr_tf.records.reader import training_batches
 
     count = read_manifest(folder)["counts"]["train"]["records"]
     shards = [str(path) for path in sorted(folder.glob("train-*.tfrecord"))]

@@ -135,7 +135,7 @@ CHECKPOINT_STEPS = flags.DEFINE_integer(
 
 def main() -> None:
     """Checks the flags and trains."""
-    from mrsr_tf.records.record_sets import read_sets
+    from mrsr_tf.records.manifest import read_sets
 
     settings: dict[str, Any] = {flag.name: flag.value for flag in SETTINGS}
     config = TrainingConfig(space_to_depth=_block_shape(SPACE_TO_DEPTH.value), **settings)

@@ -17,7 +17,7 @@ COMMANDS = "train export infer serve".split()  # above every wing, with what onl
 SHARED_BY_COMMANDS = "cli parallel".split()
 WITHOUT_TENSORFLOW = (
     "mrsr_tf mrsr_tf.volume mrsr_tf.cli mrsr_tf.io.scans mrsr_tf.io.labels mrsr_tf.mri.slices "
-    "mrsr_tf.mri.dess mrsr_tf.records.patches mrsr_tf.records.record_sets mrsr_tf.training.config "
+    "mrsr_tf.mri.dess mrsr_tf.records.patches mrsr_tf.records.manifest mrsr_tf.training.config "
     "mrsr_tf.records.contrasts mrsr_tf.network.precision "
     "mrsr_tf.inference.batch eval.metrics eval.statistics eval.t2_noise phantom.simulate "
     "tf_records_tools.cohort tf_records_tools.verification"

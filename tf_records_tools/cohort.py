@@ -16,7 +16,15 @@ from mrsr_tf.io.scans import Scan, find_scans
 from mrsr_tf.mri.slices import FIR_ORDER, first_slice
 from mrsr_tf.outputs import output_folder, write_json
 from mrsr_tf.parallel import one_by_one
-from mrsr_tf.records.manifest import MANIFEST, salted, sealed
+from mrsr_tf.records.manifest import (
+    MANIFEST,
+    SPLITS,
+    Manifest,
+    SubjectEntry,
+    count_split,
+    salted_hash,
+    with_checksum,
+)
 from mrsr_tf.records.schema import SCHEMA
 from mrsr_tf.volume import SCALE_PERCENTILE
 from tf_records_tools.patients import BY_PERSON, BY_SCAN, patient_numbers
@@ -44,7 +52,7 @@ def make_records(
     run: Run = one_by_one,
     tell: Callable[[str], object] = lambda message: None,
     overwrite: bool = False,
-) -> dict[str, Any]:
+) -> Manifest:
     """Makes the records of all subjects found in `inputs`.
 
     All scans are read before anything is written, so that one that will not do is found at once,
@@ -81,7 +89,7 @@ def make_records(
         "schema": SCHEMA,
         **asdict(settings),
         "group_by": group_by if group_by in (BY_PERSON, BY_SCAN) else "table",
-        "persons": len(of_person),
+        "patients": len(of_person),
         "subjects": len(found),
         "validation_subjects": sum(name.startswith("validation") for name in shards),
         "source_bytes": sum(bytes_of.values()),
@@ -141,7 +149,7 @@ def split(scans_of: Sequence[int], validation_subjects: int | None = None) -> li
     ]
 
 
-def manifest(settings: Settings, subjects: Sequence[Subject], group_by: str) -> dict[str, Any]:
+def manifest(settings: Settings, subjects: Sequence[Subject], group_by: str) -> Manifest:
     """Everything that made the records, and nothing of who is in them.
 
     Scans are named by salted hashes. The salt is made of all scans together: the same cohort has
@@ -158,27 +166,33 @@ def manifest(settings: Settings, subjects: Sequence[Subject], group_by: str) -> 
             f"for {', '.join(unfinished)}: the same call makes these anew"
         )
     salt = salt_of([subject.facts["scan_sha256"] for subject in subjects])
-    facts = [_told(subject, salt) for subject in subjects]
-    spacing = np.array([subject["spacing_mm"] for subject in facts])
-    return sealed(
-        {
-            "schema": SCHEMA,
-            "mrsr_tf_version": __version__,
-            **asdict(settings),
-            "patch_size": [settings.patch_size] * 3,
-            "stride": [settings.stride] * 3,
-            "thickening": _thickening(settings),
-            "interpolation": "tricubic",
-            "scale": f"percentile {SCALE_PERCENTILE} of the thick, interpolated volume, all echoes",
-            "single_of_two_echoes": "root of the sum of squares",
-            "storage": "uint16 levels between a subject's extremes, input and truth each",
-            "spacing_mm": {"min": spacing.min(0).tolist(), "max": spacing.max(0).tolist()},
-            "group_by": group_by,
-            "counts": {split: _counts(facts, split) for split in ("train", "validation")},
-            "salt": salt,
-            "subjects": facts,
-        }
-    )
+    entries = [_manifest_entry(subject, salt) for subject in subjects]
+    spacing = np.array([entry["spacing_mm"] for entry in entries])
+    made: Manifest = {
+        "schema": SCHEMA,
+        "mrsr_tf_version": __version__,
+        "contrasts": settings.contrasts,
+        "patch_size": [settings.patch_size] * 3,
+        "stride": [settings.stride] * 3,
+        "slice_factor": settings.slice_factor,
+        "profile": settings.profile,
+        "air_below": settings.air_below,
+        "allow_interpolated": settings.allow_interpolated,
+        "seed": settings.seed,
+        "slice_axis": settings.slice_axis,
+        "thickening": _thickening(settings),
+        "interpolation": "tricubic",
+        "scale": f"percentile {SCALE_PERCENTILE} of the thick, interpolated volume, all echoes",
+        "single_of_two_echoes": "root of the sum of squares",
+        "storage": "uint16 levels between a subject's extremes, input and target each",
+        "spacing_mm": {"min": spacing.min(0).tolist(), "max": spacing.max(0).tolist()},
+        "group_by": group_by,
+        "counts": {split: count_split(entries, split) for split in SPLITS},
+        "salt": salt,
+        "subjects": entries,
+        "sha256": "",
+    }
+    return with_checksum(made)
 
 
 def salt_of(scans_sha256: Sequence[str]) -> str:
@@ -207,20 +221,19 @@ def _make_shards(
     run(make_shard, left, "subjects done", SHARD_MEMORY * largest)
 
 
-def _told(subject: Subject, salt: str) -> dict[str, Any]:
-    facts = subject.facts
-    split, name = subject.shard.name.split("-")[0], subject.shard.name
-    source = salted(salt, facts.pop("scan_sha256"))
-    facts["records_sha256"] = salted(salt, facts["records_sha256"])
-    whose = {"number": subject.number, "person": subject.person, "split": split, "shard": name}
-    return {**whose, **facts, "source_sha256": source}
-
-
-def _counts(subjects: Sequence[dict[str, Any]], split: str) -> dict[str, int]:
-    chosen = [subject for subject in subjects if subject["split"] == split]
-    counts = {key: sum(subject[key] for subject in chosen) for key in ("records", "air")}
-    people = len({subject["person"] for subject in chosen})
-    return {"subjects": len(chosen), "persons": people, **counts}
+def _manifest_entry(subject: Subject, salt: str) -> SubjectEntry:
+    info = subject.facts
+    source = salted_hash(salt, info.pop("scan_sha256"))
+    info["records_sha256"] = salted_hash(salt, info["records_sha256"])
+    entry: Any = {
+        "number": subject.number,
+        "patient": subject.patient,
+        "split": subject.shard.name.split("-")[0],
+        "shard": subject.shard.name,
+        **info,
+        "source_sha256": source,
+    }
+    return entry
 
 
 def _check_each_once(subjects: Sequence[Subject]) -> None:
@@ -241,10 +254,9 @@ def _check_room(
     needed = sum(subject.survey["shard_bytes"] for subject in left)
     records = sum(subject.survey["records"] for subject in left)
     free = shutil.disk_usage(folder).free
-    left_out = " at most" if subjects[0].settings.compression != "none" else ""
     tell(
         f"{len(left)} of {counted(len(subjects), 'subject')} to make: {records} patches, "
-        f"{needed / 1e9:.2f} GB{left_out}, {free / 1e9:.2f} GB free"
+        f"{needed / 1e9:.2f} GB, {free / 1e9:.2f} GB free"
     )
     if needed > free:
         raise InputError(

@@ -25,7 +25,7 @@ from mrsr_tf import cli
 
 FLAGS = flags.FLAGS
 SETTINGS = (
-    "contrasts", "patch_size", "stride", "slice_factor", "profile", "air_below", "compression",
+    "contrasts", "patch_size", "stride", "slice_factor", "profile", "air_below",
     "allow_interpolated", "seed", "slice_axis",
 )  # fmt: skip
 
@@ -45,11 +45,6 @@ def _define_flags() -> None:
         "air_below", 0, "Leave out patches less than 1% of whose voxels reach this share of the "
         "subject's intensity scale: 0.05 drops air and keeps marrow; 0 keeps all.",
         lower_bound=0, upper_bound=1,
-    )  # fmt: skip
-    flags.DEFINE_enum(
-        "compression", "none", ["none", "zlib"],
-        "zlib loses nothing and saves a quarter of the disk; making takes three times as long, "
-        "reading four times or more.",
     )  # fmt: skip
     flags.DEFINE_bool(
         "allow_interpolated", False, "Train on slices that the scanner interpolated, too."

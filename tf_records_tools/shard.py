@@ -35,7 +35,6 @@ from mrsr_tf.records.schema import (
     framed,
     quantise,
     record_dtype,
-    serialise,
 )
 from mrsr_tf.volume import Volume, intensity_scale
 
@@ -56,7 +55,6 @@ class Settings:
         profile: what makes slices thick, see `mrsr_tf.mri.slices.thicken`.
         air_below: patches less than 1 % of whose voxels have an echo of so much of the subject's
             intensity scale are left out as air; 0 keeps all.
-        compression: "none" or "zlib".
         allow_interpolated: train on slices that the scanner interpolated, too.
         seed: of the split and of the order of the records.
         slice_axis: of a NIfTI file.
@@ -68,7 +66,6 @@ class Settings:
     slice_factor: int = 2
     profile: str = "fir"
     air_below: float = 0.0
-    compression: str = "none"
     allow_interpolated: bool = False
     seed: int = 0
     slice_axis: int = 2
@@ -80,14 +77,14 @@ class Subject:
 
     Attributes:
         number: the subject's within the records.
-        person: who was scanned, a number within the records; others may be of the same.
+        patient: who was scanned, a number within the records; others may be of the same.
         scan: the scan to read.
         shard: the file to write.
         settings: what to make of the scan.
     """
 
     number: int
-    person: int
+    patient: int
     scan: Scan
     shard: Path
     settings: Settings
@@ -210,7 +207,7 @@ def contrast(volume: Volume, contrasts: str) -> NDArray[np.float32]:
 def training_pair(
     fine: NDArray[np.float32], slice_factor: int, profile: str = "fir"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-    """What the network is given and what it shall give, both divided by the one scale.
+    """What the network is inputs and what it shall give, both divided by the one scale.
 
     The network is given the fine slices made thick and interpolated back to where they were.
 
@@ -220,20 +217,20 @@ def training_pair(
         profile: what makes slices thick.
 
     Returns:
-        Input and truth of the shape of `fine`, and the scale.
+        Input and targets of the shape of `fine`, and the scale.
 
     Raises:
         InputError: the image is empty.
     """
     thick = thicken(fine, slice_factor, profile=profile)
     first = first_slice(profile, slice_factor)
-    given = interpolate(thick, slice_factor, first=first)[:, :, : fine.shape[2]]
-    scale = intensity_scale(given)
-    return given / np.float32(scale), fine / np.float32(scale), scale
+    inputs = interpolate(thick, slice_factor, first=first)[:, :, : fine.shape[2]]
+    scale = intensity_scale(inputs)
+    return inputs / np.float32(scale), fine / np.float32(scale), scale
 
 
 def without_air(
-    truth: NDArray[np.float32], places: NDArray[np.int64], settings: Settings
+    targets: NDArray[np.float32], places: NDArray[np.int64], settings: Settings
 ) -> NDArray[np.int64]:
     """The places of the patches that hold something, see `Settings.air_below`.
 
@@ -242,7 +239,7 @@ def without_air(
     """
     if not settings.air_below:
         return places
-    bright: NDArray[np.bool_] = np.max(truth, axis=3) >= settings.air_below
+    bright: NDArray[np.bool_] = np.max(targets, axis=3) >= settings.air_below
     size = settings.patch_size
     shares = [cut(bright, place[None], size).mean() for place in places]
     kept = places[np.array(shares) >= TISSUE_SHARE]
@@ -272,10 +269,10 @@ def write_shard(volume: Volume, shard: Path, number: int, settings: Settings) ->
     """
     fine = contrast(volume, settings.contrasts)
     grid = positions(fine.shape[:3], settings.patch_size, settings.stride)
-    given, truth, scale = training_pair(fine, settings.slice_factor, settings.profile)
-    kept = without_air(truth, grid, settings)
+    inputs, targets, scale = training_pair(fine, settings.slice_factor, settings.profile)
+    kept = without_air(targets, grid, settings)
     places = np.random.default_rng([settings.seed, number]).permutation(kept)
-    levels = quantise(given), quantise(truth)
+    levels = quantise(inputs), quantise(targets)
     written = _write(shard, _records(*levels, places, number, settings), len(places))
     return {
         "records": len(places),
@@ -284,7 +281,7 @@ def write_shard(volume: Volume, shard: Path, number: int, settings: Settings) ->
         "shape": list(fine.shape[:3]),
         "intensity_scale": scale,
         "input_range": _extremes(levels[0]),
-        "truth_range": _extremes(levels[1]),
+        "target_range": _extremes(levels[1]),
         "echoes_in_scan": volume.echoes,
         "spacing_mm": volume.spacing_mm.round(6).tolist(),
         "echo_times_ms": volume.echo_times_ms,
@@ -300,12 +297,12 @@ def _extremes(levels: Levels) -> list[float]:
 
 
 def _records(
-    given: Levels, truth: Levels, places: NDArray[np.int64], number: int, settings: Settings
+    inputs: Levels, targets: Levels, places: NDArray[np.int64], number: int, settings: Settings
 ) -> Iterator[bytes]:
     for start in range(0, len(places), RECORDS_AT_ONCE):
         some = places[start : start + RECORDS_AT_ONCE]
-        for record in encode(given, truth, some, settings.patch_size, number):
-            yield serialise(record, settings.compression)
+        for record in encode(inputs, targets, some, settings.patch_size, number):
+            yield record.tobytes()
 
 
 def _write(shard: Path, records: Iterator[bytes], total: int) -> Mapping[str, Any]:

@@ -1,32 +1,36 @@
 """Whether a set of records is what its manifest says."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import scans
-from mrsr_tf.records.manifest import read_manifest, salted, scan_sha256
+from mrsr_tf.records.manifest import (
+    Manifest,
+    SubjectEntry,
+    count_echoes,
+    count_split,
+    read_manifest,
+    salted_hash,
+    scan_sha256,
+)
 from mrsr_tf.records.patches import positions
 from mrsr_tf.records.schema import (
-    BEFORE_RECORD_BYTES,
     CHECKSUM_BYTES,
+    FRAMING_BYTES,
     LEVELS,
     decode,
-    frame_bytes,
     record_dtype,
     unframed,
 )
 from tf_records_tools.patients import BY_PERSON, BY_SCAN, patient_numbers
 
-ECHOES = {"single": 1, "dual": 2}
 
-
-def check_records(folder: str | Path, inputs: Sequence[str | Path] = ()) -> Mapping[str, Any]:
+def check_records(folder: str | Path, inputs: Sequence[str | Path] = ()) -> Manifest:
     """Reads every record.
 
     Args:
@@ -53,7 +57,7 @@ def check_records(folder: str | Path, inputs: Sequence[str | Path] = ()) -> Mapp
     return manifest
 
 
-def _check_split(manifest: Mapping[str, Any], folder: Path) -> None:
+def _check_split(manifest: Manifest, folder: Path) -> None:
     subjects = manifest["subjects"]
     for key in ("number", "source_sha256", "shard"):
         values = [subject[key] for subject in subjects]
@@ -68,33 +72,26 @@ def _check_split(manifest: Mapping[str, Any], folder: Path) -> None:
         )
     sides: dict[int, str] = {}
     for subject in subjects:
-        if sides.setdefault(subject["person"], subject["split"]) != subject["split"]:
+        if sides.setdefault(subject["patient"], subject["split"]) != subject["split"]:
             raise InputError(
-                f"expected each person in one split, found person {subject['person']} in both: "
+                f"expected each patient in one split, found patient {subject['patient']} in both: "
                 f"{folder}"
             )
     for split, counts in manifest["counts"].items():
-        chosen = [subject for subject in subjects if subject["split"] == split]
-        found_counts = {
-            "subjects": len(chosen),
-            "persons": len({subject["person"] for subject in chosen}),
-            **{key: sum(subject[key] for subject in chosen) for key in ("records", "air")},
-        }
+        found_counts = count_split(subjects, split)
         if counts != found_counts:
             raise InputError(
                 f"expected {counts} for {split}, found {found_counts} in the manifest: {folder}"
             )
 
 
-def _check_subject(
-    shard: Path, subject: Mapping[str, Any], manifest: Mapping[str, Any], bar: tqdm
-) -> None:
+def _check_subject(shard: Path, subject: SubjectEntry, manifest: Manifest, bar: tqdm) -> None:
     places = positions(subject["shape"], manifest["patch_size"], manifest["stride"])
-    dtype = record_dtype(manifest["patch_size"], ECHOES[manifest["contrasts"]])
+    dtype = record_dtype(manifest["patch_size"], count_echoes(manifest))
     left, checksums = set(map(tuple, places.tolist())), hashlib.sha256()
     count = 0
     try:
-        for frame in _frames(shard):
+        for frame in _frames(shard, dtype):
             left.remove(_checked_place(decode(unframed(frame), dtype), subject, left))
             checksums.update(frame[-CHECKSUM_BYTES:])
             count += 1
@@ -106,36 +103,33 @@ def _check_subject(
             f"expected {subject['records']} records and {subject['air']} patches of air left out, "
             f"found {count} and {len(left)}: {shard}"
         )
-    if salted(manifest["salt"], checksums.hexdigest()) != subject["records_sha256"]:
+    if salted_hash(manifest["salt"], checksums.hexdigest()) != subject["records_sha256"]:
         raise InputError(f"expected the records that the manifest tells, found others: {shard}")
 
 
-def _frames(shard: Path) -> Iterator[bytes]:
-    size = shard.stat().st_size
+def _frames(shard: Path, record: np.dtype) -> Iterator[bytes]:
     with shard.open("rb") as file:
-        while beginning := file.read(BEFORE_RECORD_BYTES):
-            yield beginning + file.read(min(frame_bytes(beginning) - len(beginning), size))
+        while frame := file.read(record.itemsize + FRAMING_BYTES):
+            yield frame
 
 
 def _checked_place(
-    record: np.void, subject: Mapping[str, Any], left: set[tuple[int, ...]]
+    record: np.void, subject: SubjectEntry, left: set[tuple[int, ...]]
 ) -> tuple[int, ...]:
     if record["subject"] != subject["number"]:
         raise InputError(f"expected subject {subject['number']}, found subject {record['subject']}")
-    for name in ("input", "truth"):
+    for name, expected in (("input", subject["input_range"]), ("target", subject["target_range"])):
         lowest = float(record[f"{name}_offset"])
         found = lowest, lowest + LEVELS * float(record[f"{name}_step"])
-        if not (np.isfinite(found).all() and list(found) == subject[f"{name}_range"]):
-            raise InputError(
-                f"expected intensities of {name} from {subject[f'{name}_range']}, found {found}"
-            )
+        if not (np.isfinite(found).all() and list(found) == expected):
+            raise InputError(f"expected intensities of {name} from {expected}, found {found}")
     place = tuple(record["position"].tolist())
     if place not in left:
         raise InputError(f"expected each patch of the grid once, found another at {place}")
     return place
 
 
-def _check_sources(manifest: Mapping[str, Any], inputs: Sequence[str | Path]) -> None:
+def _check_sources(manifest: Manifest, inputs: Sequence[str | Path]) -> None:
     found = [named for folder in inputs for named in scans.find_scans(folder).items()]
     left = {subject["source_sha256"]: subject for subject in manifest["subjects"]}
     whose = patient_numbers(found, BY_PERSON if manifest.get("group_by") == BY_PERSON else BY_SCAN)
@@ -144,12 +138,12 @@ def _check_sources(manifest: Mapping[str, Any], inputs: Sequence[str | Path]) ->
         list(zip(found, whose, strict=True)), "scans", unit="scan", disable=None, delay=2
     ):
         volume = scan.read(manifest["slice_axis"])
-        source = salted(manifest["salt"], scan_sha256(volume))
+        source = salted_hash(manifest["salt"], scan_sha256(volume))
         if source not in left:
             raise InputError(
                 f"expected a scan that the records were made of, found another: {scan}"
             )
-        number = left.pop(source)["person"]
+        number = left.pop(source)["patient"]
         if number_of.setdefault(person, number) != number:
             raise InputError(f"expected scans of one person to be told as one, found two: {scan}")
     if left:

@@ -99,7 +99,7 @@ def main() -> None:
     import jax
     import keras
 
-    from mrsr_tf.records.record_sets import read_sets
+    from mrsr_tf.records.manifest import read_sets
 
     if keras.backend.backend() != "jax":
         raise InputError(f"expected KERAS_BACKEND=jax, got {keras.backend.backend()}")
@@ -126,19 +126,17 @@ def read_patches(manifest: dict[str, Any], split: str) -> Patches:
     """All records of one split, put on the device.
 
     Raises:
-        InputError: there are none, or they are compressed.
+        InputError: there are none.
     """
     import jax.numpy as jnp
 
-    from mrsr_tf.records.record_sets import each_set
+    from mrsr_tf.records.manifest import each_set
     from mrsr_tf.records.schema import BEFORE_RECORD_BYTES, CHECKSUM_BYTES, record_dtype
 
     record = record_dtype(manifest["patch_size"], ECHOES[manifest["contrasts"]])
     frame = np.dtype(
         [("b", f"V{BEFORE_RECORD_BYTES}"), ("record", record), ("a", f"V{CHECKSUM_BYTES}")]
     )
-    if any(one["compression"] != "none" for one in each_set(manifest)):
-        raise InputError("expected records that are not compressed, got some that are")
     shards = [
         Path(folder) / subject["shard"]
         for folder, one in zip(RECORDS.value, each_set(manifest), strict=True)
@@ -150,9 +148,9 @@ def read_patches(manifest: dict[str, Any], split: str) -> Patches:
     levels, offsets, steps = [], [], []
     for shard in shards:
         records = np.fromfile(shard, frame)["record"]
-        levels.append(jnp.asarray(np.stack([records["input"], records["truth"]], 1)))
+        levels.append(jnp.asarray(np.stack([records["input"], records["target"]], 1)))
         for name, found in (("offset", offsets), ("step", steps)):
-            found.append(np.stack([records[f"input_{name}"], records[f"truth_{name}"]], 1))
+            found.append(np.stack([records[f"input_{name}"], records[f"target_{name}"]], 1))
     together = (np.concatenate(offsets), np.concatenate(steps))
     return Patches(jnp.concatenate(levels), *(jnp.asarray(one) for one in together))
 
@@ -361,8 +359,7 @@ def _write_run(
     import mrsr_tf
     from mrsr_tf.network.architecture import convolution_layers, space_to_depth_of
     from mrsr_tf.outputs import write_json
-    from mrsr_tf.records.manifest import CHECKSUM
-    from mrsr_tf.records.record_sets import slice_factors
+    from mrsr_tf.records.manifest import slice_factors
 
     run_dir.mkdir(parents=True)
     settings = {
@@ -382,7 +379,7 @@ def _write_run(
             "flips": True,
             "contrasts": manifest["contrasts"],
             "slice_factors": slice_factors(manifest),
-            "records_sha256": manifest[CHECKSUM],
+            "records_sha256": manifest["sha256"],
         },
     )
     write_json(run_dir / "manifest.json", manifest)

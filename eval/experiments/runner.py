@@ -19,8 +19,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.io.scans import Scan
 from mrsr_tf.mri.acquisition import sequence
-from mrsr_tf.records.manifest import split_of
-from mrsr_tf.records.record_sets import each_set
+from mrsr_tf.records.manifest import each_set, find_split
 from mrsr_tf.volume import Volume
 
 PARTS = "subjects"
@@ -116,7 +115,7 @@ def _measure(
 
 
 def _warn_of_training(scan: Volume, source: Scan, card: Mapping[str, Any], note: Path) -> None:
-    split = split_of(scan, each_set(card["records"])) if "records" in card else None
+    split = find_split(scan, each_set(card["records"])) if "records" in card else None
     if split:
         use = {"train": "trained on", "validation": "chosen by"}[split]
         logging.warning(

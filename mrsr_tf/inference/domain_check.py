@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mrsr_tf.records.record_sets import each_set
+from mrsr_tf.records.manifest import Manifest, each_set
 from mrsr_tf.volume import Volume, intensity_scale
 
 TOLERANCE = 0.1  # by how much, relatively, a value may lie outside the range of the training
@@ -18,7 +18,7 @@ BRIGHTNESS_FACTOR = 2.0
 NEGATIVE_FRACTION = 1e-3
 
 
-def trained_sets(card: Mapping[str, Any], slice_factor: int) -> list[Mapping[str, Any]]:
+def trained_sets(card: Mapping[str, Any], slice_factor: int) -> list[Manifest]:
     """The manifests of a network's training records.
 
     Those of this slice factor if there are any, else all of them; none if the card has none.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.outputs import read_configuration
-from mrsr_tf.records.record_sets import each_set, slice_factors
+from mrsr_tf.records.manifest import TrainingManifest, each_set, slice_factors
 
 CARD = "card.json"
 NOT_STATED = "not stated"
@@ -46,7 +46,7 @@ class ModelCard(TypedDict, total=False):
     """
 
     configuration: dict[str, Any]
-    records: dict[str, Any]
+    records: TrainingManifest
     versions: dict[str, Any]
     best: dict[str, Any] | None
     slice_factor: int

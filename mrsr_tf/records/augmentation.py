@@ -1,9 +1,9 @@
-"""Patches seen in other ways, T2 unchanged: mirrored within the slice, brighter or darker.
+"""Random changes of patches that leave T2 unchanged: mirroring within the slice and brightness.
 
-Both echoes, input and truth of a patch are changed alike, so S2/S1 stays as it was. Slices are not
-mirrored: thick slices sit at every second fine one, and a mirrored patch would begin between two.
-What happens to a patch is a function of (seed, step, place in the batch) alone, so that neither an
-interruption nor the number of devices changes it.
+All echoes of a patch, input and target, are changed alike, so S2/S1 stays as it was. Slices are
+not mirrored: thick slices lie at every second fine one, and a mirrored patch would begin between
+two. The change of a patch depends on (seed, step, place in the batch) only, so neither an
+interruption nor the number of devices alters it.
 """
 
 import tensorflow as tf
@@ -20,18 +20,19 @@ def augment(
     workers: int = 1,
     worker: int = 0,
 ) -> tf.data.Dataset:
-    """Changes each patch by chance.
+    """Mirrors and brightens or darkens patches at random.
 
     Args:
-        batches: of (input, truth, weight); every `workers`-th place of the whole batches, from
+        batches: of (input, target, weight); every `workers`-th place of the whole batches, from
             place `worker` on.
         flips: mirror rows and columns, each in half of the patches.
-        gain: 0.2 multiplies intensities by a factor from 1/1.2 to 1.2, evenly in its logarithm.
+        gain: 0.2 multiplies intensities by a random factor from 1/1.2 to 1.2, uniform in its
+            logarithm.
         seed: of the training.
-        first_step: the step of the first batch.
-        batch_size: of the whole batches, before they are filled up.
-        workers: that share the batches.
-        worker: this one.
+        first_step: number of the first batch's step.
+        batch_size: of the whole batches, before they are padded.
+        workers: number of workers that share the batches.
+        worker: number of this worker.
 
     Returns:
         Batches of the same kind.
@@ -39,22 +40,22 @@ def augment(
     if not flips and not gain:
         return batches
 
-    def changed(
-        step: tf.Tensor, given: tf.Tensor, truth: tf.Tensor, weight: tf.Tensor
+    def change(
+        step: tf.Tensor, inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
         chance = tf.random.stateless_uniform([batch_size, 3], [seed, step])
         factors = (1 + gain) ** (2 * chance[:, 2] - 1)
-        places = (worker + workers * tf.range(tf.shape(given)[0])) % batch_size
-        rows, cols, factor = (
+        places = (worker + workers * tf.range(tf.shape(inputs)[0])) % batch_size
+        mirror_rows, mirror_cols, factor = (
             tf.gather(values, places)[:, None, None, None, None]
             for values in (chance[:, 0] < 0.5, chance[:, 1] < 0.5, factors)
         )
-        pair = tf.concat([given, truth], -1)
+        pair = tf.concat([inputs, targets], -1)
         if flips:
-            pair = tf.where(rows, tf.reverse(pair, [1]), pair)
-            pair = tf.where(cols, tf.reverse(pair, [2]), pair)
+            pair = tf.where(mirror_rows, tf.reverse(pair, [1]), pair)
+            pair = tf.where(mirror_cols, tf.reverse(pair, [2]), pair)
         pair *= factor
-        given, truth = tf.split(pair, 2, axis=-1)
-        return given, truth, weight
+        inputs, targets = tf.split(pair, 2, axis=-1)
+        return inputs, targets, weights
 
-    return batches.enumerate(first_step).map(lambda step, batch: changed(step, *batch))
+    return batches.enumerate(first_step).map(lambda step, batch: change(step, *batch))

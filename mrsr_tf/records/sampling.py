@@ -1,44 +1,49 @@
-"""Which records an epoch draws, and how often: those with tissue more than those with air."""
+"""How often an epoch visits each record: patches of tissue more often than patches of air."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Of the subject's scale: what is darker in all echoes is air, or bone.
+# In units of the subject's scale: what is darker in all echoes is air or bone.
 TISSUE = 0.05
 
 
 def tissue_share(record: np.void) -> float:
-    """Which share of the voxels of a record's truth has an echo as bright as tissue."""
-    level = (TISSUE - record["truth_offset"]) / record["truth_step"]
-    return float(np.mean(record["truth"].max(axis=3) >= level))
+    """The share of voxels of a record's target with an echo as bright as tissue, 0 to 1."""
+    level = (TISSUE - record["target_offset"]) / record["target_step"]
+    return float(np.mean(record["target"].max(axis=3) >= level))
 
 
-def draws_by_tissue(shares: NDArray[np.float64], foreground: float) -> NDArray[np.float64]:
-    """How often an epoch shall draw each record on average.
+def expected_counts(shares: NDArray[np.float64], foreground: float) -> NDArray[np.float64]:
+    """How often an epoch should visit each record on average.
 
     Args:
-        shares: of tissue in each record.
-        foreground: this part of all draws is in proportion to the share, the rest alike for all.
+        shares: (n,) share of tissue in each record, 0 to 1.
+        foreground: this part of all visits is in proportion to the share of tissue, 0 to 1; the
+            rest is the same for all records.
 
     Returns:
-        Of each record; 1 on average.
+        (n,), with a mean of 1.
     """
     if not shares.any():
         return np.ones(len(shares))
     return 1 - foreground + foreground * shares / shares.mean()
 
 
-def drawn(draws: NDArray[np.float64], chance: np.random.Generator) -> NDArray[np.int64]:
-    """As many numbers of records as there are, each its draws rounded up or down.
+def sample_epoch(counts: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.int64]:
+    """Draws as many record numbers as there are records: each its count rounded up or down.
 
-    The draws are laid end to end along a ruler of marks one apart, the first at a point of chance;
-    each mark draws the record that it falls on (systematic sampling). So over the epochs every
-    record comes as often as it shall, and within one never twice where once was asked for.
+    This is systematic sampling: the counts are laid end to end along a ruler with marks one apart,
+    starting at a random point, and each mark draws the record that it falls on. Over many epochs
+    every record is drawn as often as it should be, and within one epoch a record whose count is
+    at most 1 is never drawn twice.
 
     Args:
-        draws: how often to draw each record on average; 1 on average over the records.
-        chance: of the epoch.
+        counts: (n,) how often to draw each record on average, with a mean of 1.
+        random: the generator of the epoch.
+
+    Returns:
+        (n,) record numbers, ascending.
     """
-    ends = np.floor(np.cumsum(draws) * (len(draws) / draws.sum()) + chance.random())
-    ends[-1] = len(draws)
-    return np.repeat(np.arange(len(draws)), np.diff(ends, prepend=0).astype(int))
+    ends = np.floor(np.cumsum(counts) * (len(counts) / counts.sum()) + random.random())
+    ends[-1] = len(counts)
+    return np.repeat(np.arange(len(counts)), np.diff(ends, prepend=0).astype(int))

@@ -106,7 +106,7 @@ def check_settings(
 
     Args:
         config: the settings.
-        manifest: of the records, see `record_sets.read_sets`.
+        manifest: of the records, see `manifest.read_sets`.
         init_from: the run to start from.
         t2_probe: the subject to measure T2 on.
 

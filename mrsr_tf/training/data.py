@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 
 from mrsr_tf.records import reader
 from mrsr_tf.records.augmentation import augment
-from mrsr_tf.records.record_sets import Records
-from mrsr_tf.records.sampling import draws_by_tissue
+from mrsr_tf.records.manifest import Records
+from mrsr_tf.records.sampling import expected_counts
 from mrsr_tf.training import distribution
 from mrsr_tf.training.config import TrainingConfig
 
@@ -43,9 +43,11 @@ class TrainingData:
         self.batch_size, self.epochs = config.batch_size, config.epochs
         self.steps_per_epoch, self.steps = steps_per_epoch, steps_per_epoch * config.epochs
         self.validation = distribution.distribute(devices, self._validation_batches)
-        self._draws = None
+        self._expected_counts = None
         if config.foreground:
-            self._draws = draws_by_tissue(reader.tissue_shares(records), config.foreground)
+            self._expected_counts = expected_counts(
+                reader.tissue_shares(records), config.foreground
+            )
 
     def epoch(self, epoch: int, first_step: int) -> tf.distribute.DistributedDataset:
         """Returns the remaining batches of an epoch.
@@ -62,7 +64,7 @@ class TrainingData:
                 config.batch_size,
                 seed=config.seed,
                 epoch=epoch,
-                draws=self._draws,
+                expected_counts=self._expected_counts,
                 skip_batches=first_step - epoch * self.steps_per_epoch,
                 replicas=replicas,
                 shards=workers,

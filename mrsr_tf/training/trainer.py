@@ -15,8 +15,7 @@ from mrsr_tf.network import run_folder
 from mrsr_tf.network.model_card import weights_sha256
 from mrsr_tf.records import reader
 from mrsr_tf.records.contrasts import Contrasts
-from mrsr_tf.records.manifest import CHECKSUM
-from mrsr_tf.records.record_sets import Records, read_sets, slice_factors
+from mrsr_tf.records.manifest import Records, TrainingManifest, read_sets, slice_factors
 from mrsr_tf.training import distribution
 from mrsr_tf.training.checkpoints import CheckpointSaver
 from mrsr_tf.training.config import Strategy, TrainingConfig, check_settings
@@ -125,14 +124,14 @@ def fit(
 
 
 def _configuration(
-    config: TrainingConfig, manifest: Mapping[str, Any], weights: list[NDArray[np.float32]]
+    config: TrainingConfig, manifest: TrainingManifest, weights: list[NDArray[np.float32]]
 ) -> dict[str, Any]:
     """Returns everything that decides the trained weights, for the run folder."""
     return {
         **config.to_json(),
         "contrasts": manifest["contrasts"],
         "slice_factors": slice_factors(manifest),
-        "records_sha256": manifest[CHECKSUM],
+        "records_sha256": manifest["sha256"],
         "first_weights_sha256": weights_sha256(weights),
     }
 

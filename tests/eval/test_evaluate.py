@@ -25,7 +25,7 @@ from mrsr_tf.io.scans import find_scan, find_scans
 from mrsr_tf.mri import slices
 from mrsr_tf.mri.acquisition import sequence
 from mrsr_tf.mri.dess import t2_map
-from mrsr_tf.records.manifest import salted, scan_sha256
+from mrsr_tf.records.manifest import salted_hash, scan_sha256
 from mrsr_tf.volume import Volume, intensity_scale
 
 INTERPOLATIONS = TCI, FI = [Interpolation("tci"), Interpolation("fi")]
@@ -522,7 +522,7 @@ def test_an_error_in_one_worker_ends_all_and_keeps_finished_subjects(tmp_path):
 def test_a_subject_of_the_training_causes_a_warning(tmp_path, caplog, split, use):
     data = write_cohort(tmp_path / "data", 2)
     subjects = find_scans(data)
-    known = salted("salt", scan_sha256(subjects["subject_1"].read()))
+    known = salted_hash("salt", scan_sha256(subjects["subject_1"].read()))
     config = EvaluationConfig(experiment="image_quality")
     record = {"salt": "salt", "subjects": [{"split": split, "source_sha256": known}]}
     for card, warned in (({"records": record}, ["subject_1"]), ({}, [])):

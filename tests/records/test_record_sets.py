@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.records.manifest import read_manifest, sealed
+from mrsr_tf.records.manifest import read_manifest, read_sets, slice_factors, with_checksum
 from mrsr_tf.records.reader import training_batches, validation_batches
-from mrsr_tf.records.record_sets import read_sets, slice_factors
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def test_sets_of_two_factors_are_for_2_unless_told_otherwise(two_factors):
     assert manifest["slice_factor"] == 2
     assert manifest["counts"]["train"]["records"] == 2 * 36
     assert manifest["sets"] == [read_manifest(folder) for folder in two_factors]
-    assert sealed(manifest) == manifest
+    assert with_checksum(manifest) == manifest
 
 
 def test_an_epoch_holds_each_record_of_all_sets_once_mixed(two_factors):
@@ -67,6 +66,8 @@ def test_sets_that_cannot_train_one_network_are_refused(small_records, tmp_path)
     manifest = read_manifest(dual)
     swapped = {"train": "validation", "validation": "train"}
     subjects = [{**s, "split": swapped[s["split"]]} for s in manifest["subjects"]]
-    (tmp_path / "manifest.json").write_text(json.dumps(sealed({**manifest, "subjects": subjects})))
+    (tmp_path / "manifest.json").write_text(
+        json.dumps(with_checksum({**manifest, "subjects": subjects}))
+    )
     with pytest.raises(InputError, match=r"expected no subject in the training .* found 3"):
         read_sets([dual, tmp_path])

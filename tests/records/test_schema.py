@@ -8,17 +8,13 @@ from hypothesis.extra import numpy as hnp
 from mrsr_tf.errors import InputError
 from mrsr_tf.records.patches import positions
 from mrsr_tf.records.schema import (
-    COMPRESSIONS,
-    FRAMING_BYTES,
     SCHEMA,
     decode,
+    dequantise,
     encode,
-    frame_offsets,
     framed,
-    parse,
     quantise,
     record_dtype,
-    serialise,
     unframed,
 )
 
@@ -26,13 +22,13 @@ RNG = np.random.default_rng(0)
 
 
 def pair(echoes=2):
-    """An input and a truth in units of the scale: some negative, some above 1."""
+    """An input and a target in units of the scale: some negative, some above 1."""
     return (RNG.normal(0.3, 0.6, (9, 8, 7, echoes)).astype(np.float32) for _ in range(2))
 
 
 def parsed(record):
     patches = [np.empty(record["input"].shape, np.float32) for _ in range(2)]
-    parse(record, *patches)
+    dequantise(record, *patches)
     return patches
 
 
@@ -65,13 +61,13 @@ def test_a_constant_image_is_kept():
 
 @pytest.mark.parametrize("echoes", [1, 2])
 def test_a_record_gives_back_both_patches_and_where_they_were(echoes):
-    given_, truth = pair(echoes)
-    places = positions(given_.shape[:3], 4, 3)
-    records = encode(quantise(given_), quantise(truth), places, 4, subject=17)
+    inputs, targets = pair(echoes)
+    places = positions(inputs.shape[:3], 4, 3)
+    records = encode(quantise(inputs), quantise(targets), places, 4, subject=17)
     for record, (r, c, s) in zip(records, places, strict=True):
         record = decode(record.tobytes(), record_dtype(4, echoes))
         for patch, image, name in zip(
-            parsed(record), (given_, truth), ("input", "truth"), strict=True
+            parsed(record), (inputs, targets), ("input", "target"), strict=True
         ):
             assert patch.dtype == np.float32
             expected = image[r : r + 4, c : c + 4, s : s + 4]
@@ -81,16 +77,15 @@ def test_a_record_gives_back_both_patches_and_where_they_were(echoes):
 
 
 def test_patches_may_differ_by_axis():
-    given_, truth = pair()
-    records = encode(quantise(given_), quantise(truth), np.zeros((1, 3), int), (4, 3, 2), 0)
+    inputs, targets = pair()
+    records = encode(quantise(inputs), quantise(targets), np.zeros((1, 3), int), (4, 3, 2), 0)
     assert parsed(records[0])[0].shape == (4, 3, 2, 2)
 
 
-@pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_frames_are_those_of_tfrecord(tmp_path, compression):
-    given_, truth = pair()
-    records = encode(quantise(given_), quantise(truth), positions((9, 8, 7), 4, 3), 4, 0)
-    serialised = [serialise(record, compression) for record in records]
+def test_frames_are_those_of_tfrecord(tmp_path):
+    inputs, targets = pair()
+    records = encode(quantise(inputs), quantise(targets), positions((9, 8, 7), 4, 3), 4, 0)
+    serialised = [record.tobytes() for record in records]
     (tmp_path / "shard").write_bytes(b"".join(map(framed, serialised)))
     found = tf.data.TFRecordDataset(str(tmp_path / "shard")).as_numpy_iterator()
     assert list(found) == serialised
@@ -98,30 +93,6 @@ def test_frames_are_those_of_tfrecord(tmp_path, compression):
         for record in serialised:
             writer.write(record)
     assert (tmp_path / "other").read_bytes() == (tmp_path / "shard").read_bytes()
-
-
-def test_compressed_records_are_smaller_and_the_same(tmp_path):
-    smooth = np.linspace(0, 1, 8 * 8 * 8 * 2, dtype=np.float32).reshape(8, 8, 8, 2)
-    record = encode(quantise(smooth), quantise(smooth), np.zeros((1, 3), int), 8, 3)[0]
-    plain, small = serialise(record), serialise(record, "zlib")
-    assert len(small) < 0.8 * len(plain)
-    for name in ("input", "truth", "position", "truth_step"):
-        np.testing.assert_array_equal(decode(small, record.dtype)[name], record[name])
-
-
-def test_frames_are_found_by_hopping_from_length_to_length(tmp_path):
-    sizes = [0, 1, 300, 70000]
-    frames = [framed(bytes(size)) for size in sizes]
-    shard = tmp_path / "shard"
-    shard.write_bytes(b"".join(frames))
-    offsets = frame_offsets(shard)
-    assert np.diff(offsets).tolist() == [size + FRAMING_BYTES for size in sizes]
-    assert [unframed(frame).tobytes() for frame in frames] == [bytes(size) for size in sizes]
-    shard.write_bytes(b"".join(frames)[:-1])
-    with pytest.raises(InputError, match=r"end missing: record 3 of .*shard"):
-        frame_offsets(shard)
-    shard.write_bytes(b"")
-    assert frame_offsets(shard).tolist() == [0]
 
 
 @given(place=st.integers(0, 599), bit=st.integers(0, 7), cut_at=st.integers(0, 599))
@@ -135,8 +106,8 @@ def test_a_frame_with_any_bit_changed_or_cut_short_is_refused(place, bit, cut_at
 
 
 def record_bytes(**header):
-    given_, truth = pair()
-    records = encode(quantise(given_), quantise(truth), np.zeros((1, 3), int), 4, 0)
+    inputs, targets = pair()
+    records = encode(quantise(inputs), quantise(targets), np.zeros((1, 3), int), 4, 0)
     for name, value in header.items():
         records[name] = value
     return records[0].tobytes()
@@ -149,8 +120,7 @@ def record_bytes(**header):
         (record_bytes(patch_size=8), r"expected patches \(4, 4, 4, 2\), found \(8, 8, 8, 2\)"),
         (record_bytes(echoes=1), r"expected patches \(4, 4, 4, 2\), found \(4, 4, 4, 1\)"),
         (record_bytes(magic=b"XXXX"), "found other bytes"),
-        (record_bytes(compression=1), "compressed patches, found other bytes"),
-        (record_bytes(compression=2), "compression by zlib or none, found 2"),
+        (record_bytes(reserved=1), "uncompressed records, found compressed ones .make them anew"),
         (b"", "found other bytes"),
         (record_bytes()[:20], "found other bytes"),
         (record_bytes()[:-1], "expected a record of 560 bytes, found 559"),

@@ -11,7 +11,7 @@ from random_scans import make_array, make_scan
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import scans
 from mrsr_tf.io.nifti import write_nifti
-from mrsr_tf.records.manifest import read_manifest, salted, scan_sha256, sealed
+from mrsr_tf.records.manifest import read_manifest, salted_hash, scan_sha256, with_checksum
 from tf_records_tools.cohort import grouped, make_records, split
 from tf_records_tools.patients import patient_numbers
 from tf_records_tools.shard import Settings
@@ -52,11 +52,11 @@ def test_all_scans_of_a_patient_are_on_one_side_of_the_split(cohort, tmp_path, s
     side = {facts["source_sha256"]: facts["split"] for facts in manifest["subjects"]}
     sides = {patient: set() for patient in PATIENTS}
     for scan in scans.find_scans(cohort).values():
-        source = salted(manifest["salt"], scan_sha256(scan.read()))
+        source = salted_hash(manifest["salt"], scan_sha256(scan.read()))
         sides[scan.patient()].add(side[source])
     assert all(len(found) == 1 for found in sides.values())
-    assert manifest["counts"]["validation"]["persons"] == 2
-    assert manifest["counts"]["train"]["persons"] == 2
+    assert manifest["counts"]["validation"]["patients"] == 2
+    assert manifest["counts"]["train"]["patients"] == 2
     written = b"".join(path.read_bytes() for path in (tmp_path / "records").iterdir())
     assert not [word for word in (*PATIENTS, *SECRETS) if word.encode() in written]
 
@@ -89,7 +89,7 @@ def test_one_dummy_id_for_all_scans_is_refused_with_advice(cohort, tmp_path):
     with pytest.raises(InputError, match=r"than the 1 there are, got 1 \(3 scans; .*group_by=scan"):
         make_records([tmp_path / "same"], tmp_path / "records", SETTINGS)
     made = make_records([tmp_path / "same"], tmp_path / "records", SETTINGS, group_by="scan")
-    assert made["counts"]["train"]["persons"] == 2
+    assert made["counts"]["train"]["patients"] == 2
     assert made["group_by"] == "scan"
     check_records(tmp_path / "records", [tmp_path / "same"])
 
@@ -125,6 +125,6 @@ def test_records_that_split_one_patient_are_found_by_their_scans(tmp_path):
     study(tmp_path / "scans" / "other", "PAT-2", seed=9)
     make_records([tmp_path / "scans"], tmp_path / "out", SETTINGS, group_by="scan")
     manifest = read_manifest(tmp_path / "out") | {"group_by": "person"}
-    (tmp_path / "out" / "manifest.json").write_text(json.dumps(sealed(manifest)))
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(with_checksum(manifest)))
     with pytest.raises(InputError, match="one person to be told as one, found two"):
         check_records(tmp_path / "out", [tmp_path / "scans"])

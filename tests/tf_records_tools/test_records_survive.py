@@ -103,11 +103,11 @@ def refusal(read, records):
     return None
 
 
-@pytest.fixture(scope="module", params=["none", "zlib"])
-def small_set(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def small_set(tmp_path_factory):
     folder = tmp_path_factory.mktemp("damage")
     scans = write_scans(folder / "scans", 2, (8, 8, 8))
-    settings = Settings("dual", patch_size=4, stride=4, compression=request.param)
+    settings = Settings("dual", patch_size=4, stride=4)
     make_records([scans], folder / "records", settings)
     return folder / "records"
 

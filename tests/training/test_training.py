@@ -13,7 +13,7 @@ from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.network import run_folder
 from mrsr_tf.network.architecture import build_model
 from mrsr_tf.network.transfer import to_dual_contrast
-from mrsr_tf.records.manifest import sealed
+from mrsr_tf.records.manifest import with_checksum
 from mrsr_tf.training import initialization
 from mrsr_tf.training.config import TrainingConfig
 from mrsr_tf.training.trainer import train
@@ -216,7 +216,9 @@ def test_training_without_validation_subjects_is_refused(small_records, tmp_path
     records.mkdir()
     for subject in subjects:
         os.link(small_records("dual") / subject["shard"], records / subject["shard"])
-    (records / "manifest.json").write_text(json.dumps(sealed({**manifest, "subjects": subjects})))
+    (records / "manifest.json").write_text(
+        json.dumps(with_checksum({**manifest, "subjects": subjects}))
+    )
     with pytest.raises(InputError, match="expected validation records"):
         train(CONFIG, records, tmp_path / "run")
     assert not (tmp_path / "run").exists()
