@@ -23,7 +23,7 @@ PEER_PATCHES = 512  # scikit-learn is so slow that it encodes only some of the p
 SHAPE = flags.DEFINE_list("shape", ["128", "128", "64"], "Rows, columns and slices of the knees.")
 PATCHES = flags.DEFINE_integer("patches", 100_000, "Patches to learn the dictionary from.")
 PASSES = flags.DEFINE_integer("passes", 10, "Passes over these patches.")
-ENCODED = flags.DEFINE_integer("encoded", 4096, "Patches to encode in each round.")
+ENCODED = flags.DEFINE_integer("encoded", 4096, "Patches to encode in each round.", lower_bound=512)
 
 
 def measure() -> list[table.Row]:
