@@ -1,4 +1,4 @@
-"""The study of transfer: what it trains, what it measures and that it goes on."""
+"""The transfer study: the networks that it trains, its scores, and that it resumes."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from small_runs import make_run
 
-from benchmarks.studies import transfer
+from benchmarks.studies.transfer import Start
 from mrsr_tf.io.nifti import write_nifti
 from mrsr_tf.volume import Volume
 
@@ -43,36 +43,34 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_every_way_is_measured_on_each_echo_of_each_knee_and_the_same_call_trains_nothing_anew(
-    folder,
-):
+def test_each_network_is_scored_on_each_echo_and_the_same_call_trains_nothing_again(folder):
     first = study(folder, "--subjects=1,2")
     assert first.returncode == 0, first.stderr
     with (folder / "results/rows.csv").open() as file:
         rows = list(csv.DictReader(file))
-    ways = {(row["way"], row["subjects"]) for row in rows}
-    trained = {(way, n) for way in (transfer.TRANSFER, transfer.SCRATCH) for n in "12"}
-    assert ways == trained | {(transfer.ALONE, "0")}
-    assert len(rows) == len(ways) * 2 * 2
+    networks = {(row["start"], row["subjects"]) for row in rows}
+    trained = {(start, n) for start in (Start.TRANSFER, Start.SCRATCH) for n in "12"}
+    assert networks == trained | {(Start.SINGLE, "0")}
+    assert len(rows) == len(networks) * 2 * 2
     # What transfer starts from is the single network, whose weights no step of two moves far.
-    gain = {way: [float(row["gain_db"]) for row in rows if row["way"] == way] for way, _ in ways}
-    alone, after, scratch = (
-        np.mean(gain[way]) for way in (transfer.ALONE, transfer.TRANSFER, transfer.SCRATCH)
+    single, after, scratch = (
+        np.mean([float(row["gain_db"]) for row in rows if row["start"] == start])
+        for start in (Start.SINGLE, Start.TRANSFER, Start.SCRATCH)
     )
-    assert abs(after - alone) < abs(scratch - alone)
+    assert abs(after - single) < abs(scratch - single)
     curve = json.loads((folder / "results/curve.json").read_text())
-    ahead = curve[f"{transfer.TRANSFER} less {transfer.SCRATCH}"]
-    assert sorted(ahead) == ["1", "2"]
-    assert all(low <= mean <= high for mean, low, high in ahead.values())
+    difference = curve["after transfer minus from scratch"]
+    assert sorted(difference) == ["1", "2"]
+    assert all(low <= mean <= high for mean, low, high in difference.values())
     assert (folder / "results/curve.png").stat().st_size > 1000
     weights = sorted((folder / "results/runs").rglob("model.keras"))
-    written = [path.stat().st_mtime_ns for path in weights]
+    times = [path.stat().st_mtime_ns for path in weights]
     assert weights
     assert study(folder, "--subjects=1,2").returncode == 0
-    assert [path.stat().st_mtime_ns for path in weights] == written
+    assert [path.stat().st_mtime_ns for path in weights] == times
 
 
-def test_one_subject_more_than_the_largest_count_is_asked_for(folder):
+def test_fewer_subjects_than_the_largest_count_and_one_for_validation_are_an_error(folder):
     refused = study(folder, "--subjects=1,3")
     assert refused.returncode == 1
     assert "expected 4 subjects" in refused.stderr
