@@ -20,7 +20,6 @@ from mrsr_tf.volume import Volume
 DERIVATION = "Derivation"
 # No scan exceeds these; values in milliseconds do.
 LARGEST = {"EchoTime": 1, "RepetitionTime": 20, "FlipAngle": 360}
-ENDINGS = (".gz", ".nii", ".h5")
 ECHO = r"(^|_)echo-(0*){}(?=[_.])"
 # The deepest path is sub-01/ses-1/anat/sub-01_ses-1_qdess.nii.gz.
 SUBJECT, DEPTH = re.compile(r"(?:^|_)(sub-[A-Za-z0-9]+)"), 4
@@ -29,10 +28,7 @@ SUBJECT, DEPTH = re.compile(r"(?:^|_)(sub-[A-Za-z0-9]+)"), 4
 def sidecar_path(path: str | Path) -> Path:
     """NAME.json for NAME.nii, NAME.nii.gz or NAME.h5."""
     path = Path(path)
-    name = path.name
-    for ending in ENDINGS:
-        name = name.removesuffix(ending)
-    return path.with_name(name + ".json")
+    return path.with_name(path.name.removesuffix(".gz")).with_suffix(".json")
 
 
 def read_sidecar(path: str | Path) -> dict[str, Any]:

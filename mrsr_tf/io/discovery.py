@@ -11,13 +11,12 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.io.bids import without_echo
 from mrsr_tf.io.dicom.files import first_header, is_dicom
 from mrsr_tf.io.dicom.series import frame_of_reference
-from mrsr_tf.io.formats import Scan, format_of
+from mrsr_tf.io.formats import FORMATS, Scan, format_of
 
 IMAGES = ("image.nii.gz", "image.nii")
 REGIONS = ("rois.nii.gz", "rois.nii")
 MAPS = ("_uncertainty.nii.gz", "_t2_uncertainty_ms.nii.gz")  # beside a derived scan
 SKM_TEA = ("dicoms", "image_files")  # the first of these folders that exists holds the subjects
-ENDINGS = (".gz", ".nii", ".zip", ".h5")
 BIDS = "anat"  # the folder of a BIDS subject that holds such scans
 SEQUENCE = "DESS"
 
@@ -219,6 +218,5 @@ def _are_parts_of_one_scan(entries: list[Path]) -> bool:
 
 def _name(path: Path) -> str:
     name = without_echo(path.resolve().name)
-    for ending in ENDINGS:
-        name = name.removesuffix(ending)
-    return name
+    endings = [ending for scan_format in FORMATS for ending in scan_format.endings]
+    return next((name.removesuffix(ending) for ending in endings if name.endswith(ending)), name)

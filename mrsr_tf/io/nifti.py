@@ -35,7 +35,7 @@ from mrsr_tf.io.nifti_grid import check_slice_axis, check_unit, lps, same_place,
 from mrsr_tf.io.scan_format import Format
 from mrsr_tf.volume import Volume
 
-ENDINGS = (".nii", ".nii.gz")
+ENDINGS = (".nii.gz", ".nii")
 
 
 class NiftiDerived(Format):
@@ -76,7 +76,7 @@ class NiftiDerived(Format):
 class Nifti(NiftiDerived):
     """One NIfTI image, or one for each echo, the first of which is the scan's path."""
 
-    name = "NIfTI"
+    name, endings = "NIfTI", ENDINGS
 
     def matches(self, path: Path) -> bool:
         """Whether the name ends in .nii or .nii.gz."""

@@ -17,10 +17,12 @@ class Format(Protocol):
 
     Attributes:
         name: the name of the format.
+        endings: how the names of its files end, if they have endings.
         output_ending: how the names of derived scans end; "" if they are folders.
     """
 
     name: ClassVar[str]
+    endings: ClassVar[tuple[str, ...]]
     output_ending: ClassVar[str]
 
     def matches(self, path: Path) -> bool:

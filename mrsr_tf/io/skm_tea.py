@@ -44,7 +44,7 @@ PUBLISHED_THICKNESS_MM = 1.6
 class SkmTea(NiftiDerived):
     """An HDF5 file of the SKM-TEA data set."""
 
-    name = "SKM-TEA"
+    name, endings = "SKM-TEA", (ENDING,)
 
     def matches(self, path: Path) -> bool:
         """Whether it is an HDF5 file that holds a first echo."""

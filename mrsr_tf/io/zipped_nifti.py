@@ -19,7 +19,7 @@ HIDDEN = "."  # also the names of the files that macOS adds to an archive
 class ZippedNifti(nifti.NiftiDerived):
     """One NIfTI image, or one for each echo, in a zip archive."""
 
-    name = "zipped NIfTI"
+    name, endings = "zipped NIfTI", (".zip",)
 
     def matches(self, path: Path) -> bool:
         """Whether it is a zip archive that holds NIfTI."""

@@ -25,7 +25,7 @@ PATIENT = ("PatientID", "PatientName")
 class Dicom(Format):
     """DICOM files of one scan: in a folder and below, in a zip archive, or one file."""
 
-    name = "DICOM"
+    name, endings = "DICOM", (".zip",)
     output_ending = ""
 
     def matches(self, path: Path) -> bool:
