@@ -1,4 +1,6 @@
-# MRSR-TF with the DICOM node, compressed transfer syntaxes and DICOM SEG, in the locked versions.
+# MRSR-TF with the worker beside Orthanc, compressed transfer syntaxes and DICOM SEG, in the locked
+# versions. deploy/docker-compose.yml runs it as that worker; deploy/entrypoint also makes it a
+# module of a router that starts containers.
 #
 #   docker build --tag mrsr-tf .
 #   docker run --rm --volume "$PWD:/data" --user "$(id -u):$(id -g)" mrsr-tf mrsr_tf.infer --input=knee --output=fine
@@ -11,5 +13,5 @@ RUN pip install --no-cache-dir --constraint /source/requirements.lock tensorflow
 ENV HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib
 USER nobody
 WORKDIR /data
-ENTRYPOINT ["python", "-m"]
+ENTRYPOINT ["/source/deploy/entrypoint"]
 CMD ["mrsr_tf.infer", "--help"]

@@ -87,13 +87,14 @@ $(VENV)/.installed: requirements.lock pyproject.toml setup.py
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# What judges the DICOM we write: dciodvfy, dcmtk and an Orthanc server. Their tests skip, saying
-# so, where they cannot be had.
-TOOLS := dicom3tools dcmtk orthanc
+# Debian packages that the tests of DICOM use: validators, dcmtk and an Orthanc server with DICOMweb.
+# These tests skip and say so where the packages are not installed.
+TOOLS := dicom3tools dcmtk orthanc orthanc-dicomweb
 .PHONY: tools
 tools:
 	@PATH="$$PATH:/usr/sbin"; \
 	for tool in dciodvfy dcmdump Orthanc; do command -v $$tool >/dev/null || missing=1; done; \
+	ls /usr/lib/orthanc/libOrthancDicomWeb.so* >/dev/null 2>&1 || missing=1; \
 	[ -z "$$missing" ] || { command -v apt-get >/dev/null && \
 	  SUDO=$$([ "$$(id -u)" = 0 ] || echo "sudo -n") && \
 	  $$SUDO apt-get update -qq && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(TOOLS) >/dev/null; } || \

@@ -9,8 +9,9 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,19 @@ def exclusive_lock(path: Path, *, wait: bool = False, message: str = "") -> Iter
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """Yields a temporary folder, which is removed afterwards.
+
+    Folders with this prefix that killed processes have left behind are removed, too.
+    """
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        with suppress(InputError, OSError), exclusive_lock(folder):
+            shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix=prefix) as name, exclusive_lock(Path(name)):
+        yield Path(name)
 
 
 @contextmanager

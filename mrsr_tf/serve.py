@@ -1,116 +1,73 @@
-r"""Runs a DICOM node: studies in by C-STORE, their DESS super-resolved and its T2 map sent back.
+"""Works beside an Orthanc server: adds super-resolved series and T2 maps to its DESS studies.
 
-    python -m mrsr_tf.serve --spool=/var/lib/mrsr --model=runs/dual --title=MRSR --port=11112 \
-        --known=ORTHANC --destination=ORTHANC@127.0.0.1:4242
+    python -m mrsr_tf.serve --orthanc=http://localhost:8042
+    python -m mrsr_tf.serve --orthanc=https://pacs.example:8042 --tls_ca=ca.pem --destination=PACS
 
-listens for studies from the AE title ORTHANC, and sends to it one derived series for each echo and
-one of T2. http://127.0.0.1:8108/ shows what it is doing. SIGTERM ends it; the same call goes on
-with what is in the spool. It needs the package's extra `node`; docs/pacs.md has the rest.
+The user and password come from the environment variables ORTHANC_USER and ORTHANC_PASSWORD, or from
+the netrc file that the variable NETRC names. SIGTERM ends the worker, and neither that nor a kill
+loses anything. It needs the package's extra `node`; docs/pacs.md describes the whole installation.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+import os
+import signal
+import sys
 
-from absl import flags
+from absl import flags, logging
 
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
-from mrsr_tf.node.settings import Settings, Tls, parse_address, parse_caller, parse_destination
+from mrsr_tf.inference.methods import PRETRAINED, choose_upsampler
+from mrsr_tf.inference.upsampling import Method
 
-GIB, MIB = 2**30, 2**20
-
-
-class _Parser(flags.ArgumentParser):
-    """A flag whose value one of the settings' functions reads."""
-
-    def __init__(self, read: Callable[[str], Any], form: str) -> None:
-        self._read, self.syntactic_help = read, form
-
-    def parse(self, argument: Any) -> Any:
-        """The value; `ValueError` for another form."""
-        return self._read(argument) if isinstance(argument, str) else argument
-
-
-CALLER = _Parser(parse_caller, "AET or AET@host")
-PLACE = _Parser(parse_destination, "AET@host:port")
-ADDRESS = _Parser(parse_address, "address:port")
-
-TITLE = flags.DEFINE_string("title", "MRSR", "The node's own AE title.")
-HOST = flags.DEFINE_string("host", "0.0.0.0", "Address to listen on.")
-PORT = flags.DEFINE_integer("port", 11112, "Port to listen on.", lower_bound=0, upper_bound=65535)
-DESTINATION = flags.DEFINE(
-    PLACE, "destination", None, "Where derived series go: AET@host:port.",
-    required=True,
-)  # fmt: skip
-KNOWN = flags.DEFINE_multi(
-    CALLER, flags.ArgumentSerializer(), "known", None,
-    "Who may send, AET or AET@host; may be given several times.", required=True,
-)  # fmt: skip
-SPOOL = flags.DEFINE_string("spool", None, "Folder of the queue; holds images.", required=True)
+ORTHANC = flags.DEFINE_string("orthanc", None, "URL of the Orthanc server.", required=True)
+DESTINATION = flags.DEFINE_string(
+    "destination", None, "Also send derived series to this modality, by its name in Orthanc."
+)
+TLS_CA = flags.DEFINE_string("tls_ca", None, "PEM file of the server's certificate authority.")
+TLS_CERT = flags.DEFINE_string("tls_cert", None, "PEM file of the worker's own certificate.")
+TLS_KEY = flags.DEFINE_string("tls_key", None, "PEM file of the key of that certificate.")
 METHOD = flags.DEFINE_enum(
-    "method", "mrsr", ["mrsr", "tci", "fi"], "The network, tricubic or Fourier interpolation."
+    "method", Method.MRSR, list(Method), "The network, tricubic or Fourier interpolation."
 )
-MODEL = flags.DEFINE_string(
-    "model",
-    "pretrained",
-    "A run or exported folder, pretrained, or pretrained-paper; for --method=mrsr.",
-)
+MODEL = flags.DEFINE_string("model", PRETRAINED, "The network of --method=mrsr, as for infer.")
 SLICE_FACTOR = flags.DEFINE_integer(
-    "slice_factor", None, "Fine slices per thick one: the model's, and 2 for tci and fi.",
-    lower_bound=2,
+    "slice_factor", None, "Fine slices per thick one. By default the model's, and 2 for tci, fi.", 2
 )  # fmt: skip
-QUIET_S = flags.DEFINE_float(
-    "quiet_s", 60, "A study is whole when nothing of it came for so long.", lower_bound=0
-)
-IMAGE_MIB = flags.DEFINE_integer("image_mib", 512, "The largest image taken.", lower_bound=1)
-STUDY_GIB = flags.DEFINE_float("study_gib", 2, "The largest study taken.", lower_bound=0)
-QUEUE_GIB = flags.DEFINE_float("queue_gib", 50, "How much the queue may hold.", lower_bound=0)
-STATUS = flags.DEFINE(ADDRESS, "status", "127.0.0.1:8108", "Where the status page is served.")
-TLS_CERT = flags.DEFINE_string("tls_cert", None, "The node's certificate, PEM.")
-TLS_KEY = flags.DEFINE_string("tls_key", None, "Its key, PEM.")
-TLS_CA = flags.DEFINE_string("tls_ca", None, "Who signs the certificates of its peers, PEM.")
+ENSEMBLE = flags.DEFINE_bool("ensemble", False, "Take the mean over eight mirrored inputs.")
+CONSISTENT = flags.DEFINE_bool("consistent", False, "Make the output agree with the input.")
 
 
 def main() -> None:
-    """Gathers the settings and runs the node."""
-    settings = Settings(
-        title=TITLE.value,
-        host=HOST.value,
-        port=PORT.value,
-        destination=DESTINATION.value,
-        known=tuple(KNOWN.value),
-        spool=Path(SPOOL.value).absolute(),
-        method=METHOD.value,
+    """Loads the model and runs the worker."""
+    try:
+        import requests
+
+        from mrsr_tf.serving import Orthanc, Worker
+    except ModuleNotFoundError as error:
+        if error.name != "requests":
+            raise
+        raise InputError("expected requests: pip install 'mrsr-tf[node]'") from None
+    if "@" in ORTHANC.value:
+        raise InputError("expected user and password in the environment, got them in --orthanc")
+    session = requests.Session()
+    if "ORTHANC_USER" in os.environ:  # otherwise requests looks into the netrc file
+        session.auth = os.environ["ORTHANC_USER"], os.environ.get("ORTHANC_PASSWORD", "")
+    session.verify = TLS_CA.value or True
+    if TLS_CERT.value:  # a PEM file may hold the key, too
+        session.cert = TLS_CERT.value, TLS_KEY.value or TLS_CERT.value
+    if METHOD.value == Method.MRSR:
+        with cli.quiet_imports():
+            from mrsr_tf.inference import super_resolution  # noqa: F401 (loads TensorFlow)
+    upsampler = choose_upsampler(
+        METHOD.value,
         model=MODEL.value,
         slice_factor=SLICE_FACTOR.value,
-        quiet_s=QUIET_S.value,
-        image_bytes=IMAGE_MIB.value * MIB,
-        study_bytes=int(STUDY_GIB.value * GIB),
-        queue_bytes=int(QUEUE_GIB.value * GIB),
-        status=STATUS.value,
-        tls=_tls(),
+        ensemble=ENSEMBLE.value,
+        consistent=CONSISTENT.value,
     )
-    _runner()(settings)
-
-
-def _runner() -> Callable[[Settings], None]:
-    try:
-        from mrsr_tf.node import running
-    except ImportError as error:
-        if error.name != "pynetdicom":
-            raise
-        raise InputError("expected pynetdicom: pip install 'mrsr-tf[node]'") from None
-    return running.run
-
-
-def _tls() -> Tls | None:
-    given = [flag.value for flag in (TLS_CERT, TLS_KEY, TLS_CA)]
-    if not any(given):
-        return None
-    if not all(given):
-        raise InputError("expected --tls_cert, --tls_key and --tls_ca together, or none of them")
-    return Tls(*(Path(str(path)) for path in given))
+    logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
+    Worker(Orthanc(ORTHANC.value.rstrip("/"), session), upsampler, DESTINATION.value).run()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+pytest_plugins = ["orthanc_server"]  # its fixtures
 REPOSITORY = Path(__file__).parents[1]
 
 

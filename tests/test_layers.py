@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("mrsr_tf", "tf_records_tools", "phantom", "eval")
 # In the order the data flows: a wing imports itself and those before it.
-WINGS = "mri io records network training inference node serving".split()
+WINGS = "mri io records network training inference serving".split()
 FOUNDATION = "__init__ errors outputs volume".split()  # below every wing
 COMMANDS = "train export infer serve".split()  # above every wing, with what only they share
 SHARED_BY_COMMANDS = "cli parallel".split()

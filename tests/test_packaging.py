@@ -16,7 +16,7 @@ from setuptools import build_meta
 build_meta.build_sdist("..")
 """
 PACKAGES = ("mrsr_tf", "tf_records_tools", "phantom", "eval")
-BESIDE = ("benchmarks", "docs", "flags", "tests")
+BESIDE = ("benchmarks", "deploy", "docs", "flags", "tests")
 DATA = (".jinja", ".js", ".npz", ".json")
 
 

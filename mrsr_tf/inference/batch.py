@@ -121,7 +121,7 @@ def derive_all(
     failed: list[Study] = []
 
     def fail(study: Study, error: Exception) -> None:
-        logging.warning("%s failed: %s", study.source, _error_message(error))
+        logging.warning("%s failed: %s", study.source, error_message(error))
         failed.append(study)
         advance()
 
@@ -155,7 +155,7 @@ def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
         yield current
 
 
-def _error_message(error: Exception) -> str:
+def error_message(error: Exception) -> str:
     """The message of an expected error; of any other only its type, as it may quote a header."""
     if isinstance(error, EXPECTED_ERRORS):
         return str(error) or type(error).__name__

@@ -1,8 +1,9 @@
 """Finds the scans in a folder, in each of the layouts that data sets have on disk."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 from pydicom.dataset import Dataset
@@ -56,7 +57,7 @@ def find_scans(path: str | Path) -> dict[str, Scan]:
     return {name: find_scan(subject) for name, subject in _find_subjects(Path(path)).items()}
 
 
-def is_dess(header: Dataset) -> bool:
+def is_dess(header: Dataset | Mapping[str, Any]) -> bool:
     """Whether a header names a DESS."""
     names = (header.get(key) for key in ("SeriesDescription", "ProtocolName", "SequenceName"))
     return any(SEQUENCE in str(name).upper() for name in names)

@@ -1,35 +1,18 @@
 """What others make of the DICOM we write: dciodvfy, dcmtk's viewers and an Orthanc server."""
 
-import io
-import json
-import os
-import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from dicom_peers import Node
 from dicom_studies import write_enhanced, write_study
+from orthanc_server import tool
 from PIL import Image
 from random_scans import make_array
 
 from mrsr_tf.io import dicom
 from mrsr_tf.mri import slices
-
-SEARCHED = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
-
-
-def tool(name, package):
-    found = shutil.which(name, path=SEARCHED)
-    if not found:
-        pytest.skip(f"{name} (Debian package {package}) is not installed")
-    return found
 
 
 def derive(source, output):
@@ -109,85 +92,13 @@ def test_dcmj2pnm_draws_the_stored_image(derived, tmp_path):
 # Orthanc
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Orthanc:
-    """A server on loopback, with its own folder and nothing of the machine's configuration."""
-
-    def __init__(self, folder: Path):
-        self.http, self.port = free_port(), free_port()
-        configuration = {
-            "StorageDirectory": str(folder / "storage"),
-            "IndexDirectory": str(folder / "storage"),
-            "HttpPort": self.http,
-            "DicomPort": self.port,
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
-            "DicomAlwaysAllowStore": False,
-            "DicomCheckModalityHost": True,
-            "DicomModalities": {"test": ["STORESCU", "127.0.0.1", free_port()]},
-            "Plugins": [],
-        }
-        (folder / "orthanc.json").write_text(json.dumps(configuration))
-        self.process = subprocess.Popen(
-            [tool("Orthanc", "orthanc"), folder / "orthanc.json"],
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / "log").open("w"),
-        )
-        deadline = time.monotonic() + 30
-        while not self._answers():
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            assert self.process.poll() is None, (folder / "log").read_text()
-            time.sleep(0.1)
-
-    def _answers(self):
-        try:
-            return bool(self.get("system"))
-        except OSError:
-            return False
-
-    def get(self, path, data=None, method=None):
-        address = f"http://127.0.0.1:{self.http}/{path}"
-        request = urllib.request.Request(address, data=data, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.read()
-
-    def images(self):
-        """All it holds, by SOPInstanceUID: what it gives back."""
-        held = [self.get(f"instances/{name}/file") for name in json.loads(self.get("instances"))]
-        return {pydicom.dcmread(io.BytesIO(raw)).SOPInstanceUID: raw for raw in held}
-
-    def empty(self):
-        for study in json.loads(self.get("studies")):
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{self.http}/studies/{study}", method="DELETE"
-            )
-            urllib.request.urlopen(request, timeout=30).close()
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory):
-    server = Orthanc(tmp_path_factory.mktemp("orthanc"))
-    yield server
-    server.process.terminate()
-    server.process.wait(30)
-
-
-@pytest.mark.parametrize("way", ["REST", "C-STORE"])
-def test_orthanc_gives_every_series_back_unchanged(derived, orthanc, tmp_path, way):
-    orthanc.empty()
+@pytest.mark.parametrize("protocol", ["REST", "C-STORE"])
+def test_orthanc_gives_every_series_back_unchanged(derived, orthanc, tmp_path, protocol):
     sent = {pydicom.dcmread(file).SOPInstanceUID: file for file in files(derived)}
-    if way == "REST":
-        for file in sent.values():
-            orthanc.get("instances", file.read_bytes())
+    if protocol == "REST":
+        orthanc.post_files(sent.values())
     else:
-        storescu = tool("storescu", "dcmtk")
-        call = [storescu, "-R", "127.0.0.1", str(orthanc.port), *sent.values()]
-        subprocess.run(call, check=True)
+        orthanc.send(derived / "series", derived / "t2")
     came = orthanc.images()
     assert came.keys() == sent.keys()
     for uid, raw in came.items():
@@ -197,7 +108,7 @@ def test_orthanc_gives_every_series_back_unchanged(derived, orthanc, tmp_path, w
         (folder / sent[uid].name).write_bytes(raw)
         after = pydicom.dcmread(folder / sent[uid].name)
         assert after == before
-        if way == "REST":
+        if protocol == "REST":
             assert raw == sent[uid].read_bytes()
     for folder in ("series", "t2"):
         again, written = (dicom.read_series(place / folder) for place in (tmp_path, derived))
@@ -207,43 +118,15 @@ def test_orthanc_gives_every_series_back_unchanged(derived, orthanc, tmp_path, w
 
 
 def test_orthanc_shows_the_series_in_their_patients_study(derived, orthanc):
-    orthanc.empty()
-    for file in files(derived):
-        orthanc.get("instances", file.read_bytes())
-    (study,) = json.loads(orthanc.get("studies?expand"))
+    orthanc.post_files(files(derived))
+    (study,) = orthanc.get("studies?expand")
     header = pydicom.dcmread(files(derived)[0])
     assert study["MainDicomTags"]["StudyInstanceUID"] == header.StudyInstanceUID
     assert study["PatientMainDicomTags"]["PatientID"] == header.PatientID
-    tags = [json.loads(orthanc.get(f"series/{name}"))["MainDicomTags"] for name in study["Series"]]
-    endings = sorted(series["SeriesDescription"].split(" ", 2)[-1] for series in tags)
+    headers = [orthanc.get(f"series/{name}")["MainDicomTags"] for name in study["Series"]]
+    endings = sorted(series["SeriesDescription"].split(" ", 2)[-1] for series in headers)
     assert [ending.split()[-2:] for ending in endings] == [
         ["echo", "1"],
         ["echo", "2"],
         ["T2", "map"],
     ]
-
-
-def test_a_study_sent_to_the_node_comes_back_to_orthanc_as_three_series(orthanc, tmp_path):
-    orthanc.empty()
-    node = Node(tmp_path / "node", orthanc.port, "--known=ORTHANC", destination="ORTHANC").start()
-    try:
-        modality = {"AET": "MRSR", "Host": "127.0.0.1", "Port": node.port}
-        orthanc.get("modalities/node", json.dumps(modality).encode(), method="PUT")
-        for file in write_study(tmp_path / "study", make_array((16, 16, 3))).iterdir():
-            orthanc.get("instances", file.read_bytes())
-        (study,) = json.loads(orthanc.get("studies"))
-        orthanc.get("modalities/node/echo", b"{}")
-        orthanc.get("modalities/node/store", study.encode())
-        node.finished(1)
-        (held,) = json.loads(orthanc.get("studies?expand"))
-        series = [json.loads(orthanc.get(f"series/{name}")) for name in held["Series"]]
-        assert sorted(
-            (one["MainDicomTags"]["SeriesDescription"], len(one["Instances"])) for one in series
-        ) == [
-            ("Sag DESS", 6),
-            ("Sag DESS MRSR echo 1", 6),
-            ("Sag DESS MRSR echo 2", 6),
-            ("Sag DESS T2 map", 6),
-        ]
-    finally:
-        assert node.stop() == 0
