@@ -19,7 +19,8 @@ WITHOUT_TENSORFLOW = (
     "mrsr_tf mrsr_tf.volume mrsr_tf.cli mrsr_tf.io.scans mrsr_tf.io.labels mrsr_tf.mri.slices "
     "mrsr_tf.mri.dess mrsr_tf.records.patches mrsr_tf.records.manifest mrsr_tf.training.config "
     "mrsr_tf.records.contrasts mrsr_tf.network.precision "
-    "mrsr_tf.inference.batch eval.metrics eval.statistics eval.t2_noise phantom.simulate "
+    "mrsr_tf.inference.batch mrsr_tf.inference.methods eval.experiments.runner eval.metrics "
+    "eval.statistics eval.t2_noise phantom.simulate "
     "tf_records_tools.cohort tf_records_tools.verification"
 ).split()
 

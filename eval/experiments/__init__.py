@@ -1,1 +1,1 @@
-"""The four experiments of an evaluation, and the runner that takes them over the subjects."""
+"""The experiments of an evaluation, one module each, and the runner that applies them."""

@@ -1,1 +1,1 @@
-"""From a thick scan to a fine one: upsampling, self-ensemble, data consistency, batches."""
+"""Upsampling of thick slices: methods, self-ensemble, data consistency, domain check, batches."""
