@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from commands import COMMANDS, ROOT, flags_of
 
+import mrsr_tf
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # The usage comment of a flagfile holds commands as well.
 FLAGFILES = sorted(path for path in (ROOT / "flags").rglob("*") if path.is_file())
@@ -55,6 +57,13 @@ def test_every_page_is_in_the_table_of_contents():
     ]
     pages = {path.relative_to(docs).with_suffix("").as_posix() for path in docs.rglob("*.md")}
     assert sorted(listed) == sorted(pages - {"index"})
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+def test_python_examples_call_public_names(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    calls = set(re.findall(r"mrsr_tf\.(\w+)\(", text))
+    assert {"read", "super_resolve", "t2_map", "write"} <= calls <= set(mrsr_tf.__all__)
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/reliability.md"])

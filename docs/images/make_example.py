@@ -18,8 +18,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 import mrsr_tf
-from mrsr_tf.io.labels import read_labels
 from mrsr_tf.io.nifti import read_map
+from mrsr_tf.io.truth_files import LABELS, T2, label_names, truth_path
 
 COLUMN = 141  # the coronal plane
 ROWS, SLICES = slice(35, 160), slice(62, 150)  # the lateral compartment
@@ -31,9 +31,9 @@ def main(subject: Path, picture: Path) -> None:
     truth = mrsr_tf.read(subject / "dicom")
     thick = truth.resliced(mrsr_tf.thicken(truth.array), 1 / 2)
     fine = mrsr_tf.super_resolve(thick)
-    t2 = mrsr_tf.t2_map(fine, method="exact")
-    true_t2 = read_map(subject / "truth" / "t2_ms.nii.gz", truth)
-    cartilage = cartilage_of(subject, truth)
+    t2_ms = mrsr_tf.t2_map(fine, method="exact")
+    true_t2_ms = read_map(truth_path(subject, T2), truth)
+    cartilage = cartilage_mask(subject, truth)
 
     figure = Figure(figsize=(12, 4.9), dpi=100, layout="constrained")
     axes = figure.subplots(2, 4)
@@ -46,7 +46,8 @@ def main(subject: Path, picture: Path) -> None:
         axes[0, column].set_title(title)
         for echo in (0, 1):
             show(axes[echo, column], array[..., echo], truth, echo)
-    for row, (title, values) in enumerate({"T2, super-resolved": t2, "T2, truth": true_t2}.items()):
+    t2_maps = {"T2, super-resolved": t2_ms, "T2, truth": true_t2_ms}
+    for row, (title, values) in enumerate(t2_maps.items()):
         show(axes[row, 3], fine.array[..., 0], truth, 0)
         overlay(axes[row, 3], np.where(cartilage, values, np.nan), truth)
         axes[row, 3].set_title(title)
@@ -57,10 +58,11 @@ def main(subject: Path, picture: Path) -> None:
     figure.savefig(picture, pil_kwargs={"quality": 90})
 
 
-def cartilage_of(subject: Path, scan: mrsr_tf.Volume) -> np.ndarray:
+def cartilage_mask(subject: Path, scan: mrsr_tf.Volume) -> np.ndarray:
     """(rows, cols, slices) bool: where the phantom has cartilage."""
-    labels, names = read_labels(subject / "truth" / "labels.nii.gz", scan)
-    return np.isin(labels, [number for name, number in names.items() if "cartilage" in name])
+    labels = read_map(truth_path(subject, LABELS), scan)
+    numbers = [number for name, number in label_names(subject).items() if "cartilage" in name]
+    return np.isin(labels, numbers)
 
 
 def show(axes: Axes, array: np.ndarray, scan: mrsr_tf.Volume, echo: int) -> None:
