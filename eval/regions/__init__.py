@@ -1,1 +1,1 @@
-"""Where a measure is taken: regions of interest, layers of cartilage, the body."""
+"""Regions of a knee scan: regions of interest, layers of cartilage, and the body."""

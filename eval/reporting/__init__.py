@@ -1,1 +1,1 @@
-"""From results to tables, figures and the report."""
+"""Tables, figures and the HTML report of evaluations."""

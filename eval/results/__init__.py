@@ -1,1 +1,1 @@
-"""What an evaluation leaves in its folder: rows, planes and boxes for the viewer."""
+"""The files in a results folder: rows, and pictures for the report and its viewer."""

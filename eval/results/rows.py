@@ -1,4 +1,4 @@
-"""What an evaluation leaves in its folder: rows.csv, pictures and the versions it ran with."""
+"""The results folder of an evaluation, and its rows.csv."""
 
 import csv
 import math
