@@ -26,8 +26,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-def evaluated(folder, experiment: str, methods=("mrsr", "tci", "fi"), subjects: int = 2, **options):
-    """An evaluation of small knees in which the network is Fourier interpolation."""
+def evaluate(folder, experiment: str, methods=("mrsr", "tci", "fi"), subjects: int = 2, **options):
+    """Evaluates small knees, with Fourier interpolation in place of the network."""
     data = write_cohort(folder / f"data_{experiment}", subjects)
     scans = find_scans(data)
     config, out = EvaluationConfig(experiment=experiment, **options), folder / experiment
@@ -37,8 +37,8 @@ def evaluated(folder, experiment: str, methods=("mrsr", "tci", "fi"), subjects: 
     ]
     runner.evaluate(scans, upsamplers, config, out)
     model = {"name": "small", "weights_sha256": "0123456789abcdef"} if "mrsr" in methods else None
-    stated = {"methods": list(methods), "model": model, "subjects": list(scans)}
-    write_json(out / "configuration.json", config.relevant() | stated)
+    configuration = {"methods": list(methods), "model": model, "subjects": list(scans)}
+    write_json(out / "configuration.json", config.relevant() | configuration)
     write_json(out / "made_with.json", {"python": "3.12", "mrsr_tf": "0.1.0"})
     return out
 
@@ -52,7 +52,7 @@ def report(folder) -> str:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    return evaluated(folder, "image_quality"), evaluated(folder, "t2")
+    return evaluate(folder, "image_quality"), evaluate(folder, "t2")
 
 
 class Page(HTMLParser):
@@ -107,7 +107,7 @@ def test_the_command_prints_the_tables_and_writes_the_report(both, tmp_path):
 
 @pytest.mark.parametrize("experiment", ["image_quality", "t2"])
 def test_a_report_needs_neither_a_second_subject_nor_the_network(tmp_path, experiment):
-    folder = evaluated(tmp_path, experiment, methods=("tci",), subjects=1)
+    folder = evaluate(tmp_path, experiment, methods=("tci",), subjects=1)
     html = report(folder)
     assert "One subject only" in html
     assert "nan" not in Page(html).text
@@ -115,7 +115,7 @@ def test_a_report_needs_neither_a_second_subject_nor_the_network(tmp_path, exper
 
 
 def test_subjects_that_the_network_was_trained_on_are_listed_above_the_table(tmp_path):
-    folder = evaluated(tmp_path, "image_quality")
+    folder = evaluate(tmp_path, "image_quality")
     (folder / SEEN).mkdir()
     (folder / SEEN / "subject_1").write_text("trained on")
     html = report(folder)
@@ -127,7 +127,7 @@ def test_subjects_that_the_network_was_trained_on_are_listed_above_the_table(tmp
 
 def test_several_regions_have_a_table_each_with_the_papers_values_beside_the_first(tmp_path):
     whole = "medial_femoral_cartilage"
-    folder = evaluated(tmp_path, "t2", roi=(whole, f"{whole}:deep"), t2_method="exact")
+    folder = evaluate(tmp_path, "t2", roi=(whole, f"{whole}:deep"), t2_method="exact")
     summary = summarize(read_results(folder))
     assert summary.file == "table2.csv"
     titles = [table.title for table in summary.tables]
@@ -151,15 +151,15 @@ def test_a_headline_that_rounds_to_zero_has_no_sign(value, shown):
     assert signed(value, 3) == shown
 
 
-def test_text_from_outside_cannot_become_markup(tmp_path):
-    folder = evaluated(tmp_path, "t2", subjects=1)
+def test_text_from_results_cannot_become_markup(tmp_path):
+    folder = evaluate(tmp_path, "t2", subjects=1)
     text = (folder / "rows.csv").read_text()
     evil = "<script>alert(1)</script>"
     (folder / "rows.csv").write_text(text.replace("subject_0", evil))
-    stated = json.loads((folder / "configuration.json").read_text())
-    stated["model"]["name"] = "<img src=http://x>"
-    stated["roi"] = ["<b>"]
-    (folder / "configuration.json").write_text(json.dumps(stated))
+    configuration = json.loads((folder / "configuration.json").read_text())
+    configuration["model"]["name"] = "<img src=http://x>"
+    configuration["roi"] = ["<b>"]
+    (folder / "configuration.json").write_text(json.dumps(configuration))
     (folder / "reformats" / "subject_0.npz").rename(folder / "reformats" / "x.npz")
     results = read_results(folder)
     harmless = replace(results, rows=[row | {"subject": "x"} for row in results.rows])
