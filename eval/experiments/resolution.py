@@ -147,19 +147,21 @@ def edges(truth: Map, inside: Mask, spacing_mm: NDArray[np.floating], scale: flo
         return Edges(np.empty((0, 3), int), *np.empty((3, 0)))
     shifted = [truth[:, :, n : n + count] for n in range(2 * FLANK + 2)]
     before, after = np.stack(shifted[:FLANK]), np.stack(shifted[-FLANK:])
-    one, two = shifted[FLANK], shifted[FLANK + 1]
+    before_step, after_step = shifted[FLANK], shifted[FLANK + 1]
     low, step = before.mean(axis=0), after.mean(axis=0) - before.mean(axis=0)
     size = np.abs(step)
     flat = np.maximum(np.ptp(before, axis=0), np.ptp(after, axis=0)) <= FLATNESS * size
     middle = low + step / 2
-    crossed = ((one - middle) * np.sign(step) <= 0) & ((two - middle) * np.sign(step) > 0)
-    down, right = np.gradient((one + two) / 2, *spacing_mm[:2], axis=(0, 1))
+    crossed = ((before_step - middle) * np.sign(step) <= 0) & (
+        (after_step - middle) * np.sign(step) > 0
+    )
+    down, right = np.gradient((before_step + after_step) / 2, *spacing_mm[:2], axis=(0, 1))
     along = np.hypot(down, right) <= STEEPNESS * size / spacing_mm[2]
     chosen = flat & crossed & along & (size >= LOWEST_STEP * scale)
     chosen &= inside[:, :, FLANK : FLANK + count]
     voxels = np.argwhere(chosen) + np.array([0, 0, FLANK])
     # Voxels are means: the position of the step determines how much of the two voxels is beyond it.
-    reached = ((one + two - 2 * low) / np.where(step == 0, np.inf, step))[chosen]
+    reached = ((before_step + after_step - 2 * low) / np.where(step == 0, np.inf, step))[chosen]
     return Edges(voxels, low[chosen], step[chosen], 1.5 - reached)
 
 

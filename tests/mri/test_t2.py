@@ -197,15 +197,17 @@ def test_echo_times_that_are_not_of_a_dess_are_warned_of(caplog):
 
 def test_what_is_given_fills_what_the_header_lacks(caplog):
     bare = make_scan(echo_times_ms=None, repetition_time_ms=None, flip_angle_deg=None)
-    told = with_sequence(bare, **PAPER, **SPOILER)
-    assert sequence(told) == {**PAPER, **SPOILER}
-    assert told.echo_times_ms == (7.0, 39.0)
+    scan = with_sequence(bare, **PAPER, **SPOILER)
+    assert sequence(scan) == {**PAPER, **SPOILER}
+    assert scan.echo_times_ms == (7.0, 39.0)
     assert not caplog.text
 
 
 def test_what_contradicts_the_header_is_used_and_said(caplog):
-    told = sequence(with_sequence(make_scan(**SPOILER), tr_ms=25.0, te_ms=7.48, flip_deg=20.0))
-    assert (told["tr_ms"], told["te_ms"], told["flip_deg"]) == (25.0, 7.48, 20.0)
+    parameters = sequence(
+        with_sequence(make_scan(**SPOILER), tr_ms=25.0, te_ms=7.48, flip_deg=20.0)
+    )
+    assert (parameters["tr_ms"], parameters["te_ms"], parameters["flip_deg"]) == (25.0, 7.48, 20.0)
     assert "repetition time ms: 25 is given and used, the header says 23" in caplog.text
     assert "echo time ms: 7.48 is given and used, the header says 7" in caplog.text
     assert "flip" not in caplog.text
@@ -235,9 +237,9 @@ def test_the_deviation_of_t2_is_the_spread_of_its_map_under_noise(method, t2_ms)
     noisy = signals + random.normal(0, signals[0] / 60, (60, 50, 6, 2))
     scan = Volume(noisy.astype(np.float32), np.eye(4))
     known = {"method": method, **PAPER, **SPOILER}
-    told = t2_deviation(scan, **known)
+    deviation = t2_deviation(scan, **known)
     seen = np.nanstd(t2_map(noisy[..., 0], noisy[..., 1], **known))
-    assert np.nanmedian(told) == pytest.approx(seen, rel=0.1)
+    assert np.nanmedian(deviation) == pytest.approx(seen, rel=0.1)
 
 
 def test_where_there_is_no_signal_t2_has_no_deviation():

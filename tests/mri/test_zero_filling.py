@@ -27,8 +27,8 @@ def zero_filled(image, factor=2):
     return factor * np.abs(np.fft.ifft(np.fft.ifftshift(wide, axes=2), axis=2))
 
 
-def volume(image, **told):
-    return Volume(image[..., None], np.diag([0.4, 0.4, 0.8, 1]), **told)
+def volume(image, **header):
+    return Volume(image[..., None], np.diag([0.4, 0.4, 0.8, 1]), **header)
 
 
 def set_thickness(thickness, spacing=None):
