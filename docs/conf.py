@@ -19,7 +19,7 @@ myst_heading_anchors = 3
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 # Docstrings can be read without these packages.
-autodoc_mock_imports = ["tensorflow", "keras", "pynetdicom", "highdicom"]
+autodoc_mock_imports = ["tensorflow", "keras", "highdicom"]
 # Links to source files and flagfiles lead somewhere in a checkout, not on the website.
 suppress_warnings = ["myst.xref_missing", "myst.header"]
 # Commands are not Python.

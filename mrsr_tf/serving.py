@@ -179,7 +179,9 @@ class Worker:
         if complete and images == entry.images:
             return entry
         tags = {
-            name: self.orthanc.get(f"series/{name}/instances-tags?simplify") for name in sources
+            name: self.orthanc.get(f"series/{name}/instances-tags?simplify")
+            for name, item in sources.items()
+            if item["MainDicomTags"].get("Modality") == "MR"
         }
         headers = {name: list(images.values()) for name, images in tags.items()}
         scans = [[sources[name] for name in scan] for scan in dess_scans(headers)]
@@ -193,7 +195,11 @@ class Worker:
         elif attempts > MAX_ATTEMPTS:
             entry = replace(entry, outcome=f"given up: the worker ended {MAX_ATTEMPTS} times")
         else:
-            entry = self._derive(study, entry, scans)
+            try:
+                entry = self._derive(study, entry, scans)
+            except SystemExit:  # SIGTERM is no fault of the study
+                self._write(study, replace(entry, attempts=attempts - 1))
+                raise
         logging.info("study %s: %s", study, entry.outcome)
         with suppress(InputError):  # an attachment, which Orthanc's explorer shows; if it has room
             self.orthanc.request("PUT", f"studies/{study}/attachments/{ENTRY}", entry.outcome)
@@ -253,7 +259,7 @@ class Worker:
     def _entry(self, study: str) -> Entry:
         try:
             return Entry(**self.orthanc.get(f"studies/{study}/metadata/{ENTRY}"))
-        except InputError:  # there is none
+        except (ValueError, TypeError):  # none, or not of this worker
             return Entry()
 
     def _write(self, study: str, entry: Entry) -> Entry:

@@ -319,6 +319,29 @@ def test_a_study_that_takes_the_process_down_is_given_up_after_three_times(
     assert bench.series() == ["Sag DESS"]
 
 
+def test_sigterm_does_not_count_as_an_attempt(bench, orthanc, tmp_path, monkeypatch):
+    def terminated(*arguments):
+        raise SystemExit
+
+    orthanc.post_files(files_of(write_study(tmp_path / "study", make_array(SHAPE))))
+    monkeypatch.setattr(serving, "derive_series", terminated)
+    for _ in range(4):
+        with pytest.raises(SystemExit):
+            bench.handle()
+    monkeypatch.undo()
+    bench.handle()
+    assert bench.outcomes() == ["added 3 series of 18 images"]
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[1]", '{"unknown": 1}'])
+def test_an_entry_that_is_not_the_workers_is_replaced(bench, orthanc, tmp_path, text):
+    orthanc.post_files(files_of(write_study(tmp_path / "study", make_array((8, 8, 2)))))
+    (name,) = orthanc.get("studies")
+    orthanc.request("PUT", f"studies/{name}/metadata/4747", data=text)
+    bench.handle()
+    assert bench.outcomes() == ["added 3 series of 12 images"]
+
+
 def test_derived_images_that_orthanc_files_elsewhere_are_refused(bench, orthanc, tmp_path):
     """As of a PatientID that DICOM does not allow, which the derived images do without."""
 
