@@ -1,4 +1,4 @@
-"""One bit changed in a network, an image file or a flagfile: refused in words, or harmless."""
+"""A flipped bit in a network, an image file or a flagfile is refused or harmless."""
 
 import shutil
 import subprocess
@@ -31,7 +31,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory) -> dict[str, Path]:
-    """A network as a run and as a SavedModel, and one of those that ship."""
+    """A network as a run and as a SavedModel, and one that comes with the package."""
     folder = tmp_path_factory.mktemp("networks")
     places = {kind: folder / kind for kind in FILES}
     load_model(make_run(places["run"])).export(places["export"])
@@ -45,21 +45,21 @@ def flipped(whole: bytes, random: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-def facts(folder: Path) -> tuple:
+def properties(folder: Path) -> tuple:
     model = load_model(folder)
     return model.weights_sha256, model.slice_factor, model.echoes, model.resolver.space_to_depth
 
 
 @pytest.mark.parametrize("kind", FILES)
 def test_a_network_with_a_flipped_bit_is_refused_or_computes_the_same(networks, kind):
-    random, sound, refused = np.random.default_rng(3), facts(networks[kind]), 0
+    random, expected, refused = np.random.default_rng(3), properties(networks[kind]), 0
     for name, times in FILES[kind].items():
         path = networks[kind] / name
         whole = path.read_bytes()
         for _ in range(times):
             path.write_bytes(flipped(whole, random))
             try:
-                assert facts(networks[kind]) == sound, name
+                assert properties(networks[kind]) == expected, name
             except InputError:
                 refused += 1
         path.write_bytes(whole)
@@ -79,15 +79,15 @@ def test_an_hdf5_file_with_a_flipped_bit_is_refused_or_of_the_same_shape(tmp_pat
 
 
 @pytest.mark.parametrize("damage", [b"\xff", b"\0", b"-", b"\n"])
-def test_a_damaged_flagfile_is_said_in_one_line(tmp_path, damage):
+def test_a_damaged_flagfile_is_reported_in_one_line(tmp_path, damage):
     flagfile = tmp_path / "flags"
     whole = f"--output={tmp_path}/records\n--contrasts=dual\n--input={tmp_path}/none\n".encode()
     flagfile.write_bytes(whole.replace(b"a", damage, 1))
-    ran = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "tf_records_tools.make_records", f"--flagfile={flagfile}"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert ran.returncode in (1, 2)
-    assert ran.stderr.startswith("error: expected")
-    assert ran.stderr.count("\n") == 1
+    assert result.returncode in (1, 2)
+    assert result.stderr.startswith("error: expected")
+    assert result.stderr.count("\n") == 1
     assert not (tmp_path / "records").exists()

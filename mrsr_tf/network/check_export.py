@@ -1,9 +1,8 @@
-"""Checks that the exported network beside this file computes here what it computed at its export.
+"""Checks that the exported network beside this file computes the same here as when exported.
 
     python check.py
 
-Needs TensorFlow and nothing else. Prints one line and ends with 0, or with 1 where a voxel or the
-weights differ.
+Needs only TensorFlow. Prints one line and exits with 0, or with 1 if a voxel or the weights differ.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ TOLERANCE = 1e-4  # of the brightest voxel
 
 
 def main() -> str | None:
-    """What is wrong; None where all is right."""
+    """Returns what is wrong, or None."""
     folder = Path(__file__).resolve().parent
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     network = tf.saved_model.load(str(folder))
@@ -30,10 +29,10 @@ def main() -> str | None:
     with np.load(folder / "example.npz") as example:
         volume, expected = example["volume"], example["super_resolved"]
     serve = network.signatures["serving_default"]
-    found = serve(volume=tf.constant(volume[None]))["super_resolved"].numpy()[0]
-    if found.shape != expected.shape:
-        return f"expected {expected.shape} voxels, got {found.shape}"
-    error = np.abs(found - expected).max() / np.abs(expected).max()
+    computed = serve(volume=tf.constant(volume[None]))["super_resolved"].numpy()[0]
+    if computed.shape != expected.shape:
+        return f"expected {expected.shape} voxels, got {computed.shape}"
+    error = np.abs(computed - expected).max() / np.abs(expected).max()
     if not error <= TOLERANCE:
         return f"voxels differ by up to {error:.1e} of the brightest, expected {TOLERANCE:.0e}"
     print(f"ok: TensorFlow {tf.__version__}, voxels within {error:.1e} of the brightest")

@@ -20,7 +20,7 @@ def finished(tmp_path):
     return make_run(tmp_path / "run")
 
 
-def test_a_run_loads_with_its_factor_contrasts_and_card(finished):
+def test_a_run_loads_with_its_factor_echoes_and_card(finished):
     model = load_model(finished)
     assert (model.slice_factor, model.echoes, model.name) == (2, 2, "run")
     assert model.card["records"] == MANIFEST
@@ -100,7 +100,7 @@ def test_a_network_of_several_factors_is_loaded_for_any_of_them(finished, tmp_pa
         load_model(folder, slice_factor=4)
 
 
-def test_an_unfinished_run_is_told_from_no_run(finished, tmp_path):
+def test_an_unfinished_run_and_a_missing_one_have_their_own_messages(finished, tmp_path):
     (finished / run_folder.TRAINED).unlink()
     with pytest.raises(InputError, match="training is unfinished"):
         load_model(finished)

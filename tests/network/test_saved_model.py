@@ -1,4 +1,4 @@
-"""The exported folder, as someone without this package meets it."""
+"""An exported folder, as used without this package."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from mrsr_tf.inference.super_resolution import Network
 from mrsr_tf.network.trained_model import load_model
 from mrsr_tf.volume import Volume
 
-# Isolated from the working directory and the environment, and told that there is no such package.
+# Isolated from working directory and environment, and without this package.
 ALONE = """
 import runpy, sys
 sys.modules["mrsr_tf"] = None
@@ -76,9 +76,9 @@ def test_tensorflow_alone_gives_the_voxels_of_infer_and_the_check_says_ok(model,
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"), [("card", "the weights"), ("example", "voxels differ")]
+    ("damage", "message"), [("card", "the weights"), ("example", "voxels differ")]
 )
-def test_the_check_tells_what_is_wrong(folder, tmp_path, damage, said):
+def test_the_check_reports_what_is_wrong(folder, tmp_path, damage, message):
     copy = shutil.copytree(folder, tmp_path / "copy")
     if damage == "card":
         card = json.loads((copy / "card.json").read_text())
@@ -87,10 +87,10 @@ def test_the_check_tells_what_is_wrong(folder, tmp_path, damage, said):
         with np.load(copy / "example.npz") as example:
             volume, fine = example["volume"], example["super_resolved"]
         np.savez(copy / "example.npz", volume=volume, super_resolved=fine + 1)
-    assert said in runpy.run_path(str(copy / "check.py"))["main"]()
+    assert message in runpy.run_path(str(copy / "check.py"))["main"]()
 
 
-def test_the_card_says_what_a_user_must_know(model, folder):
+def test_the_card_has_what_a_user_must_know(model, folder):
     card = json.loads((folder / "card.json").read_text())
     assert (card["slice_factor"], card["first_slice"], card["echoes"]) == (2, 0.5, 2)
     assert card["training_spacing_mm"] == {"min": [0.3, 0.3, 0.7], "max": [0.4, 0.4, 0.8]}
@@ -100,16 +100,16 @@ def test_the_card_says_what_a_user_must_know(model, folder):
 
 def evaluation(path, weights_sha256):
     path.mkdir()
-    made_by = {"experiment": "image_quality", "model": {"weights_sha256": weights_sha256}}
-    (path / "configuration.json").write_text(json.dumps(made_by))
+    configuration = {"experiment": "image_quality", "model": {"weights_sha256": weights_sha256}}
+    (path / "configuration.json").write_text(json.dumps(configuration))
     with (path / "rows.csv").open("w", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(["subject", "method", "echo", "psnr_db"])
-        lines.writerows([["a", "mrsr", 1, 36], ["a", "tci", 1, 30], ["b", "mrsr", 1, 40]])
+        writer = csv.writer(file)
+        writer.writerow(["subject", "method", "echo", "psnr_db"])
+        writer.writerows([["a", "mrsr", 1, 36], ["a", "tci", 1, 30], ["b", "mrsr", 1, 40]])
     return path
 
 
-def test_the_card_sums_up_evaluations_of_this_network_alone(model, tmp_path):
+def test_the_card_summarizes_evaluations_of_this_network_only(model, tmp_path):
     ours = evaluation(tmp_path / "ours", model.weights_sha256)
     model.export(tmp_path / "exported", results=[ours])
     card = json.loads((tmp_path / "exported" / "card.json").read_text())

@@ -52,7 +52,7 @@ def test_slabs_equal_one_pass_over_the_whole_volume(monkeypatch, slab_bytes, sha
     blocks=st.sampled_from([SINGLE_VOXEL, (2, 2, 2), (2, 1, 2)]),
     at_once=st.integers(1, 4),
 )
-def test_any_size_and_factor_streams_rightly(shape, factor, planes, blocks, at_once):
+def test_any_size_and_factor_streams_correctly(shape, factor, planes, blocks, at_once):
     network, resolver = network_and_resolver(shape[3], factor, convolutions=3, blocks=blocks)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(streaming, "SLAB_BYTES", 4 * 4 * 14 * 56 * planes)
@@ -64,19 +64,19 @@ def test_any_size_and_factor_streams_rightly(shape, factor, planes, blocks, at_o
 
 @pytest.fixture
 def counted(monkeypatch):
-    """The multiply-adds of every convolution: kernel values times voxels that it makes."""
+    """The multiply-adds of every convolution: kernel values times output voxels."""
     counts = []
     convolution = streaming.convolution
 
-    def counting(*maps_and_precision, **settings):
-        convolve = convolution(*maps_and_precision, **settings)
+    def counting(*channels_and_precision, **settings):
+        convolve = convolution(*channels_and_precision, **settings)
 
-        def counted_one(planes, tail, kernel, bias):
-            made, kept = convolve(planes, tail, kernel, bias)
-            counts.append(tf.size(kernel).numpy() * tf.size(made[..., 0]).numpy())
-            return made, kept
+        def counting_convolve(planes, tail, kernel, bias):
+            features, kept = convolve(planes, tail, kernel, bias)
+            counts.append(tf.size(kernel).numpy() * tf.size(features[..., 0]).numpy())
+            return features, kept
 
-        return counted_one
+        return counting_convolve
 
     monkeypatch.setattr(streaming, "convolution", counting)
     return counts
@@ -93,7 +93,7 @@ def test_no_voxel_of_any_layer_is_computed_twice(monkeypatch, counted, shape):
     assert sum(counted) == kernel_values * shape[0] * shape[1] * 2 * shape[2]
 
 
-def test_no_slab_grows_by_all_that_the_layers_have_fallen_behind(monkeypatch, counted):
+def test_no_slab_grows_by_all_planes_that_the_layers_have_fallen_behind(monkeypatch, counted):
     """Neither the first nor the last, or they would decide how much memory a scan needs."""
     monkeypatch.setattr(streaming, "SLAB_BYTES", 1)
     monkeypatch.setattr(streaming, "LAYERS_AT_ONCE", 3)
@@ -105,7 +105,7 @@ def test_no_slab_grows_by_all_that_the_layers_have_fallen_behind(monkeypatch, co
 
 
 @pytest.mark.parametrize(("precision", "bits"), [("bfloat16", 8), ("float16", 11)])
-def test_low_precision_errs_by_its_rounding_of_the_residual_alone(monkeypatch, precision, bits):
+def test_low_precision_errs_only_by_rounding_the_residual(monkeypatch, precision, bits):
     monkeypatch.setattr(streaming, "SLAB_BYTES", 20_000)
     _, resolver = network_and_resolver(2)
     thick = tf.constant(make_scan((17, 9, 5), 2).array)
@@ -136,8 +136,8 @@ def test_graph_interpolation_equals_the_numpy_one(thick_slices, profile):
 
 
 @pytest.mark.parametrize("profile", slices.Profile)
-def test_what_is_thickened_comes_back_where_it_was(profile):
-    """A sine along slices, thickened by each profile, is met without any delay."""
+def test_thickened_slices_come_back_where_they_were(profile):
+    """A sine along slices, thickened by each profile, is restored without any delay."""
     wave = 2 * np.pi * np.arange(96) / 12
     fine = np.broadcast_to(500 + 300 * np.sin(wave), (3, 4, 96))[..., None].astype(np.float32)
     network, _ = network_and_resolver(1)
@@ -185,9 +185,9 @@ def test_saved_model_needs_only_tensorflow_and_gives_the_same_voxels(tmp_path, b
 def test_a_scan_of_another_size_needs_no_new_graph():
     _, resolver = network_and_resolver(1)
     resolver.super_resolve(tf.constant(make_scan((30, 6, 3), 1).array))
-    made = streaming.convolution.cache_info().misses
+    traced = streaming.convolution.cache_info().misses
     resolver.super_resolve(tf.constant(make_scan((8, 20, 9), 1).array))
-    assert streaming.convolution.cache_info().misses == made
+    assert streaming.convolution.cache_info().misses == traced
 
 
 def test_progress_counts_planes():
@@ -200,7 +200,7 @@ def test_progress_counts_planes():
 
 
 def test_a_layer_keeps_its_planes_before_it_convolves():
-    """Else, on a busy machine, whole slabs wait in memory for their last two planes to be taken."""
+    """Otherwise, on a busy machine, whole slabs stay in memory until their planes are gathered."""
     convolve = streaming.convolution((3, 3), tf.float32, activated=True, is_last=False)
     operations = convolve.graph.get_operations()
     (convolved,) = (operation for operation in operations if operation.type == "Conv3D")

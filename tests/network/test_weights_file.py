@@ -1,4 +1,4 @@
-"""Networks in two small files, and those that come with the package."""
+"""Networks in two small files, and the networks that come with the package."""
 
 import itertools
 import shutil
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "small"
 
 
-def test_what_is_written_computes_the_same_when_read(folder):
+def test_written_weights_compute_the_same_when_read(folder):
     np.testing.assert_array_equal(
         Network(load_model(folder))(make_scan()).volume.array,
         Network(network())(make_scan()).volume.array,
@@ -99,7 +99,7 @@ def test_the_shipped_networks_take_one_echo_or_two_and_keep_their_scale(name):
 
 
 @SHIPS
-def test_the_shipped_cards_say_whence_they_come():
+def test_the_shipped_cards_state_their_origin():
     folders = [weights_file.shipped_folders(name).values() for name in weights_file.SHIPPED]
     for folder in itertools.chain(*folders):
         card = read_card(folder)
@@ -108,7 +108,7 @@ def test_the_shipped_cards_say_whence_they_come():
 
 
 @SHIPS
-def test_a_damaged_installation_is_told(tmp_path, monkeypatch):
+def test_a_damaged_installation_is_reported(tmp_path, monkeypatch):
     shutil.copytree(weights_file.FOLDER, tmp_path / "pretrained")
     (tmp_path / "pretrained/single/weights.npz").write_bytes(b"")
     monkeypatch.setattr(weights_file, "FOLDER", tmp_path / "pretrained")
