@@ -52,7 +52,9 @@ def run_command(module: str, *arguments: str) -> tuple[float, float]:
     )
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise InputError(f"expected {module} to succeed, it ended with status {status}")
+        raise InputError(
+            f"expected {module} to succeed, it exited with {os.waitstatus_to_exitcode(status)}"
+        )
     return time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e9
 
 

@@ -44,12 +44,11 @@ def measure() -> list[table.Row]:
 def _knee(seed: int) -> list[NDArray[Any]]:
     """The echoes of a simulated knee, of intensity scale 1."""
     from mrsr_tf.volume import intensity_scale
-    from phantom.scanner.protocols import PROTOCOLS
+    from phantom.scanner.protocols import HIGH_RESOLUTION
     from phantom.subject import SimulationConfig, make_subject
 
-    protocol = PROTOCOLS["high_resolution"]
     rows, columns, slices = (int(length) for length in SHAPE.value)
-    config = SimulationConfig(seed, protocol, (rows, columns, slices), protocol.snr)
+    config = SimulationConfig(seed, HIGH_RESOLUTION, (rows, columns, slices), HIGH_RESOLUTION.snr)
     images = make_subject(0, config, threads=2).images.astype(np.float32)
     return list(np.moveaxis(images / intensity_scale(images), 3, 0))
 

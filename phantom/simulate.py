@@ -21,7 +21,7 @@ from absl import flags
 
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
-from phantom.scanner.protocols import PROTOCOLS
+from phantom.scanner.protocols import HIGH_RESOLUTION, PROTOCOLS
 
 if TYPE_CHECKING:
     from phantom.subject import SimulationConfig
@@ -40,7 +40,7 @@ def _define_flags() -> None:
         "shape", None, "Rows, columns and slices. Fewer than the protocol's, which are the "
         "default, crop the field of view around the joint.",
     )  # fmt: skip
-    flags.DEFINE_enum("protocol", "high_resolution", list(PROTOCOLS), "The scan protocol.")
+    flags.DEFINE_enum("protocol", HIGH_RESOLUTION.name, list(PROTOCOLS), "The scan protocol.")
     flags.DEFINE_float(
         "diffusivity", 1.25e-9, "Diffusivity of cartilage and other tissues in m^2/s. Liquids "
         "diffuse twice as fast. With 0 spins do not diffuse and the files hold no spoiler.",

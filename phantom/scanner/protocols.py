@@ -1,6 +1,6 @@
 """Scan protocols and the sequence parameters that the signal equations need."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SPOILER_AREA, SPOILER_DURATION_US = 3132.0, 1560.0  # the area in the units of GE's header
 
@@ -46,48 +46,41 @@ class Protocol:
 
     def sequence(self, diffusivity_m2_per_s: float) -> Sequence:
         """The sequence of this protocol, without a spoiler where the diffusivity is 0."""
+        sequence = Sequence(self.tr_ms, self.te_ms, self.flip_deg)
         if not diffusivity_m2_per_s:
-            return Sequence(self.tr_ms, self.te_ms, self.flip_deg)
-        return Sequence(
-            tr_ms=self.tr_ms,
-            te_ms=self.te_ms,
-            flip_deg=self.flip_deg,
+            return sequence
+        return replace(
+            sequence,
             diffusivity_m2_per_s=diffusivity_m2_per_s,
             spoiler_area=SPOILER_AREA,
             spoiler_duration_us=SPOILER_DURATION_US,
         )
 
 
-PROTOCOLS = {
-    protocol.name: protocol
-    for protocol in (
-        Protocol(
-            name="high_resolution",
-            shape=(416, 416, 160),
-            spacing_mm=(160 / 416, 160 / 416, 0.7),
-            tr_ms=23.0,
-            te_ms=(7.0, 39.0),
-            flip_deg=20.0,
-            snr=(70.0, 80.0),
-        ),
-        Protocol(
-            name="thick",
-            shape=(416, 416, 72),
-            spacing_mm=(160 / 416, 160 / 416, 1.6),
-            tr_ms=23.0,
-            te_ms=(7.0, 39.0),
-            flip_deg=20.0,
-            snr=(35.0, 50.0),
-        ),
-        Protocol(
-            name="single_contrast",
-            shape=(384, 384, 160),
-            spacing_mm=(140 / 384, 140 / 384, 0.7),
-            tr_ms=16.3,
-            te_ms=(4.7, 27.9),
-            flip_deg=25.0,
-            snr=(50.0, 80.0),
-            combined=True,
-        ),
-    )
-}
+HIGH_RESOLUTION = Protocol(
+    name="high_resolution",
+    shape=(416, 416, 160),
+    spacing_mm=(160 / 416, 160 / 416, 0.7),
+    tr_ms=23.0,
+    te_ms=(7.0, 39.0),
+    flip_deg=20.0,
+    snr=(70.0, 80.0),
+)
+THICK = replace(
+    HIGH_RESOLUTION,
+    name="thick",
+    shape=(416, 416, 72),
+    spacing_mm=(160 / 416, 160 / 416, 1.6),
+    snr=(35.0, 50.0),
+)
+SINGLE_CONTRAST = Protocol(
+    name="single_contrast",
+    shape=(384, 384, 160),
+    spacing_mm=(140 / 384, 140 / 384, 0.7),
+    tr_ms=16.3,
+    te_ms=(4.7, 27.9),
+    flip_deg=25.0,
+    snr=(50.0, 80.0),
+    combined=True,
+)
+PROTOCOLS = {protocol.name: protocol for protocol in (HIGH_RESOLUTION, THICK, SINGLE_CONTRAST)}
