@@ -93,9 +93,7 @@ SLICE_FACTOR = flags.DEFINE_integer(
     "Fine slices per thick slice. By default that of the model, and 2 without method mrsr.",
     lower_bound=2,
 )
-SLICE_AXIS = flags.DEFINE_integer(
-    "slice_axis", 2, "The axis of a NIfTI that counts slices.", lower_bound=0, upper_bound=2
-)
+SLICE_AXIS = cli.define_slice_axis()
 ROI = flags.DEFINE_list(
     "roi",
     [MAIN_REGION],
@@ -146,9 +144,7 @@ WORKERS = flags.DEFINE_integer(
     "a time.",
     lower_bound=1,
 )
-OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Remove what is at --output and start anew; by default the call resumes."
-)
+OVERWRITE = cli.define_overwrite()
 
 
 def main() -> None:

@@ -22,9 +22,7 @@ CONSISTENT = flags.DEFINE_bool(
     False,
     "Make the result agree with the thick scan, as --consistent of mrsr_tf.infer.",
 )
-SLICE_AXIS = flags.DEFINE_integer(
-    "slice_axis", 2, "The axis of a NIfTI that counts slices.", lower_bound=0, upper_bound=2
-)
+SLICE_AXIS = cli.define_slice_axis()
 
 
 def main() -> None:

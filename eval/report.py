@@ -32,12 +32,7 @@ VIEWER_SUBJECT = flags.DEFINE_string(
     None,
     "The subject that the page's viewer shows. By default it is the first one.",
 )
-OVERWRITE = flags.DEFINE_bool(
-    "overwrite",
-    False,
-    "Whether to replace a report of other results in the output folder. By default that is an "
-    "error.",
-)
+OVERWRITE = cli.define_overwrite()
 
 
 def main() -> None:

@@ -46,12 +46,8 @@ SPOILER_AREA = flags.DEFINE_float(
 SPOILER_DURATION_US = flags.DEFINE_float(
     "spoiler_duration_us", None, "Duration of that gradient; overrides the header."
 )
-SLICE_AXIS = flags.DEFINE_integer(
-    "slice_axis", 2, "The axis of a NIfTI that counts slices.", lower_bound=0, upper_bound=2
-)
-OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Replace an output of another configuration; by default that is an error."
-)
+SLICE_AXIS = cli.define_slice_axis()
+OVERWRITE = cli.define_overwrite()
 
 
 def main() -> None:

@@ -52,19 +52,8 @@ ALLOW_INTERPOLATED = flags.DEFINE_bool(
     "Whether to learn also from slices that the scanner interpolated. By default such a scan is an "
     "error.",
 )
-SLICE_AXIS = flags.DEFINE_integer(
-    "slice_axis",
-    2,
-    "The axis of a NIfTI file that counts slices. By default it is the third.",
-    lower_bound=0,
-    upper_bound=2,
-)
-OVERWRITE = flags.DEFINE_bool(
-    "overwrite",
-    False,
-    "Whether to replace a dictionary of another configuration in the output folder. By default "
-    "that is an error.",
-)
+SLICE_AXIS = cli.define_slice_axis()
+OVERWRITE = cli.define_overwrite()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What every command shares: how flags are read and how a call ends.
+"""What all commands share: shared flags, exit codes and error messages.
 
 A command is a module with a usage docstring, its flags, a `main()` without arguments, and
 
@@ -6,9 +6,10 @@ A command is a module with a usage docstring, its flags, a `main()` without argu
         cli.run(main)
 
 Exit codes: 0 done (or `--help`, `--version`), 1 bad input, 2 wrong usage, 130 interrupted,
-141 nobody reads what it prints.
+141 the reader of the output has closed it.
 """
 
+import math
 import os
 import re
 import sys
@@ -28,17 +29,20 @@ from mrsr_tf.errors import AlreadyDone, InputError
 # TensorFlow prints its build options and the absence of a GPU at every start; a user who wants
 # them sets this variable. It must be set before TensorFlow is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Seen on a CPU without AVX-512: TensorFlow leaves oneDNN's convolutions off, though they are 1.5
-# times as fast there, too. The same holds for this variable.
+# On a CPU without AVX-512 TensorFlow leaves oneDNN's convolutions off, though they are 1.5 times as
+# fast there, too. This variable must also be set before the import.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 DONE, BAD_INPUT, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
-UNREAD = 141  # as a shell counts what a closed pipe ended
-# Installed, the flagfiles lie in the package; in a checkout, beside it.
+OUTPUT_CLOSED = 141  # as a shell reports a process that a closed pipe has ended
+# An installed package contains the flagfiles; in a checkout they are beside it.
 PLACES = (Path(__file__).parent, Path(__file__).parents[1])
 FLAGFILES = next((place / "flags" for place in PLACES if (place / "flags").is_dir()), PLACES[0])
-NO_ROOM = "failed to map segment"  # the loader's words where a library does not fit into memory
-NEEDS_A_VALUE = "must have a value other than None"  # absl's words, its only mark of such a flag
+NO_ROOM = "failed to map segment"  # what the loader says if a library does not fit into memory
+REQUIRED = "must have a value other than None"  # how absl marks a required flag
+LARGEST_INTEGER = 2**63 - 1
+
+flags.disclaim_key_flags()  # the flags below belong to the commands that define them
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -46,19 +50,40 @@ def run(main: Callable[[], None]) -> NoReturn:
     try:
         code = _exit_code(main, sys.argv)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads, such as head, has seen enough
+    except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = UNREAD
+        code = OUTPUT_CLOSED
     sys.exit(code)
 
 
+def define_slice_axis() -> flags.FlagHolder[int]:
+    """Defines --slice_axis for a command that reads NIfTI files."""
+    return flags.DEFINE_integer(
+        "slice_axis",
+        2,
+        "The axis of a NIfTI file that counts slices. By default it is the third.",
+        lower_bound=0,
+        upper_bound=2,
+    )
+
+
+def define_overwrite() -> flags.FlagHolder[bool]:
+    """Defines --overwrite for a command that writes a whole output or none."""
+    return flags.DEFINE_bool(
+        "overwrite",
+        False,
+        "Remove an existing output and start anew. By default an output of the same settings is "
+        "completed or left as it is, and any other is an error.",
+    )
+
+
 def counted(number: int, noun: str) -> str:
-    """Such as "1 subject" and "2 subjects"."""
+    """Counts a noun: "1 subject" or "2 subjects"."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def plain_warnings() -> None:
-    """Warnings as a command prints them; for its worker processes too, which parse no flags."""
+def format_warnings() -> None:
+    """Prints warnings in one line each; also for worker processes, which parse no flags."""
     flags.FLAGS.mark_as_parsed()
     logging.use_absl_handler()
     logging.get_absl_handler().setFormatter(_OneLine())
@@ -71,14 +96,14 @@ class _OneLine(Formatter):
 
 @contextmanager
 def quiet_imports() -> Iterator[None]:
-    """For the imports that load TensorFlow: what its libraries print then is shown if they fail.
+    """Imports TensorFlow inside the block; what its libraries print is shown only if they fail.
 
-    They look for GPUs here, too, and not when first used: where there are none, they complain.
+    They also look for GPUs here instead of at first use: without any, they print complaints.
     """
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as chatter:
-        os.dup2(chatter.fileno(), 2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
         try:
             yield
             if "tensorflow" in sys.modules:
@@ -86,8 +111,8 @@ def quiet_imports() -> Iterator[None]:
         except BaseException as error:
             if isinstance(error, ImportError) and NO_ROOM in str(error):
                 raise MemoryError("expected memory to load TensorFlow, found too little") from error
-            chatter.seek(0)
-            os.write(stderr, chatter.read())
+            messages.seek(0)
+            os.write(stderr, messages.read())
             raise
         finally:
             os.dup2(stderr, 2)
@@ -102,16 +127,15 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
         print(f"MRSR-TF {__version__}")
         return DONE
     try:
-        stray = flags.FLAGS([_found(argument) for argument in argv])[1:]
+        stray = flags.FLAGS([_resolve_flagfile(argument) for argument in argv])[1:]
+        _check_values()
     except UnicodeDecodeError as error:
-        return _complain(f"expected a flagfile of text in UTF-8: {error}", WRONG_USAGE)
+        return _report(f"expected a flagfile of text in UTF-8: {error}", WRONG_USAGE)
     except flags.Error as error:
-        return _complain(f"{_plain(error)}; --help lists the flags", WRONG_USAGE)
+        return _report(f"{_translate_error(error)}; --help lists the flags", WRONG_USAGE)
     if stray:
-        return _complain(f"expected flags only, got {stray[0]!r}; --help lists them", WRONG_USAGE)
-    if any("\0" in str(value) for value in flags.FLAGS.flag_values_dict().values()):
-        return _complain("expected a flagfile of text, found a zero byte in it", WRONG_USAGE)
-    plain_warnings()
+        return _report(f"expected flags only, got {stray[0]!r}; --help lists them", WRONG_USAGE)
+    format_warnings()
     try:
         main()
     except AlreadyDone as done:
@@ -119,60 +143,61 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
     except (InputError, OSError, MemoryError) as error:
         if logging.level_debug():
             traceback.print_exc()
-        return _complain(str(error) or "expected more memory than there is", BAD_INPUT)
+        return _report(str(error) or "expected more memory than there is", BAD_INPUT)
     except KeyboardInterrupt:
-        return _complain("interrupted; the same call resumes", INTERRUPTED)
+        return _report("interrupted; the same call resumes", INTERRUPTED)
     return DONE
 
 
-def _found(argument: str) -> str:
-    """`--flagfile=flags/paper/dual` typed anywhere, as it works in the folder of the source."""
+def _resolve_flagfile(argument: str) -> str:
+    """Lets `--flagfile=flags/paper/dual` work in any folder as it does in a checkout."""
     name, _, path = argument.partition("=")
     if name.lstrip("-") != "flagfile" or not path.startswith("flags/") or Path(path).exists():
         return argument
     return f"{name}={FLAGFILES.parent / path}"
 
 
-def _plain(error: flags.Error) -> str:
-    """What was expected and what came, of a complaint in absl's words."""
-    said = str(error)
-    if NEEDS_A_VALUE in said:
-        missing = re.findall(rf"Flag (--[^ ]+) {NEEDS_A_VALUE}", said)
+def _translate_error(error: flags.Error) -> str:
+    """Says what was expected and what came, where absl says what is wrong with a value."""
+    message = str(error)
+    missing = re.findall(rf"Flag (--\w+) {REQUIRED}", message)
+    if missing:
         return f"expected also {' and '.join(missing)}"
-    if isinstance(error, flags.UnrecognizedFlagError):
-        _, _, meant = said.partition("Did you mean: ")
-        guess = f" (did you mean --{meant.removesuffix(' ?')}?)" if meant else ""
-        return f"expected a flag of this command, got --{error.flagname}{guess}"
-    if isinstance(error, flags.CantOpenFlagFileError):
-        return said.removeprefix("ERROR:: ").replace("Unable to open", "expected a readable")
-    wrong = re.match(r"flag --(\w+)=(.*?): ", said, re.DOTALL)
+    wrong = re.match(r"flag --(\w+)=(.*?): ", message, re.DOTALL)
     if wrong is None:
-        return said.replace("Missing value for flag", "expected a value for")
+        return message
     name, value = wrong.groups()
-    return f"expected for --{name} {_expected(flags.FLAGS[name])}, got {value!r}"
-
-
-def _expected(flag: flags.Flag) -> str:
+    flag = flags.FLAGS[name]
     choices = getattr(flag.parser, "enum_values", None)
-    if choices:
-        return f"one of {', '.join(choices)}"
-    return "true or false" if flag.boolean else flag.parser.syntactic_help
+    expected = f"one of {', '.join(choices)}" if choices else flag.parser.syntactic_help
+    return f"expected for --{name} {'true or false' if flag.boolean else expected}, got {value!r}"
+
+
+def _check_values() -> None:
+    """Raises `flags.Error` for values that absl accepts and no command can use."""
+    for name, value in flags.FLAGS.flag_values_dict().items():
+        if "\0" in str(value):
+            raise flags.Error(f"expected for --{name} text, got a zero byte in it")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise flags.Error(f"expected for --{name} a finite number, got {value}")
+        if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+            raise flags.Error(f"expected for --{name} an integer of at most 64 bits, got {value}")
 
 
 def _help() -> str:
     for flag in flags.FLAGS.get_flags_for_module(sys.argv[0]):
-        if any(NEEDS_A_VALUE in validator.message for validator in flag.validators):
+        if any(REQUIRED in validator.message for validator in flag.validators):
             flag.help += " Required."
     usage = (sys.modules["__main__"].__doc__ or "").strip()
     _, _, flag_help = flags.FLAGS.main_module_help().strip().partition("\n")  # less its heading
     return (
         f"{usage}\n\nFlags:\n{flag_help}\n"
-        f"  --flagfile: A file of flags, one a line. flags/paper/dual and its like lie in\n"
-        f"    {FLAGFILES} and are found from anywhere.\n"
-        "  --version: Which version this is."
+        f"  --flagfile: Read flags from this file, one per line. flags/paper/dual and others are\n"
+        f"    in {FLAGFILES} and are found from any folder.\n"
+        "  --version: Print the version."
     )
 
 
-def _complain(message: str, code: int) -> int:
+def _report(message: str, code: int) -> int:
     print("error: " + " ".join(message.split()), file=sys.stderr)
     return code

@@ -41,9 +41,7 @@ FORMAT = flags.DEFINE_enum(
     "format", "saved_model", ["saved_model", "weights"],
     "What to write: a SavedModel for TensorFlow alone, or small files for this package.",
 )  # fmt: skip
-OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Replace the output folder. By default a finished one is left as it is."
-)
+OVERWRITE = cli.define_overwrite()
 
 
 def main() -> None:

@@ -55,9 +55,7 @@ SLICE_FACTOR = flags.DEFINE_integer(
     "Fine slices per thick slice. By default that of the model, and 2 for tci and fi.",
     lower_bound=2,
 )
-SLICE_AXIS = flags.DEFINE_integer(
-    "slice_axis", 2, "The axis of a NIfTI that counts slices.", lower_bound=0, upper_bound=2
-)
+SLICE_AXIS = cli.define_slice_axis()
 METHOD = flags.DEFINE_enum(
     "method", Method.MRSR, list(Method), "The network, tricubic or Fourier interpolation."
 )
@@ -78,9 +76,7 @@ CONSISTENT = flags.DEFINE_bool(
     False,
     "Change the output as little as possible so that it equals the input when thickened again.",
 )
-OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Replace an output of another configuration; by default that is an error."
-)
+OVERWRITE = cli.define_overwrite()
 
 
 def main() -> None:

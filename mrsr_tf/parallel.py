@@ -1,4 +1,4 @@
-"""The same work on many subjects, spread over processes of this machine."""
+"""Runs the same work on many subjects, in this process or in several."""
 
 import multiprocessing
 import os
@@ -17,48 +17,51 @@ from mrsr_tf.errors import InputError
 Item = TypeVar("Item")
 
 
-def one_by_one(
-    work: Callable[[Item], None], subjects: Sequence[Item], what: str, memory_each: int, /
+def map_in_sequence(
+    work: Callable[[Item], None], subjects: Sequence[Item], title: str, memory_each: int, /
 ) -> None:
-    """Works on one subject after the other, in this process."""
-    for subject in _bar(what, subjects):
+    """Works on one subject after the other in this process.
+
+    The arguments are those of `map_in_processes`, so that a caller can take either.
+    """
+    for subject in _progress(title, subjects):
         work(subject)
 
 
-def in_processes(
+def map_in_processes(
     work: Callable[[Item], None],
     subjects: Sequence[Item],
-    what: str,
+    title: str,
     memory_each: int,
     /,
     *,
     workers: int | None = None,
 ) -> None:
-    """Works on several subjects at once.
+    """Works on several subjects at once, each in a process of this machine.
 
     Args:
-        work: what to do; a function of a module.
-        subjects: what to do it with.
-        what: how the progress bar calls them.
-        memory_each: bytes that one worker needs.
-        workers: how many; None for one per core as far as memory goes.
+        work: called with each subject; a function of a module, so that it can be pickled.
+        subjects: what to work on.
+        title: of the progress bar.
+        memory_each: bytes of memory that one worker needs.
+        workers: number of processes; None for one per core as far as the memory allows.
 
     Raises:
-        InputError: the work's own, or a worker was killed.
+        InputError: raised by `work`, or a worker was killed.
     """
     at_once = min(workers or default_workers(memory_each), len(subjects))
     if at_once <= 1:
-        return one_by_one(work, subjects, what, memory_each)
+        return map_in_sequence(work, subjects, title, memory_each)
     spawn = multiprocessing.get_context("spawn")  # a fork would copy TensorFlow's threads
-    with ProcessPoolExecutor(at_once, spawn, _start) as pool:
+    with ProcessPoolExecutor(at_once, spawn, _start_worker) as pool:
         try:
             futures = [pool.submit(work, subject) for subject in subjects]
-            for done in _bar(what, as_completed(futures), len(futures)):
+            for done in _progress(title, as_completed(futures), len(futures)):
                 done.result()
         except BrokenProcessPool:
             raise InputError(
-                "expected all workers to live, found one killed, as the system does when memory "
-                "runs out: fewer --workers need less; the same call goes on with what is left"
+                "expected all workers to finish, found one killed, as the system does when memory "
+                "runs out: use fewer --workers; the same call continues with what is left"
             ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -66,19 +69,19 @@ def in_processes(
 
 
 def default_workers(memory_each: int) -> int:
-    """One per core, as far as three quarters of the machine's memory go."""
+    """One worker per core, as far as three quarters of the machine's memory allow."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
     return max(1, min(cores or 1, memory // max(1, memory_each)))
 
 
-def _bar(what: str, items: Iterable[Item], total: int | None = None) -> Iterable[Item]:
-    return tqdm(items, what, total, unit="subject", disable=None, delay=2)
+def _progress(title: str, items: Iterable[Item], total: int | None = None) -> Iterable[Item]:
+    return tqdm(items, title, total, unit="subject", disable=None, delay=2)
 
 
-def _start() -> None:
-    """A worker warns as its call does and ends with it, even if that was killed."""
-    cli.plain_warnings()
+def _start_worker() -> None:
+    """Lets a worker warn as its command does and end with it, even if that was killed."""
+    cli.format_warnings()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -49,9 +49,7 @@ INIT_FROM = flags.DEFINE_string(
     "Finished run to start from. A single-contrast network is transferred to two contrasts. By "
     "default the initial weights are random.",
 )  # fmt: skip
-OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Remove the run folder and start anew. By default a run is resumed."
-)
+OVERWRITE = cli.define_overwrite()
 SPACE_TO_DEPTH = flags.DEFINE_list(
     "space_to_depth", ["1", "1", "1"],
     "Rows, columns and slices of voxels that become the channels of one cell. By default the "

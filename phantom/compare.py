@@ -18,7 +18,7 @@ def _define_flags() -> None:
     flags.DEFINE_string("real", None, "The real scan, a DICOM folder.", required=True)
     flags.DEFINE_string("output", None, "The folder to write.", required=True)
     flags.DEFINE_integer("seed", 0, "Seed of the phantom.", lower_bound=0)
-    flags.DEFINE_bool("overwrite", False, "Remove an existing output and start anew.")
+    cli.define_overwrite()
 
 
 def main() -> None:

@@ -58,13 +58,13 @@ def _define_flags() -> None:
         "workers", 0, "Number of processes. With 0 there is one per core, as far as the memory "
         "suffices.", lower_bound=0,
     )  # fmt: skip
-    flags.DEFINE_bool("overwrite", False, "Remove an existing output and start anew.")
+    cli.define_overwrite()
 
 
 def main() -> None:
     """Simulates the subjects that the output folder does not hold yet."""
     from mrsr_tf.outputs import output_folder
-    from mrsr_tf.parallel import default_workers, in_processes
+    from mrsr_tf.parallel import default_workers, map_in_processes
 
     config, subjects = _config(), FLAGS.subjects
     memory = BYTES + BYTES_PER_VOXEL * math.prod(config.shape)
@@ -81,7 +81,7 @@ def main() -> None:
     ) as folder:
         simulate = partial(_simulate, folder=folder, config=config, threads=threads)
         missing = [n for n in range(subjects) if not (folder / _name(n)).exists()]
-        in_processes(simulate, missing, "knees", memory, workers=workers)
+        map_in_processes(simulate, missing, "knees", memory, workers=workers)
     print(f"{cli.counted(subjects, 'knee')} simulated: {FLAGS.output}")
 
 

@@ -90,7 +90,7 @@ def test_t2_of_a_single_contrast_scan_is_refused_with_the_reason(tmp_path):
 
 
 def test_a_run_of_another_network_is_refused(tmp_path, small_records):
-    run = make_run(tmp_path / "run", contrasts=1)
+    run = make_run(tmp_path / "run", echoes=1)
     refused(
         tmp_path,
         "found a network of 2 contrasts, 3 convolutions, 4 filters",

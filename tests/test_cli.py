@@ -7,6 +7,7 @@ from commands import COMMANDS, ROOT
 
 from mrsr_tf import __version__
 
+REQUIRED = "--records=a --run_dir=b"
 PROBE = '''"""Probes a command's end.
 
     python probe.py --end=well
@@ -72,20 +73,32 @@ def test_wrong_usage_exits_2(probe, arguments):
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("arguments", "said"),
     [
         ("--records=a", "expected also --run_dir"),
-        ("--epoch=3", "expected a flag of this command, got --epoch (did you mean --epochs?)"),
+        ("--epoch=3", "Unknown command line flag 'epoch'. Did you mean: epochs"),
         ("--epochs=0", "expected for --epochs a positive integer, got '0'"),
         ("--epochs=two", "expected for --epochs a positive integer, got 'two'"),
         ("--best_by=luck", "expected for --best_by one of loss, psnr, ssim, t2, got 'luck'"),
         ("--flips=3", "expected for --flips true or false, got '3'"),
-        ("--epochs", "expected a value for --epochs"),
-        ("--flagfile=none", "expected a readable flagfile: [Errno 2] No such file or directory: "),
+        ("--epochs", "Missing value for flag --epochs"),
+        (
+            "--records=a --run_dir=b --learning_rate=nan",
+            "expected for --learning_rate a finite number, got nan",
+        ),
+        (f"{REQUIRED} --gain=inf", "expected for --gain a finite number, got inf"),
+        (
+            f"--records=a --run_dir=b --seed={2**63}",
+            "expected for --seed an integer of at most 64 bits, got 9223",
+        ),
+        (
+            "--flagfile=none",
+            "ERROR:: Unable to open flagfile: [Errno 2] No such file",
+        ),
     ],
 )
-def test_wrong_flags_are_said_in_one_plain_line(argument, said):
-    result = run("-m", "mrsr_tf.train", argument)
+def test_wrong_flags_are_said_in_one_plain_line(arguments, said):
+    result = run("-m", "mrsr_tf.train", *arguments.split())
     assert result.returncode == 2
     assert result.stderr.startswith(f"error: {said}")
     assert result.stderr.endswith("; --help lists the flags\n")
@@ -106,9 +119,9 @@ def test_a_flagfile_of_the_package_is_found_from_anywhere_and_one_of_the_users_f
 
 
 def test_help_says_which_flags_are_required():
-    told = run("-m", "mrsr_tf.train", "--help").stdout
-    assert "--records: Folder of the training records, or several. Required." in told
-    assert told.count("Required.") == 2
+    help_text = run("-m", "mrsr_tf.train", "--help").stdout
+    assert "--run_dir: Run folder, which is created or resumed. Required." in help_text
+    assert help_text.count("Required.") == 2
 
 
 def test_bad_input_exits_1_with_one_line(probe):

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "evaluation.md").read_text()
 PAGES = PAGE + (ROOT / "docs" / "limits.md").read_text()
 FLAGFILES = sorted((ROOT / "flags" / "evaluation").iterdir())
-DEFINED = set(re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", (ROOT / "eval" / "evaluate.py").read_text()))
+SOURCE = (ROOT / "eval" / "evaluate.py").read_text()
+DEFINED = set(re.findall(r"(?:DEFINE_\w+\(\s*\"|cli\.define_)(\w+)", SOURCE))
 
 
 @pytest.mark.parametrize("experiment", COLUMNS)

@@ -94,7 +94,7 @@ def test_only_commands_define_flags_and_nothing_imports_a_command():
     }
     assert len(commands) >= 9
     for name, path in every.items():
-        assert name in commands or "DEFINE_" not in path.read_text(), name
+        assert name in commands | {"mrsr_tf.cli"} or "DEFINE_" not in path.read_text(), name
         assert not imported(path) & commands, name
 
 

@@ -1,12 +1,11 @@
-"""The work on many subjects as an Apache Beam pipeline, for cohorts that outgrow one machine.
+"""Works on many subjects as an Apache Beam pipeline, for cohorts that outgrow one machine.
 
-Workers read the scans and write the shards themselves, so the folders must be theirs as well: a
-file system that all machines share. What comes out is what `workers.in_processes` makes.
+Workers read the scans and write the shards themselves, so all machines must share the folders in
+one file system. The records are those of `mrsr_tf.parallel.map_in_processes`.
 """
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.parallel import default_workers
@@ -19,7 +18,7 @@ INSTALL = "pip install 'mrsr-tf[beam]'"
 def on_beam(
     work: Work,
     subjects: Sequence[Subject],
-    what: str,
+    title: str,
     memory_each: int,
     /,
     *,
@@ -30,16 +29,17 @@ def on_beam(
     """Works on all subjects in one pipeline.
 
     Args:
-        work: what to do; a function of a module.
-        subjects: what to do it with.
-        what: the pipeline's name.
-        memory_each: bytes that one worker needs.
-        runner: a Beam runner's name. "DirectRunner" is this machine.
-        workers: of DirectRunner: how many; None for one per core as far as memory goes.
+        work: called with each subject; a function of a module, so that it can be pickled.
+        subjects: what to work on.
+        title: name of the pipeline.
+        memory_each: bytes of memory that one worker needs.
+        runner: name of a Beam runner; "DirectRunner" works on this machine.
+        workers: number of processes of DirectRunner; None for one per core as far as the memory
+            allows.
         options: further options of the runner, as `name=value`.
 
     Raises:
-        InputError: the work's own, Beam is not installed, or it refuses the options.
+        InputError: raised by `work`, Beam is not installed, or it refuses the options.
     """
     try:
         import apache_beam as beam
@@ -59,15 +59,14 @@ def on_beam(
         )
     try:
         with beam.Pipeline(options=settings) as pipeline:
-            found = pipeline | what >> beam.Create(list(subjects))
-            _ = found | beam.Reshuffle() | beam.Map(work)
+            items = pipeline | title >> beam.Create(list(subjects))
+            _ = items | beam.Reshuffle() | beam.Map(work)
     except Exception as error:  # runners wrap what a worker raises, each in its own way
-        raise _users_own(error) from error
+        raise _original_error(error) from error
 
 
-def _users_own(error: Exception) -> Exception:
-    """The `InputError` that a worker raised, dug out of what the runner made of it."""
-    found: Any = re.search(
-        r"mrsr_tf\.errors\.InputError: (.+?)(?: \[while running|\\n|\n|$)", str(error)
-    )
-    return InputError(found[1]) if found else error
+def _original_error(error: Exception) -> Exception:
+    """The `InputError` that a worker raised, found in the text that the runner made of it."""
+    pattern = r"mrsr_tf\.errors\.InputError: (.+?)(?: \[while running|\\n|\n|$)"
+    message = re.search(pattern, str(error))
+    return InputError(message[1]) if message else error

@@ -15,7 +15,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.io.scans import Scan, find_scans
 from mrsr_tf.mri.slices import FIR_ORDER, first_slice
 from mrsr_tf.outputs import output_folder, write_json
-from mrsr_tf.parallel import one_by_one
+from mrsr_tf.parallel import map_in_sequence
 from mrsr_tf.records.manifest import (
     MANIFEST,
     SPLITS,
@@ -49,7 +49,7 @@ def make_records(
     *,
     validation_subjects: int | None = None,
     group_by: str = BY_PERSON,
-    run: Run = one_by_one,
+    run: Run = map_in_sequence,
     tell: Callable[[str], object] = lambda message: None,
     overwrite: bool = False,
 ) -> Manifest:

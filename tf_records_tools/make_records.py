@@ -59,26 +59,24 @@ def _define_flags() -> None:
         "subject and person says.",
     )  # fmt: skip
     flags.DEFINE_integer("seed", 0, "Of the split and of the records' order.", lower_bound=0)
-    flags.DEFINE_integer(
-        "slice_axis", 2, "Which axis of a NIfTI counts slices.", lower_bound=0, upper_bound=2
-    )
+    cli.define_slice_axis()
     flags.DEFINE_integer(
         "workers", None, "Subjects at once on this machine; by default one per core, as far as "
         "memory goes.", lower_bound=1,
     )  # fmt: skip
     flags.DEFINE_string("runner", None, "Apache Beam runner to use, such as DirectRunner.")
     flags.DEFINE_multi_string("beam_option", [], "Further option of --runner, as name=value.")
-    flags.DEFINE_bool("overwrite", False, "Remove what stands at --output and start anew.")
+    cli.define_overwrite()
 
 
 def main() -> None:
     """The command."""
-    from mrsr_tf.parallel import in_processes
+    from mrsr_tf.parallel import map_in_processes
     from tf_records_tools.beam_runner import on_beam
     from tf_records_tools.cohort import Run, make_records
     from tf_records_tools.shard import Settings
 
-    run: Run = partial(in_processes, workers=FLAGS.workers)
+    run: Run = partial(map_in_processes, workers=FLAGS.workers)
     if FLAGS.runner:
         run = partial(
             on_beam, runner=FLAGS.runner, workers=FLAGS.workers, options=FLAGS.beam_option

@@ -34,7 +34,7 @@ def _define_flags() -> None:
     )
     flags.DEFINE_integer("first_number", 1, "Of the volumes in the names.", lower_bound=0)
     flags.DEFINE_integer("seed", 0, "What all random numbers start from.", lower_bound=0)
-    flags.DEFINE_bool("overwrite", False, "Remove what stands at --output and start anew.")
+    cli.define_overwrite()
 
 
 def main() -> None:

@@ -18,6 +18,8 @@ def flags_of(module: str) -> set[str]:
     source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
     parsers = r"(?:[\w.]+(?:\(\))?,\s*)*"
     absl = re.findall(rf"DEFINE(\w*)\(\s*{parsers}\"(\w+)\"", source)
+    absl += [("_bool" if name == "overwrite" else "_integer", name)
+             for name in re.findall(r"cli\.define_(\w+)\(", source)]  # fmt: skip
     negated = {f"no{name}" for kind, name in absl if kind in ("_bool", "_boolean")}
     argparse = {name.replace("-", "_") for name in re.findall(r"\"--([\w-]+)\"", source)}
     return EVERYWHERE | negated | {name for _, name in absl} | argparse

@@ -14,7 +14,7 @@ import tensorflow as tf
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.io import scans
 from mrsr_tf.mri.slices import Profile, interpolate, thicken
-from mrsr_tf.parallel import default_workers, in_processes, one_by_one
+from mrsr_tf.parallel import default_workers, map_in_processes, map_in_sequence
 from mrsr_tf.records.manifest import (
     count_echoes,
     read_manifest,
@@ -303,7 +303,7 @@ def test_a_disk_that_fills_up_while_writing_is_told_with_the_file(studies, tmp_p
 
 def test_a_scan_that_changes_while_its_records_are_made_is_told(studies, tmp_path, monkeypatch):
     def meddling(work, subjects, *told):
-        one_by_one(work, subjects, *told)
+        map_in_sequence(work, subjects, *told)
         write_scan(studies / NAMES[1] / "image.nii", 77)
 
     with pytest.raises(InputError, match=r"stay as they are .* another for (train|validation)-"):
@@ -362,7 +362,7 @@ def content(folder):
 
 @pytest.mark.parametrize("workers", [3])
 def test_any_number_of_workers_makes_the_same_bytes(records, studies, tmp_path, workers):
-    run = partial(in_processes, workers=workers)
+    run = partial(map_in_processes, workers=workers)
     make_records([studies], tmp_path / "parallel", DUAL, run=run)
     assert content(tmp_path / "parallel") == content(records)
 
@@ -370,7 +370,9 @@ def test_any_number_of_workers_makes_the_same_bytes(records, studies, tmp_path, 
 def test_a_scan_that_will_not_do_is_told_by_a_worker_before_anything_is_written(studies, tmp_path):
     write_scan(studies / NAMES[2] / "image.nii", 2, echoes=1)
     with pytest.raises(InputError, match=r"two echoes for --contrasts=dual, got one echo: .*Poe"):
-        make_records([studies], tmp_path / "records", DUAL, run=partial(in_processes, workers=2))
+        make_records(
+            [studies], tmp_path / "records", DUAL, run=partial(map_in_processes, workers=2)
+        )
     assert not list(tmp_path.glob("records*"))
 
 
@@ -381,7 +383,7 @@ def die(subject):
 def test_a_killed_worker_is_told_and_does_not_hang(tmp_path):
     subjects = [subject.Subject(n, n, tmp_path, tmp_path / f"{n}", DUAL) for n in range(3)]
     with pytest.raises(InputError, match=r"found one killed, .* fewer --workers"):
-        in_processes(die, subjects, "subjects", 1, workers=2)
+        map_in_processes(die, subjects, "subjects", 1, workers=2)
 
 
 def test_workers_are_bounded_by_memory(monkeypatch):
