@@ -183,7 +183,7 @@ class Worker:
             for name, item in sources.items()
             if item["MainDicomTags"].get("Modality") == "MR"
         }
-        headers = {name: list(images.values()) for name, images in tags.items()}
+        headers = {name: list(instances.values()) for name, instances in tags.items()}
         scans = [[sources[name] for name in scan] for scan in dess_scans(headers)]
         source = self._digest(item for scan in scans for item in scan)
         if complete and source == entry.source:
@@ -198,7 +198,7 @@ class Worker:
             try:
                 entry = self._derive(study, entry, scans)
             except SystemExit:  # SIGTERM is no fault of the study
-                self._write(study, replace(entry, attempts=attempts - 1))
+                self._write(study, replace(self._entry(study), attempts=attempts - 1))
                 raise
         logging.info("study %s: %s", study, entry.outcome)
         with suppress(InputError):  # an attachment, which Orthanc's explorer shows; if it has room
