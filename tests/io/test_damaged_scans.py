@@ -1,4 +1,4 @@
-"""Scans damaged at random: read as they were or refused, never a wrong image without a word."""
+"""Scans damaged at random are read unchanged or refused, and never silently read wrong."""
 
 import io
 import logging
@@ -71,7 +71,7 @@ KINDS = {
 
 
 def damaged(whole, random):
-    """The bytes with some replaced, cut off, taken out, doubled or zeroed; and where from."""
+    """The bytes with some replaced, cut off, removed, doubled or zeroed; and the first position."""
     kind, place = random.integers(6), int(random.integers(len(whole)))
     length = int(random.integers(1, 40))
     if kind == 0:
@@ -112,7 +112,9 @@ def test_damage_is_refused_or_harmless(tmp_path, caplog, recwarn, kind):
         else:
             messages += caplog.text
             check(volume, original, whole, changed, caplog.text)
-            if len(files) == 6 and volume.echoes == 2:  # one file cannot change what all tell
+            if (
+                len(files) == 6 and volume.echoes == 2
+            ):  # one file cannot change what all files agree on
                 check_acquisition(volume, original)
         file.write_bytes(whole)
     assert refused > times / 10
@@ -120,8 +122,8 @@ def test_damage_is_refused_or_harmless(tmp_path, caplog, recwarn, kind):
 
 
 def check(volume, original, whole, changed, words):
-    """What was read is the scan; stored values may differ where they themselves were damaged."""
-    if volume.array.shape != original.array.shape:  # a file that no longer says what it is
+    """Checks that the scan was read; values may only differ where they themselves were damaged."""
+    if volume.array.shape != original.array.shape:  # a file no longer identifies itself
         assert "skipped in" in words
         return
     corners = np.array([[0, 0, 0, 1], [4, 5, 3, 1]]).T

@@ -21,7 +21,7 @@ def header_of(folder, name=None):
 
 
 def setting(**values):
-    """A change of every header."""
+    """Returns a change that is made to every header."""
 
     def change(header, index, echo):
         for keyword, value in values.items():
@@ -39,7 +39,7 @@ def deleting(*keywords):
 
 
 def only(index, echo, change):
-    """A change of one slice of one echo (None: of all)."""
+    """Restricts a change to one slice and one echo (None for all)."""
 
     def changed(header, i, e):
         if index in (None, i) and echo in (None, e):
@@ -100,10 +100,10 @@ def test_oblique_and_flipped_scans_keep_every_voxel_in_place(
     assert volume.affine[:3, 2] @ normal > 0
     for index in np.ndindex(2, 2, 2):
         corner = np.array([*index]) * (np.array(array.shape[:3]) - 1)
-        there = np.linalg.inv(volume.affine) @ affine @ [*corner, 1]
-        np.testing.assert_allclose(there, np.rint(there), atol=1e-3)
-        found = tuple(np.rint(there[:3]).astype(int))
-        np.testing.assert_array_equal(volume.array[found], array[tuple(corner)])
+        voxel = np.linalg.inv(volume.affine) @ affine @ [*corner, 1]
+        np.testing.assert_allclose(voxel, np.rint(voxel), atol=1e-3)
+        place = tuple(np.rint(voxel[:3]).astype(int))
+        np.testing.assert_array_equal(volume.array[place], array[tuple(corner)])
 
 
 @pytest.mark.parametrize("dtype", ["i2", "u2", "i1", "u1"])
@@ -233,7 +233,9 @@ def test_the_spoiler_is_read_under_its_private_creator_wherever_its_block_lies(t
 @pytest.mark.parametrize(
     "change",
     [
-        only(None, 1, setting(EchoTime="14")),  # a gradient echo: its user data mean another thing
+        only(
+            None, 1, setting(EchoTime="14")
+        ),  # a gradient echo, whose user data have another meaning
         setting(RepetitionTime="30"),
         deleting("RepetitionTime"),
         deleting("EchoTime"),
@@ -251,7 +253,7 @@ def test_the_spoiler_is_unknown_where_it_is_not_a_ge_dess(tmp_path, change):
 
 
 def refused(folder, expected):
-    """Reading is refused with these words, with a file or folder named and nobody's identity."""
+    """Asserts that reading raises this message, which names a path and never the patient."""
     with pytest.raises(InputError, match=expected) as refusal:
         dicom.read_series(folder)
     message = str(refusal.value)

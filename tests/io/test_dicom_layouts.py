@@ -1,4 +1,4 @@
-"""Every way a DICOM scan lies on disk: each reads the same volume back, bit for bit."""
+"""Every layout of DICOM on disk gives the same volume, bit for bit."""
 
 import shutil
 import zipfile
@@ -112,7 +112,7 @@ def test_lossless_compression_reads_bit_for_bit(tmp_path, syntax, dtype):
 
 @pytest.mark.parametrize("syntax", [uid.JPEGLosslessSV1, uid.JPEGLossless], ids=lambda s: s.name)
 def test_jpeg_lossless_as_scanners_send_it_reads_bit_for_bit(tmp_path, syntax):
-    """Encoded by DCMTK, which is none of the decoders."""
+    """The encoder is DCMTK, which is not among the decoders."""
     if not shutil.which("dcmcjpeg"):
         pytest.skip("dcmcjpeg (Debian package dcmtk) is not installed")
     import subprocess
@@ -262,7 +262,7 @@ def test_damaged_archives_are_read_or_refused(archive):
             damaged[place] = random.integers(256)
         archive.write_bytes(damaged)
         with suppress(InputError):
-            # An entry has a checksum: what is read is right.
+            # Entries have checksums, so what is read is correct.
             np.testing.assert_array_equal(dicom.read_series(archive).array, make_array())
 
 

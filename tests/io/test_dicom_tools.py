@@ -1,4 +1,4 @@
-"""What others make of the DICOM we write: dciodvfy, dcmtk's viewers and an Orthanc server."""
+"""Derived DICOM in other programs: dciodvfy, the viewers of DCMTK and an Orthanc server."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from mrsr_tf.mri import slices
 
 
 def derive(source, output):
-    """What the commands write of a scan: super-resolved series (interpolated here) and T2."""
+    """Writes what the commands write: super-resolved series (here interpolated) and T2."""
     volume = dicom.read_series(source)
     fine = volume.resliced(slices.interpolate(volume.array), 2)
     derivation = {

@@ -23,7 +23,7 @@ OBLIQUE[:3, 3] = 41.25, -62.5, 13.375
 
 
 def super_resolved(folder, factor=2):
-    """A stand-in for the network: interpolated slices, so negative values come up too."""
+    """A stand-in for the network: interpolated slices, which include negative values."""
     volume = dicom.read_series(folder)
     return volume.resliced(slices.interpolate(volume.array, factor), factor)
 
@@ -51,14 +51,14 @@ def output(tmp_path):
 
 
 def verified(folder):
-    """What dciodvfy finds wrong with the files of a folder."""
+    """The errors that dciodvfy finds in the files of a folder."""
     if not shutil.which("dciodvfy"):
         pytest.skip("dciodvfy (Debian package dicom3tools) is not installed")
-    said = [
+    errors = [
         subprocess.run(["dciodvfy", file], capture_output=True, text=True).stderr
         for file in sorted(folder.iterdir())
     ]
-    return [line for text in said for line in text.splitlines() if line.startswith("Error")]
+    return [line for text in errors for line in text.splitlines() if line.startswith("Error")]
 
 
 # Super-resolved series
@@ -82,9 +82,9 @@ def test_a_landmark_keeps_its_patient_position(tmp_path, output, affine, factor)
     for echo in (0, 1):
         before = np.unravel_index(volume.array[..., echo].argmax(), volume.array.shape[:3])
         after = np.unravel_index(again.array[..., echo].argmax(), again.array.shape[:3])
-        there, here = volume.affine @ [*before, 1], again.affine @ [*after, 1]
-        np.testing.assert_allclose(here, there, atol=0.01)
-        np.testing.assert_allclose(there, affine @ [2, 3, 1, 1], atol=0.01)
+        written, read = volume.affine @ [*before, 1], again.affine @ [*after, 1]
+        np.testing.assert_allclose(read, written, atol=0.01)
+        np.testing.assert_allclose(written, affine @ [2, 3, 1, 1], atol=0.01)
 
 
 def test_what_is_written_reads_back_as_the_volume(source, output):
@@ -269,7 +269,7 @@ def test_dciodvfy_finds_no_error(tmp_path, output, affine, change):
     assert verified(output / "t2") == []
 
 
-# How it was derived
+# The derivation
 
 
 def test_the_derivation_is_readable_text(source, output):
@@ -403,7 +403,7 @@ def uids(folder):
 def test_the_same_derivation_of_the_same_images_gives_the_same_uids(source, tmp_path):
     fine, how = super_resolved(source), {"method": "mrsr", "weights_sha256": "0" * 64}
     other = write_study(tmp_path / "other", make_array())
-    made = {}
+    uids_of = {}
     for name, like, derivation in (
         ("first", source, how),
         ("again", source, how),
@@ -415,8 +415,8 @@ def test_the_same_derivation_of_the_same_images_gives_the_same_uids(source, tmp_
         dicom.write_series(fine, tmp_path / name, like=like, derivation=derivation)
         t2 = np.full(fine.array.shape[:3], 30.0)
         dicom.write_t2_map(t2, fine, tmp_path / name, like=like, derivation=derivation)
-        made[name] = uids(tmp_path / name)
-    assert made["first"] == made["again"]
-    assert len({uid for name in made if name != "again" for uid in made[name]}) == 5 * 3 * 8
-    assert len({series for series, _ in made["first"]}) == 3
-    assert all(len(uid) <= 64 for pair in made["first"] for uid in pair)
+        uids_of[name] = uids(tmp_path / name)
+    assert uids_of["first"] == uids_of["again"]
+    assert len({uid for name in uids_of if name != "again" for uid in uids_of[name]}) == 5 * 3 * 8
+    assert len({series for series, _ in uids_of["first"]}) == 3
+    assert all(len(uid) <= 64 for pair in uids_of["first"] for uid in pair)

@@ -21,7 +21,7 @@ from mrsr_tf.volume import Volume
 
 
 def oai(root, visit, patient, barcode, seed=0, description="SAG_3D_DESS_RIGHT", date="20040909"):
-    """One combined image as OAI has it: single-contrast, files 001, 002, ... without ending."""
+    """Writes a single-contrast scan in the layout of OAI: files 001, 002, ... without ending."""
 
     def change(header, index, echo):
         header.SeriesDescription, header.Manufacturer = description, "SIEMENS"
@@ -35,15 +35,15 @@ def oai(root, visit, patient, barcode, seed=0, description="SAG_3D_DESS_RIGHT", 
 
 
 def test_an_oai_tree_is_a_subject_for_each_scan_and_reads_bit_for_bit(tmp_path):
-    made = [
+    written = [
         oai(tmp_path, "00m", "9000099", "10061203", 0),
         oai(tmp_path, "00m", "9000798", "10061301", 1, date="20050102"),
         oai(tmp_path, "12m", "9000099", "10398405", 2, date="20051003"),
     ]
     subjects = scans.find_scans(tmp_path)
     assert list(subjects) == ["00m_9000099", "00m_9000798", "12m"]
-    assert [scan.path for scan in subjects.values()][:2] == [folder for folder, _ in made[:2]]
-    for path, (_, array) in zip(subjects.values(), made, strict=True):
+    assert [scan.path for scan in subjects.values()][:2] == [folder for folder, _ in written[:2]]
+    for path, (_, array) in zip(subjects.values(), written, strict=True):
         volume = scans.read_scan(path)
         np.testing.assert_array_equal(volume.array, array)
         assert volume.echo_times_ms == (4.7,)
@@ -107,8 +107,8 @@ def test_an_skm_tea_file_has_the_geometry_of_its_dicom(tmp_path, caplog, flipped
     path = write_hdf5_scan(tmp_path, array[:, :, ::-1] if flipped else array)
     volume, scanned = scans.read_scan(path), dicom.read_series(tmp_path / "dicoms" / "MTR_001")
     for index in range(4):
-        found = np.linalg.inv(volume.affine) @ scanned.affine @ [2, 3, index, 1]
-        place = tuple(np.rint(found[:3]).astype(int))
+        index_there = np.linalg.inv(volume.affine) @ scanned.affine @ [2, 3, index, 1]
+        place = tuple(np.rint(index_there[:3]).astype(int))
         np.testing.assert_array_equal(volume.array[place], array[2, 3, index])
     assert volume.echo_times_ms == (7, 39)
     assert "published" not in caplog.text
@@ -178,8 +178,8 @@ def pair(folder, array, name="sub-01_echo-{}_qdess.nii.gz", sidecars=True, affin
     paths = []
     for echo in range(2):
         path = folder / name.format(echo + 1)
-        one = Volume(array[..., echo : echo + 1], SAGITTAL if affine is None else affine[echo])
-        nifti.write_nifti(one, path)
+        single = Volume(array[..., echo : echo + 1], SAGITTAL if affine is None else affine[echo])
+        nifti.write_nifti(single, path)
         sidecar = {"EchoTime": [0.007, 0.039][echo], "RepetitionTime": 0.023, "FlipAngle": 20}
         bids.sidecar_path(path).write_text(json.dumps(sidecar if sidecars else {}))
         paths.append(path)
@@ -252,7 +252,7 @@ def test_a_pair_without_sidecars_is_read_with_its_acquisition_unknown(tmp_path):
     assert scans.read_scan(first).echo_times_ms is None
 
 
-# What is odd in a scan
+# Unusual and damaged scans
 
 
 def test_a_nifti_without_a_unit_is_read_as_mm_with_a_warning(tmp_path, caplog):

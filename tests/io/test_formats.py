@@ -1,4 +1,4 @@
-"""The registry of formats: each scan is recognised once, and its format answers for it."""
+"""The registry of formats: how scans are recognised, identified, and derived from."""
 
 import pickle
 import zipfile
@@ -56,12 +56,12 @@ def test_every_scan_is_of_the_format_it_was_written_in(paths):
 
 
 def test_every_format_reads_and_identifies_its_scan(paths):
-    found = [scans.find_scan(path) for path in paths.values()]
-    for scan in found:
+    one_of_each = [scans.find_scan(path) for path in paths.values()]
+    for scan in one_of_each:
         assert scan.read().array.size == make_array().size
-    identities = {scan.identity() for scan in found}
+    identities = {scan.identity() for scan in one_of_each}
     assert {len(identity) for identity in identities} == {16}
-    assert len(identities) == len(found)
+    assert len(identities) == len(one_of_each)
 
 
 def test_a_scan_is_the_same_one_in_another_process(paths):
@@ -77,7 +77,7 @@ def test_archives_of_dicom_and_unreadable_ones_are_left_to_dicom(paths, tmp_path
     assert format_of(tmp_path / "c.zip").name == "DICOM"
 
 
-# Who was scanned
+# Patients
 
 
 def patient(path):

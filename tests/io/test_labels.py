@@ -25,7 +25,7 @@ def blank(shape=(12, 10, 8), affine=SAGITTAL):
 
 
 def ball(shape, affine, centre, radius_mm=3.0):
-    """1 in a ball about a patient position, on any grid."""
+    """Labels of a ball around a position in the patient, on any grid."""
     index = np.stack([*np.indices(shape), np.ones(shape)])
     position = np.einsum("ij,j...->i...", affine, index)[:3]
     apart = position - np.reshape(centre, (3, 1, 1, 1))
@@ -65,7 +65,7 @@ def test_labels_on_the_scans_grid_come_back_as_they_are(tmp_path):
     flips=st.tuples(*[st.sampled_from([1, -1])] * 3),
 )
 def test_labels_of_any_grid_land_where_they_were_drawn(seed, spacing, order, flips):
-    """A ball drawn on a turned, flipped, permuted grid is the same ball on the scan's."""
+    """A ball on a rotated, flipped, permuted grid is the same ball on the grid of the scan."""
     volume = blank((24, 24, 20), np.diag([0.5, 0.5, 0.6, 1]))
     centre = middle(volume)
     axes = Rotation.random(random_state=seed).as_matrix()[:, order] * flips * spacing
@@ -73,9 +73,9 @@ def test_labels_of_any_grid_land_where_they_were_drawn(seed, spacing, order, fli
     affine[:3, :3], affine[:3, 3] = axes, centre - axes @ [20, 20, 20]
     labels = ball((41, 41, 41), affine, centre)
     found = rois.resampled(labels.astype(np.int32), affine, volume)
-    wanted = ball(volume.array.shape[:3], volume.affine, centre)
+    expected = ball(volume.array.shape[:3], volume.affine, centre)
     np.testing.assert_allclose(centroid(found, volume.affine), centre, atol=0.15)
-    overlap = 2 * np.sum(found * wanted) / (found.sum() + wanted.sum())
+    overlap = 2 * np.sum(found * expected) / (found.sum() + expected.sum())
     assert overlap > 0.85
 
 
@@ -84,7 +84,7 @@ def test_each_voxel_has_the_label_of_the_nearest_by_position():
     thick = np.diag([1.0, 1, 2, 1])
     fine = Volume(np.ones((1, 1, 12, 1)), np.diag([1, 1, 0.5, 1]))
     found = rois.resampled(labels, thick, fine)[0, 0]
-    # Fine slice i lies at i / 4 thick ones: ties go up; half a slice beyond the last is its own.
+    # Fine slice i is at thick slice i / 4; ties go up, the last thick slice extends by half.
     np.testing.assert_array_equal(found, [1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4])
     shifted = Volume(fine.array, fine.affine @ np.diag([1, 1, -1, 1]))
     np.testing.assert_array_equal(rois.resampled(labels, thick, shifted)[0, 0], [1, 1, 1] + [0] * 9)
@@ -125,7 +125,7 @@ def test_a_4d_label_map_and_a_missing_one_are_refused(tmp_path):
 
 
 def write_segmentation(path, study, labels, names=("Femoral cartilage", "Patella")):
-    """Labels (rows, cols, slices) on the study's echo 1, as highdicom writes them."""
+    """Writes labels (rows, cols, slices) of echo 1 of the study with highdicom."""
     highdicom = pytest.importorskip("highdicom")
     from pydicom.sr.codedict import codes
 

@@ -25,8 +25,8 @@ def test_a_dicom_folder_a_dicom_file_and_a_nifti_are_scans(tmp_path):
     array = make_array()
     study = write_study(tmp_path / "dicom", array)
     np.testing.assert_array_equal(scans.read_scan(study).array, array)
-    one = scans.read_scan(study / "slice000_echo1.dcm")
-    np.testing.assert_array_equal(one.array, array[:, :, :1, :1])
+    single = scans.read_scan(study / "slice000_echo1.dcm")
+    np.testing.assert_array_equal(single.array, array[:, :, :1, :1])
     stored = write_nifti(tmp_path / "a.nii.gz")
     np.testing.assert_array_equal(scans.read_scan(tmp_path / "a.nii.gz").array[..., 0], stored)
 

@@ -35,7 +35,7 @@ def nifti(path, seed=0):
 
 @pytest.fixture
 def cohort(tmp_path):
-    """The scans of several patients, in an order that does not sort by them."""
+    """The scans of several patients, whose order mixes the patients."""
     seed = 0
     for patient, times in PATIENTS.items():
         for visit in range(times):
