@@ -104,6 +104,11 @@ SETTINGS = (
     flags.DEFINE_enum(
         "precision", Precision.FLOAT32, list(Precision), "Number format of the convolutions."
     ),
+    flags.DEFINE_bool(
+        "plain_repeat", False,
+        "In transfer, repeat the first layer's weights for the second echo as they are. By "
+        "default they are halved.",
+    ),
     flags.DEFINE_enum(
         "best_by", BestBy.PSNR, list(BestBy),
         "Validation measure that selects the epoch kept in best/. t2 needs --t2_probe.",

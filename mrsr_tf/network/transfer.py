@@ -7,7 +7,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.network.architecture import build_model, convolution_layers, space_to_depth_of
 
 
-def to_dual_contrast(single: keras.Model) -> keras.Model:
+def to_dual_contrast(single: keras.Model, *, plain_repeat: bool = False) -> keras.Model:
     """Creates a two-echo network from a trained single-contrast one.
 
     The weights of the first layer are repeated for the second echo of the input and halved, so
@@ -16,6 +16,7 @@ def to_dual_contrast(single: keras.Model) -> keras.Model:
 
     Args:
         single: a trained network of `build_model(echoes=1)`.
+        plain_repeat: whether to repeat the first layer's weights without halving them.
 
     Raises:
         InputError: the network has more than one echo.
@@ -31,7 +32,7 @@ def to_dual_contrast(single: keras.Model) -> keras.Model:
         space_to_depth=space_to_depth_of(single),
     )
     weights = single.get_weights()  # kernel and bias of each convolution, first to last
-    weights[0] = np.repeat(weights[0], 2, axis=3) / 2
+    weights[0] = np.repeat(weights[0], 2, axis=3) / (1 if plain_repeat else 2)
     weights[-2] = np.repeat(weights[-2], 2, axis=4)
     weights[-1] = np.repeat(weights[-1], 2)
     dual.set_weights(weights)

@@ -70,6 +70,7 @@ class TrainingConfig:
         flips: whether to mirror patches within the slice at random.
         gain: patches are brightened or darkened at random by up to this fraction.
         precision: number format of the convolutions.
+        plain_repeat: whether transfer repeats the first layer's weights without halving them.
         best_by: validation measure that selects the best epoch.
     """
 
@@ -89,6 +90,7 @@ class TrainingConfig:
     flips: bool = False
     gain: float = 0.0
     precision: Precision = Precision.FLOAT32
+    plain_repeat: bool = False
     best_by: BestBy = BestBy.PSNR
 
     def to_json(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def initial_weights(
         return network.get_weights()
     start = run_folder.load_network(init_from)
     if echoes == 2 and start.input_shape[-1] == 1:
-        start = to_dual_contrast(start)
+        start = to_dual_contrast(start, plain_repeat=config.plain_repeat)
     expected, found = _description(network), _description(start)
     if expected != found:
         raise InputError(f"expected to start from a {expected}, found a {found}: {init_from}")

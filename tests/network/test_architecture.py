@@ -83,6 +83,12 @@ def test_transfer_repeats_first_and_last_layer_and_keeps_the_rest():
         np.testing.assert_array_equal(kept, original)
 
 
+def test_plain_repeat_keeps_the_first_layers_weights():
+    single = random_single()
+    before, after = single.get_weights(), to_dual_contrast(single, plain_repeat=True).get_weights()
+    np.testing.assert_array_equal(after[0], np.repeat(before[0], 2, axis=3))
+
+
 def test_transfer_of_a_dual_network_is_refused():
     with pytest.raises(InputError, match="network of one echo"):
         to_dual_contrast(build_model(2, convolutions=2, filters=1))

@@ -105,9 +105,11 @@ def test_another_configuration_names_the_keys(single_run, small_records):
         train(CONFIG, small_records("dual"), single_run)
 
 
-def test_dual_training_starts_from_the_transferred_single_network(small_records, single_run):
-    started = initialization.initial_weights(CONFIG, 2, single_run)
-    transferred = to_dual_contrast(run_folder.load_network(single_run)).get_weights()
+@pytest.mark.parametrize("plain_repeat", [False, True])
+def test_dual_training_starts_from_the_transferred_single_network(single_run, plain_repeat):
+    started = initialization.initial_weights(configured(plain_repeat=plain_repeat), 2, single_run)
+    single = run_folder.load_network(single_run)
+    transferred = to_dual_contrast(single, plain_repeat=plain_repeat).get_weights()
     for one, other in zip(started, transferred, strict=True):
         np.testing.assert_array_equal(one, other)
 
