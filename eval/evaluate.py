@@ -38,11 +38,12 @@ from eval.experiments.config import (
 from eval.results.rows import Experiment
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.methods import PRETRAINED, choose_upsampler
+from mrsr_tf.inference.methods import choose_upsampler
 from mrsr_tf.inference.upsampling import INTERPOLATIONS, wrap
 from mrsr_tf.mri.dess import T2Method
 from mrsr_tf.mri.slices import DEFAULT_FACTOR
 from mrsr_tf.network.precision import Precision
+from mrsr_tf.network.weights_file import PRETRAINED
 
 if TYPE_CHECKING:
     from eval.sparse import ScSR

@@ -12,8 +12,9 @@ equally many voxels, from the least to the most uncertain.
 from absl import flags
 
 from mrsr_tf import cli
-from mrsr_tf.inference.methods import PRETRAINED, choose_upsampler
+from mrsr_tf.inference.methods import choose_upsampler
 from mrsr_tf.inference.upsampling import Method
+from mrsr_tf.network.weights_file import PRETRAINED
 
 DATA = flags.DEFINE_string("data", None, "A folder of subjects, or one scan.", required=True)
 MODEL = flags.DEFINE_string("model", PRETRAINED, "The network, as --model of mrsr_tf.infer.")

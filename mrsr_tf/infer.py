@@ -18,21 +18,17 @@ the standard deviations over the eight:
     python -m mrsr_tf.infer --input=scans/knee --output=super_resolved/knee --model=runs/dual --ensemble
 """  # noqa: E501 (commands can be pasted)
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from absl import flags
 
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.methods import PRETRAINED, choose_upsampler
+from mrsr_tf.inference.methods import choose_upsampler
 from mrsr_tf.inference.upsampling import Method
 from mrsr_tf.network.precision import Precision
-
-if TYPE_CHECKING:
-    from mrsr_tf.inference.batch import Study
-    from mrsr_tf.inference.upsampling import Upsampler
+from mrsr_tf.network.weights_file import PRETRAINED, SHIPPED
 
 INPUT = flags.DEFINE_string(
     "input", None, "A folder of DICOM, a NIfTI file, or a folder of several scans.", required=True
@@ -47,7 +43,7 @@ MODEL = flags.DEFINE_string(
     "model",
     PRETRAINED,
     "The network of --method=mrsr: a run folder, an exported folder, or a network that comes with "
-    "the package (pretrained, pretrained-paper).",
+    f"the package ({', '.join(SHIPPED)}).",
 )
 SLICE_FACTOR = flags.DEFINE_integer(
     "slice_factor",
@@ -98,22 +94,7 @@ def main() -> None:
     options: dict[str, Any] = {"slice_axis": SLICE_AXIS.value, "overwrite": OVERWRITE.value}
     if len(studies) == 1:
         print(batch.derive(studies[0], upsampler, **options))
-    else:
-        _derive_all(studies, upsampler, options)
-
-
-def _derive_all(
-    studies: "Sequence[Study]", upsampler: "Upsampler", options: dict[str, Any]
-) -> None:
-    from tqdm import tqdm
-
-    from mrsr_tf.inference import batch
-
-    with tqdm(total=len(studies), desc="studies", unit="study", disable=None) as bar:
-        failed = batch.derive_all(
-            studies, upsampler, report=tqdm.write, advance=bar.update, **options
-        )
-    if failed:
+    elif failed := batch.derive_all(studies, upsampler, **options):
         names = ", ".join(str(study.source) for study in failed)
         raise InputError(
             f"expected {len(studies)} studies to be made, {len(failed)} failed, as warned of "

@@ -16,8 +16,9 @@ from absl import flags, logging
 
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.methods import PRETRAINED, choose_upsampler
+from mrsr_tf.inference.methods import choose_upsampler
 from mrsr_tf.inference.upsampling import Method
+from mrsr_tf.network.weights_file import PRETRAINED
 
 ORTHANC = flags.DEFINE_string("orthanc", None, "URL of the Orthanc server.", required=True)
 DESTINATION = flags.DEFINE_string(

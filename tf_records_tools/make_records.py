@@ -22,6 +22,8 @@ from typing import Any
 from absl import flags
 
 from mrsr_tf import cli
+from mrsr_tf.mri.slices import DEFAULT_FACTOR, Profile
+from mrsr_tf.records.contrasts import Contrasts
 
 FLAGS = flags.FLAGS
 SETTINGS = (
@@ -33,12 +35,14 @@ SETTINGS = (
 def _define_flags() -> None:
     flags.DEFINE_list("input", None, "Folders of subjects.", required=True)
     flags.DEFINE_string("output", None, "Folder to make.", required=True)
-    flags.DEFINE_enum("contrasts", None, ["single", "dual"], "What to train on.", required=True)
+    flags.DEFINE_enum("contrasts", None, list(Contrasts), "What to train on.", required=True)
     flags.DEFINE_integer("patch_size", 32, "Voxels along each axis.", lower_bound=1)
     flags.DEFINE_integer("stride", 16, "Voxels from patch to patch.", lower_bound=1)
-    flags.DEFINE_integer("slice_factor", 2, "Fine slices per thick one.", lower_bound=2)
+    flags.DEFINE_integer(
+        "slice_factor", DEFAULT_FACTOR, "Fine slices per thick one.", lower_bound=2
+    )
     flags.DEFINE_enum(
-        "profile", "fir", ["fir", "box", "kspace", "kspace_hamming"],
+        "profile", Profile.FIR, list(Profile),
         "What makes slices thick: the paper's low-pass, a mean of slices, or fewer kz.",
     )  # fmt: skip
     flags.DEFINE_float(

@@ -6,7 +6,7 @@ whole process.
 """
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from absl import logging
+from tqdm import tqdm
 
 from mrsr_tf import __version__
 from mrsr_tf.errors import AlreadyDone, InputError
@@ -29,12 +30,7 @@ EXPECTED_ERRORS = (InputError, OSError, MemoryError)
 
 @dataclass(frozen=True)
 class Study:
-    """A scan, and where its upsampled version goes.
-
-    Attributes:
-        source: the scan.
-        output: a folder for DICOM, otherwise a NIfTI file.
-    """
+    """A scan, and where its upsampled version goes: a folder for DICOM, otherwise a NIfTI file."""
 
     source: Scan
     output: Path
@@ -100,20 +96,11 @@ def derive_all(
     *,
     slice_axis: int = 2,
     overwrite: bool = False,
-    report: Callable[[str], object] = print,
-    advance: Callable[[], object] = lambda: None,
 ) -> list[Study]:
     """Upsamples many studies; a study that fails causes a warning and does not stop the others.
 
-    Three scans are in memory at a time: one being read, one being computed, one being written.
-
-    Args:
-        studies: where the scans are read and written.
-        upsampler: the method.
-        slice_axis: slice axis of NIfTI files.
-        overwrite: replace derived scans of another configuration.
-        report: called with the line that sums up an output, from another thread.
-        advance: called when a study is written, was finished before, or has failed.
+    Three scans are in memory at a time: one being read, one being computed, one being written. A
+    line is printed for each output, above a progress bar. Arguments are as for `derive`.
 
     Returns:
         The studies that failed.
@@ -123,24 +110,27 @@ def derive_all(
     def fail(study: Study, error: Exception) -> None:
         logging.warning("%s failed: %s", study.source, error_message(error))
         failed.append(study)
-        advance()
+        bar.update()
 
     def write(study: Study, thick: Volume, result: UpsamplingResult) -> None:
         try:
-            report(_write(study, upsampler, slice_axis, thick, result))
-            advance()
+            tqdm.write(_write(study, upsampler, slice_axis, thick, result))
+            bar.update()
         except Exception as error:
             fail(study, error)
 
-    with ThreadPoolExecutor(1) as disk:
+    with (
+        tqdm(total=len(studies), desc="studies", unit="study", disable=None) as bar,
+        ThreadPoolExecutor(1) as disk,
+    ):
         read = partial(_read, upsampler=upsampler, slice_axis=slice_axis, overwrite=overwrite)
         for study, thick in _one_ahead((study, disk.submit(read, study)) for study in studies):
             try:
                 result = upsampler(thick.result(), study.source)
                 disk.submit(write, study, thick.result(), result)
             except AlreadyDone as done:
-                report(str(done))
-                advance()
+                tqdm.write(str(done))
+                bar.update()
             except Exception as error:
                 fail(study, error)
     return failed

@@ -4,7 +4,7 @@ The manifest of its training records states spacings, echo times and intensities
 these ranges is super-resolved all the same, but nobody has measured how well.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ TOLERANCE = 0.1  # by how much, relatively, a value may lie outside the range of
 # A brightest voxel this many times as bright as in training: an artefact, or another contrast.
 BRIGHTNESS_FACTOR = 2.0
 NEGATIVE_FRACTION = 1e-3
+# What is compared, its value in the scan, its values in training, their unit, an ending
+Comparison = tuple[str, float | None, Sequence[float], str, str]
 
 
 def trained_sets(card: Mapping[str, Any], slice_factor: int) -> list[Manifest]:
@@ -42,47 +44,40 @@ def out_of_range(thick: Volume, card: Mapping[str, Any], slice_factor: int) -> l
     """
     manifests = trained_sets(card, slice_factor)
     subjects = [subject for manifest in manifests for subject in manifest.get("subjects", ())]
-    spacings = [manifest["spacing_mm"] for manifest in manifests if "spacing_mm" in manifest]
-    return [
-        *_derived(thick),
-        *_spacing(thick, spacings, slice_factor),
-        *_acquisition(thick, subjects),
-        *_intensities(thick, subjects),
-    ]
+    findings = ["it is itself computed by this package, not acquired"] if thick.derived else []
+    for name, value, trained, unit, ending in (
+        *_spacings(thick, manifests, slice_factor),
+        *_times_and_angle(thick, subjects),
+    ):
+        if value is None or not trained:
+            continue
+        low, high = min(trained), max(trained)
+        if not low * (1 - TOLERANCE) <= value <= high * (1 + TOLERANCE):
+            limits = " to ".join(dict.fromkeys((f"{low:.4g}", f"{high:.4g}")))
+            findings.append(f"its {name} {value:.4g}{unit}{ending}, in training {limits}{unit}")
+    return [*findings, *_intensities(thick, subjects)]
 
 
-def _derived(thick: Volume) -> Iterator[str]:
-    if thick.derived:
-        yield "it is itself computed by this package, not acquired"
-
-
-def _spacing(
-    thick: Volume, fine_spacings: Sequence[Mapping[str, Any]], slice_factor: int
-) -> Iterator[str]:
-    if not fine_spacings:
-        return
+def _spacings(
+    thick: Volume, manifests: Iterable[Manifest], slice_factor: int
+) -> Iterator[Comparison]:
+    fine = [manifest["spacing_mm"] for manifest in manifests if "spacing_mm" in manifest]
     for axis, (name, factor) in enumerate((("rows", 1), ("columns", 1), ("slices", slice_factor))):
-        low = factor * min(spacing["min"][axis] for spacing in fine_spacings)
-        high = factor * max(spacing["max"][axis] for spacing in fine_spacings)
-        yield from _beyond(
-            f"{name} lie", float(thick.spacing_mm[axis]), (low, high), " mm", " apart"
-        )
+        trained = [factor * spacing[end][axis] for spacing in fine for end in ("min", "max")]
+        yield f"{name} lie", float(thick.spacing_mm[axis]), trained, " mm", " apart"
 
 
-def _acquisition(thick: Volume, subjects: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _times_and_angle(thick: Volume, subjects: Sequence[Mapping[str, Any]]) -> Iterator[Comparison]:
     for name, key, unit in (
         ("repetition time is", "repetition_time_ms", " ms"),
         ("flip angle is", "flip_angle_deg", " degrees"),
     ):
-        values = [subject[key] for subject in subjects if subject.get(key)]
-        value = getattr(thick, key)
-        if values and value is not None:
-            yield from _beyond(name, value, (min(values), max(values)), unit)
+        trained = [subject[key] for subject in subjects if subject.get(key)]
+        yield name, getattr(thick, key), trained, unit, ""
+    all_times = [subject.get("echo_times_ms") or () for subject in subjects]
     for echo, time in enumerate(thick.echo_times_ms or ()):
-        all_times = [subject.get("echo_times_ms") or () for subject in subjects]
-        values = [times[echo] for times in all_times if len(times) == thick.echoes]
-        if values:
-            yield from _beyond(f"echo {echo + 1} is at", time, (min(values), max(values)), " ms")
+        trained = [times[echo] for times in all_times if len(times) == thick.echoes]
+        yield f"echo {echo + 1} is at", time, trained, " ms", ""
 
 
 def _intensities(thick: Volume, subjects: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -96,12 +91,3 @@ def _intensities(thick: Volume, subjects: Sequence[Mapping[str, Any]]) -> Iterat
             f"its brightest voxel has {brightest:.1f} times the 99.9th percentile, in training at "
             f"most {max(trained):.1f} times"
         )
-
-
-def _beyond(
-    name: str, value: float, limits: tuple[float, float], unit: str, ending: str = ""
-) -> Iterator[str]:
-    low, high = limits
-    if not low * (1 - TOLERANCE) <= value <= high * (1 + TOLERANCE):
-        ends = dict.fromkeys((f"{low:.4g}", f"{high:.4g}"))
-        yield f"its {name} {value:.4g}{unit}{ending}, in training {' to '.join(ends)}{unit}"

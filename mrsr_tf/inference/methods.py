@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 from mrsr_tf.inference.upsampling import Interpolation, Method, Upsampler, wrap
 from mrsr_tf.mri.slices import DEFAULT_FACTOR
 from mrsr_tf.network.precision import Precision
+from mrsr_tf.network.weights_file import PRETRAINED
 from mrsr_tf.volume import Volume
 
 if TYPE_CHECKING:
     from mrsr_tf.network.trained_model import TrainedModel
-
-PRETRAINED = "pretrained"
 
 
 def choose_upsampler(
@@ -38,24 +37,16 @@ def choose_upsampler(
     Raises:
         InputError: the model cannot be loaded or was trained for another factor.
     """
-    return wrap(
-        _network(model, slice_factor, precision)
-        if method == Method.MRSR
-        else Interpolation(method, slice_factor or DEFAULT_FACTOR),
-        ensemble=ensemble,
-        consistent=consistent,
-    )
+    if method == Method.MRSR:
+        from mrsr_tf.inference.super_resolution import Network
+        from mrsr_tf.network.trained_model import load_model
 
-
-def _network(
-    model: "str | Path | TrainedModel | None", slice_factor: int | None, precision: str
-) -> Upsampler:
-    from mrsr_tf.inference.super_resolution import Network
-    from mrsr_tf.network.trained_model import load_model
-
-    if model is None or isinstance(model, str | Path):
-        model = load_model(model or PRETRAINED, slice_factor=slice_factor)
-    return Network(model, precision=precision)
+        if model is None or isinstance(model, str | Path):
+            model = load_model(model or PRETRAINED, slice_factor=slice_factor)
+        upsampler: Upsampler = Network(model, precision=precision)
+    else:
+        upsampler = Interpolation(method, slice_factor or DEFAULT_FACTOR)
+    return wrap(upsampler, ensemble=ensemble, consistent=consistent)
 
 
 def super_resolve(

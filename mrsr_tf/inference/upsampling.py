@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from absl import logging
@@ -184,16 +184,18 @@ class Interpolation(Upsampler):
 
 
 class _Wrapper(Upsampler):
-    """Changes the predictions of another upsampler."""
+    """Changes the predictions of any other upsampler."""
 
-    def __init__(self, upsampler: Upsampler, **derivation: Any) -> None:
+    setting: ClassVar[Mapping[str, Any]]  # how the derivation states the change
+
+    def __init__(self, upsampler: Upsampler) -> None:
         super().__init__(
             upsampler.name,
             upsampler.factor,
             profile=upsampler.profile,
             first_slice=upsampler.first_slice,
             card=upsampler.card,
-            derivation={**upsampler.derivation, **derivation},
+            derivation={**upsampler.derivation, **self.setting},
         )
         self.upsampler = upsampler
 
@@ -201,9 +203,7 @@ class _Wrapper(Upsampler):
 class SelfEnsemble(_Wrapper):
     """Makes eight predictions, from the scan mirrored along rows, columns and slices."""
 
-    def __init__(self, upsampler: Upsampler) -> None:
-        """Wraps any upsampler."""
-        super().__init__(upsampler, ensemble=MEMBERS)
+    setting: ClassVar = {"ensemble": MEMBERS}
 
     def predictions(self, thick: Image) -> Iterator[Image]:
         """See `Upsampler.predictions`."""
@@ -213,9 +213,7 @@ class SelfEnsemble(_Wrapper):
 class DataConsistent(_Wrapper):
     """Changes each prediction as little as possible so that, thickened again, it is the scan."""
 
-    def __init__(self, upsampler: Upsampler) -> None:
-        """Wraps any upsampler."""
-        super().__init__(upsampler, consistent=True)
+    setting: ClassVar = {"consistent": True}
 
     def predictions(self, thick: Image) -> Iterator[Image]:
         """See `Upsampler.predictions`."""

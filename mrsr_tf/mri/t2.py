@@ -1,6 +1,6 @@
 """The T2 map of a scan, with the sequence that its header states."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +10,6 @@ from mrsr_tf.mri.acquisition import sequence
 from mrsr_tf.volume import Volume
 
 CARTILAGE_T1_MS = 1200.0
-
-
-class ScanT2(NamedTuple):
-    """A T2 map and how it was computed.
-
-    Attributes:
-        t2_ms: (rows, cols, slices), NaN where there is no T2 in (0, 100] ms.
-        parameters: arguments of `mrsr_tf.mri.dess.t2_map` besides the echoes, as JSON values.
-    """
-
-    t2_ms: NDArray[np.floating]
-    parameters: dict[str, Any]
 
 
 def t2_map(
@@ -43,11 +31,16 @@ def t2_map(
     Raises:
         InputError: the scan has one echo, or its times or flip angle are unknown.
     """
-    return scan_t2(volume, method=method, t1_ms=t1_ms).t2_ms
+    return scan_t2(volume, method=method, t1_ms=t1_ms)[0]
 
 
-def scan_t2(volume: Volume, *, method: str, t1_ms: float, label: object = "a scan") -> ScanT2:
-    """As `t2_map`, with the parameters; `label` is what warnings call the scan."""
+def scan_t2(
+    volume: Volume, *, method: str, t1_ms: float, label: object = "a scan"
+) -> tuple[NDArray[np.floating], dict[str, Any]]:
+    """The result of `t2_map`, and the arguments of `dess.t2_map` it took, as JSON values.
+
+    Warnings call the scan by its `label`.
+    """
     parameters: dict[str, Any] = {"method": str(method), "t1_ms": t1_ms, **sequence(volume, label)}
     s1, s2 = volume.array[..., 0], volume.array[..., 1]
-    return ScanT2(dess.t2_map(s1, s2, **parameters), parameters)
+    return dess.t2_map(s1, s2, **parameters), parameters

@@ -20,8 +20,9 @@ from mrsr_tf.outputs import write_json
 from mrsr_tf.records.contrasts import Contrasts
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
+PRETRAINED = "pretrained"  # the default
 # The names of the networks that come with the package, and the prefix of their folders.
-SHIPPED = {"pretrained": "", "pretrained-paper": "paper_"}
+SHIPPED = {PRETRAINED: "", "pretrained-paper": "paper_"}
 WEIGHTS = "weights.npz"
 
 
