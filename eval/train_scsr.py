@@ -5,7 +5,7 @@ r"""Learns the ScSR dictionary from scans with thin slices.
         --model=runs/dual --methods=mrsr,tci,fi,scsr --scsr=runs/scsr
 
 The data folder holds one folder per subject, or is one scan, as for eval.evaluate; both echoes are
-learned from. The output folder holds dictionary.npz, and dictionary.png, which shows its atoms.
+learned from. The output folder holds dictionary.npz.
 """
 
 from pathlib import Path
@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 DATA = flags.DEFINE_string("data", None, "A folder of subjects, or one scan.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
 SLICE_FACTOR = flags.DEFINE_integer(
-    "slice_factor",
-    DEFAULT_FACTOR,
-    "The number of fine slices per thick slice.",
-    lower_bound=2,
+    "slice_factor", DEFAULT_FACTOR, "The number of fine slices per thick slice.", lower_bound=2
 )
 SLICE_PROFILE = flags.DEFINE_enum(
     "slice_profile",
@@ -54,30 +51,21 @@ ALLOW_INTERPOLATED = flags.DEFINE_bool(
 )
 SLICE_AXIS = cli.define_slice_axis()
 OVERWRITE = cli.define_overwrite()
+SETTINGS = (SLICE_FACTOR, SLICE_PROFILE, ATOMS, PATCHES, PASSES, SEED)  # of ScSR
 
 
 def main() -> None:
-    """Learns the dictionary, saves it and draws its atoms."""
+    """Learns the dictionary and saves it."""
     from eval.sparse import ScSR
-    from eval.sparse.dictionary_figure import save_figure
-    from eval.sparse.scsr import FILE, PICTURE
+    from eval.sparse.scsr import FILE
     from mrsr_tf.io.scans import find_scans
     from mrsr_tf.outputs import output_folder
 
     subjects = find_scans(DATA.value)
-    settings: dict[str, Any] = {
-        "factor": SLICE_FACTOR.value,
-        "profile": SLICE_PROFILE.value,
-        "atoms": ATOMS.value,
-        "patches": PATCHES.value,
-        "passes": PASSES.value,
-        "seed": SEED.value,
-    }
+    settings: dict[str, Any] = {flag.name.removeprefix("slice_"): flag.value for flag in SETTINGS}
     configuration = settings | {"slice_axis": SLICE_AXIS.value, "subjects": len(subjects)}
     with output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value) as folder:
-        dictionary = ScSR(**settings).fit(_read_echoes(subjects.values()))
-        dictionary.save(folder / FILE)
-        save_figure(dictionary, folder / PICTURE)
+        ScSR(**settings).fit(_read_echoes(subjects.values())).save(folder / FILE)
     learned_from = cli.counted(len(subjects), "subject")
     print(f"{ATOMS.value} atoms from {learned_from}: {Path(OUTPUT.value) / FILE}")
 

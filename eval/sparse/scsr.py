@@ -40,7 +40,7 @@ FLAT = 0.25  # feature norm below which a patch is excluded from learning and no
 RIDGE = 1e-3  # regularization, as a share of the codes' mean power
 BACK_PROJECTIONS = 20
 CHUNK = 8192  # patches encoded at once
-FILE, PICTURE = "dictionary.npz", "dictionary.png"
+FILE = "dictionary.npz"
 ALL_CORES = Lock()  # one volume at a time, because its planes occupy all cores
 SETTINGS = ("factor", "profile", "atoms", "patches", "passes", "seed")
 
@@ -214,8 +214,7 @@ class ScSR:
 def one_core_each() -> threadpool_limits:
     """A context in which matrix products use only the calling thread.
 
-    Each plane has its own thread already; with more threads from BLAS, encoding was two to three
-    times slower.
+    Each plane has its own thread; with more from BLAS, encoding was two to three times slower.
     """
     return threadpool_limits(1, user_api="blas")
 

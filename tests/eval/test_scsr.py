@@ -8,7 +8,6 @@ from small_scans import write_cohort
 
 from eval.metrics import psnr
 from eval.sparse import ScSR, scsr
-from eval.sparse.dictionary_figure import dictionary_figure, mosaic
 from mrsr_tf.errors import InputError
 from mrsr_tf.mri import slices
 
@@ -164,14 +163,6 @@ def test_a_file_that_is_not_a_dictionary_is_refused(dictionary, tmp_path):
         ScSR.load(tmp_path)
 
 
-def test_the_figure_shows_every_atom_at_its_own_scale(dictionary):
-    atoms = np.arange(1, 5)[:, None] * np.ones((4, 25))
-    image = mosaic(atoms[:3])
-    assert image.shape == (11, 11)
-    np.testing.assert_array_equal(image, 1)
-    assert len(dictionary_figure(dictionary).axes) == 5
-
-
 def run(module: str, *arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=240)
@@ -181,9 +172,8 @@ def test_from_training_scans_to_rows_of_the_evaluation(tmp_path):
     data = write_cohort(tmp_path / "data", 2)
     training = [f"--data={data}", f"--output={tmp_path}/scsr", "--atoms=16", "--patches=500"]
     assert run("eval.train_scsr", *training).returncode == 0
-    assert {path.name for path in (tmp_path / "scsr").iterdir()} == {
-        *("dictionary.npz", "dictionary.png", "configuration.json")
-    }
+    written = {path.name for path in (tmp_path / "scsr").iterdir()}
+    assert written == {"dictionary.npz", "configuration.json"}
     assert "is finished" in run("eval.train_scsr", *training).stdout
     evaluation = [f"--data={data}", f"--output={tmp_path}/out", "--methods=tci,scsr"]
     evaluation += ["--experiment=image_quality"]
