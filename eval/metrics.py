@@ -1,8 +1,8 @@
 """Image quality against a reference: SSIM, pSNR, MSE, RMSE.
 
-Each metric takes two images in the same unit, and `data_range`, the width of the intensity scale in
-that unit. Evaluations divide the images by the scale of the truth and clip them to [0, 1], so their
-range is 1.
+Each metric takes two finite images of one shape in the same unit, and `data_range`, the width of
+the intensity scale in that unit; anything else is an `InputError`. Evaluations divide the images by
+the scale of the truth and clip them to [0, 1], so their range is 1.
 """
 
 import math
@@ -22,27 +22,17 @@ Floats = NDArray[np.floating]
 def ssim(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
     """Structural similarity (Wang et al. 2004, doi 10.1109/TIP.2003.819861), mean over slices.
 
+    Images are (rows, cols) or (rows, cols, slices), of at least 11 x 11 pixels.
+
     The window is a Gaussian of sigma 1.5 and 11 x 11 pixels, K1 is 0.01, K2 is 0.03, and
     covariances are those of the population. The 5 pixels along the border, whose windows are
     truncated, are left out, as in scikit-image.
-
-    Args:
-        reference: (rows, cols) or (rows, cols, slices), finite, of at least 11 x 11 pixels.
-        image: of the same shape.
-        data_range: the width of the intensity scale.
-
-    Raises:
-        InputError: the shapes differ or are too small, a value is not finite, or the range is not
-            positive.
     """
     return float(np.mean([mean for mean, _ in _ssim_by_slice(reference, image, data_range)]))
 
 
 def ssim_map(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> np.ma.MaskedArray:
-    """The SSIM of each pixel, in the shape of the images, with the border masked.
-
-    The arguments are those of `ssim`, which is the mean of this map.
-    """
+    """The SSIM of each pixel with the border masked; `ssim` is the mean of this map."""
     maps = np.stack([full for _, full in _ssim_by_slice(reference, image, data_range)], axis=-1)
     border = np.ones(maps.shape, bool)
     edge = WINDOW // 2
@@ -74,31 +64,18 @@ def _ssim_by_slice(
 
 
 def psnr(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
-    """Peak signal-to-noise ratio in dB, -10 log10(MSE), where the peak is `data_range`.
-
-    The arguments are those of `mse`. The ratio of equal images is infinite.
-    """
+    """Peak signal-to-noise ratio in dB, -10 log10(`mse`); infinite for equal images."""
     error = mse(reference, image, data_range=data_range)
     return -10 * math.log10(error) if error else math.inf
 
 
 def rmse(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
-    """Root of the mean squared error in units of `data_range`; the arguments are those of `mse`."""
+    """Root of the mean squared error in units of `data_range`."""
     return math.sqrt(mse(reference, image, data_range=data_range))
 
 
 def mse(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
-    """Mean squared error in units of `data_range` squared.
-
-    Args:
-        reference: any shape, finite.
-        image: of the same shape.
-        data_range: the width of the intensity scale.
-
-    Raises:
-        InputError: the shapes differ or are empty, a value is not finite, or the range is not
-            positive.
-    """
+    """Mean squared error in units of `data_range` squared, of images of any shape."""
     reference, image = _checked(reference, image, data_range)
     difference = reference - image
     return float(np.mean(np.square(difference, out=difference), dtype=np.float64)) / data_range**2

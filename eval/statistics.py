@@ -1,4 +1,8 @@
-"""Agreement of two measurements over subjects, and tests of whether they differ."""
+"""Agreement of two measurements over subjects, and tests of whether they differ.
+
+Samples have one finite value per subject, two subjects or more; paired samples have the same
+subjects in the same order. Anything else is an `InputError`.
+"""
 
 from typing import TypedDict
 
@@ -26,11 +30,7 @@ class Agreement(TypedDict):
 
 
 def agreement(reference: ArrayLike, estimate: ArrayLike) -> Agreement:
-    """Agreement of an estimate with a reference over subjects, as in the paper's Table 2.
-
-    Args:
-        reference: one value per subject, two subjects or more.
-        estimate: one value per subject, the same subjects in the same order.
+    """Agreement of an estimate with a reference, paired, as in the paper's Table 2.
 
     Returns:
         mean, sd: of the estimate; every SD has ddof 1.
@@ -38,10 +38,6 @@ def agreement(reference: ArrayLike, estimate: ArrayLike) -> Agreement:
         cv_percent, cv_percent_sd: of 100 abs(difference) / (sqrt 2 x mean of the pair), by subject.
         ccc: Lin's concordance correlation coefficient (doi 10.2307/2532051) with ddof 0,
         2 s_xy / (s_x^2 + s_y^2 + (mean_x - mean_y)^2); NaN if all values are equal.
-
-    Raises:
-        InputError: there are fewer than two subjects, the numbers of subjects differ, or a value is
-            not finite.
     """
     x, y = _pairs(reference, estimate)
     difference = y - x
@@ -62,16 +58,8 @@ def agreement(reference: ArrayLike, estimate: ArrayLike) -> Agreement:
 def limits_of_agreement(reference: ArrayLike, estimate: ArrayLike) -> tuple[float, float]:
     """Bland and Altman's limits (doi 10.1016/S0140-6736(86)90837-8): mean difference -+ 1.96 SD.
 
-    Args:
-        reference: one value per subject, two subjects or more.
-        estimate: one value per subject, the same subjects in the same order.
-
-    Returns:
-        The limits between which 95 % of the differences of estimate minus reference are expected,
-        if they are normally distributed.
-
-    Raises:
-        InputError: as for `agreement`.
+    Between them, 95 % of the differences of estimate minus reference (paired) are expected, if they
+    are normally distributed.
     """
     x, y = _pairs(reference, estimate)
     mean, reach = float((y - x).mean()), 1.96 * float((y - x).std(ddof=1))
@@ -81,15 +69,8 @@ def limits_of_agreement(reference: ArrayLike, estimate: ArrayLike) -> tuple[floa
 def mean_interval(values: ArrayLike, *, seed: int = 0) -> tuple[float, float]:
     """The 95 % bootstrap interval of the mean over subjects (bias-corrected and accelerated).
 
-    Args:
-        values: one per subject, two or more.
-        seed: for the resampling, so that the same values give the same interval.
-
-    Returns:
-        The ends of the interval. If all values are equal, both are that value.
-
-    Raises:
-        InputError: there are fewer than two values, or a value is not finite.
+    The same values and seed give the same interval. If all values are equal, both ends are that
+    value.
     """
     sample = _sample(values)
     if np.ptp(sample) == 0:
@@ -107,13 +88,6 @@ def mann_whitney(a: ArrayLike, b: ArrayLike) -> float:
 
     The p-value is exact if no value occurs twice. Otherwise it is the normal approximation,
     corrected for ties and continuity. It is 1 if all values are equal.
-
-    Args:
-        a: two values or more.
-        b: two values or more.
-
-    Raises:
-        InputError: a sample has fewer than two values, or a value is not finite.
     """
     a, b = _sample(a), _sample(b)
     distinct = np.unique(np.concatenate([a, b])).size
@@ -129,14 +103,6 @@ def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
     The p-value is exact for up to 50 subjects if there are no ties or zeros among the differences;
     otherwise SciPy chooses an approximation. Zeros are left out. If all differences are zero, the
     p-value is 1.
-
-    Args:
-        a: one value per subject, two subjects or more.
-        b: one value per subject, the same subjects in the same order.
-
-    Raises:
-        InputError: there are fewer than two subjects, the numbers of subjects differ, or a value is
-            not finite.
     """
     a, b = _pairs(a, b)
     if np.array_equal(a, b):
