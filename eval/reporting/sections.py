@@ -1,8 +1,7 @@
 """What the report shows of each experiment: headline figures, plots, images and the viewer."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,22 +13,20 @@ from eval.reporting.summaries import Summary
 from eval.reporting.summaries.lesions import METRICS as LESION_METRICS
 from eval.reporting.summaries.lesions import lesion_records
 from eval.reporting.summaries.resolution import mean_curves
-from eval.reporting.summaries.t2 import region_name
-from eval.reporting.table_layout import Table
+from eval.reporting.summaries.t2 import measured_references, region_name
 from eval.reporting.viewer import Viewer, viewer
-from eval.results.planes import GAMMA, IMAGES, T2_MAPS, TRUTH, load_boxes, load_planes
-from eval.results.rows import VERSIONS, Experiment, Results, method_name, unique
+from eval.results.planes import GAMMA, IMAGES, TRUTH, load_pictures
+from eval.results.rows import Experiment, Results, unique
 
 GAIN_DECIMALS = {"psnr_db": 1, "ssim": 3}  # the metrics whose gain over TCI is shown
-REFERENCES = {"t2_thick_ms": "the thick scan's", "t2_truth_ms": "the truth"}
-THICK = "thick"
+REFERENCE_NAMES = {"thick": "the thick scan's", "truth": "the truth"}
 NOISE = "Noise in the truth"
 Captioned = Mapping[str, tuple[str, Figure]]  # file stem -> (caption, figure)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A headline figure: its name, its value and a note."""
+    """A headline figure."""
 
     name: str
     value: str
@@ -41,26 +38,20 @@ class Section:
     """What the report shows of one evaluation.
 
     Attributes:
-        experiment: what was measured.
-        tables: the tables of its summary.
-        versions: package -> version with which they were made.
-        configuration: the evaluation's configuration.
+        results: the evaluation.
+        summary: its tables.
         tiles: the headline figures.
         plots: drawn as SVG.
         images: drawn as PNG.
         viewer: three linked planes of a subject; None where the evaluation saved no boxes.
-        seen_subjects: subject -> how the network has seen it; empty where all are new to it.
     """
 
-    experiment: Experiment
-    tables: Sequence[Table]
-    versions: Mapping[str, str]
-    configuration: Mapping[str, object]
-    tiles: Sequence[Tile] = ()
-    plots: Captioned = field(default_factory=dict)
-    images: Captioned = field(default_factory=dict)
-    viewer: Viewer | None = None
-    seen_subjects: Mapping[str, str] = field(default_factory=dict)
+    results: Results
+    summary: Summary
+    tiles: Sequence[Tile]
+    plots: Captioned
+    images: Captioned
+    viewer: Viewer | None
 
     @property
     def figures(self) -> Captioned:
@@ -71,7 +62,7 @@ class Section:
 Parts = tuple[Sequence[Tile], Captioned, Captioned]  # tiles, plots, images
 
 
-def section(results: Results, summary: Summary, subject: str = "") -> Section:
+def section(results: Results, summary: Summary, subject: str | None = None) -> Section:
     """The section of one evaluation; the viewer shows `subject`, or the first if there is none."""
     parts = {
         Experiment.IMAGE_QUALITY: _image_quality,
@@ -79,18 +70,8 @@ def section(results: Results, summary: Summary, subject: str = "") -> Section:
         Experiment.LESIONS: _lesions,
         Experiment.RESOLUTION: _resolution,
     }
-    tiles, drawn_plots, images = parts[results.experiment](results)
-    return Section(
-        experiment=results.experiment,
-        tables=summary.tables,
-        versions=json.loads((results.folder / VERSIONS).read_text(encoding="utf-8")),
-        configuration=results.configuration,
-        tiles=tiles,
-        plots=drawn_plots,
-        images=images,
-        viewer=_viewer(results, subject if subject in results.subjects else results.subjects[0]),
-        seen_subjects=results.seen_subjects,
-    )
+    shown = subject if subject in results.subjects else results.subjects[0]
+    return Section(results, summary, *parts[results.experiment](results), viewer(results, shown))
 
 
 def _image_quality(results: Results) -> Parts:
@@ -106,13 +87,14 @@ def _image_quality(results: Results) -> Parts:
     ]
     subject = typical_subject(results, "psnr_db")
     images = {
-        picture.view: (
-            f"{picture.view.capitalize()} reformat of {_introduce(subject, results)}, in the plane "
+        view: (
+            f"{view.capitalize()} reformat of {_introduce(subject, results)}, in the plane "
             f"with most structure. Above: all images in one window (gamma {GAMMA:g}); the inset "
             "shows where the input lost most. Below: differences from the truth on one scale.",
             figures.reformat(picture),
         )
-        for picture in load_planes(results.pictures_path(subject))
+        for view, picture in load_pictures(results.pictures_path(subject)).items()
+        if view != IMAGES
     }
     panels = {_title(*key): values for key, values in gains.items()}
     caption = "Gain over TCI: a dot per subject and a bar at the mean."
@@ -154,55 +136,37 @@ def signed(value: float | np.floating, decimals: int) -> str:
 def _t2(results: Results) -> Parts:
     """The parts for the first region."""
     main = results.within(results.regions[0])
+    subjects, region = len(main.subjects), f"T2 of the {region_name(results.regions[0])}"
     methods = {method: main.values(method, "t2_ms") for method in main.methods}
-    references = {
-        column: values
-        for column in REFERENCES
-        if np.isfinite(values := main.values(main.methods[0], column)).all()
-    }
-    differences = {
-        column: {
-            method: np.subtract(values, reference).tolist() for method, values in methods.items()
+    tiles, panels, drawn = [], {}, {}
+    for reference, values in measured_references(main).items():
+        name = REFERENCE_NAMES[reference]
+        title = f"T2 minus {name}, ms"
+        panels[title] = {
+            method: np.subtract(t2_ms, values).tolist() for method, t2_ms in methods.items()
         }
-        for column, reference in references.items()
-    }
-    titles = {column: f"T2 minus {REFERENCES[column]}, ms" for column in references}
-    region = f"T2 of the {region_name(results.regions[0])}"
-    panels = {titles[column]: values for column, values in differences.items()}
+        if NETWORK in methods:
+            difference = signed(np.mean(panels[title][NETWORK]), 1)
+            note = f"mean of {subjects}; {_paper_difference(reference)}"
+            tiles.append(Tile(f"MRSR: {title}", difference, note))
+        if subjects > 1:
+            caption = (
+                f"Bland-Altman plot of {region} against {name}: a dot per subject, a line at the "
+                "mean difference, and the limits of agreement (± 1.96 SD) shaded. A slope is a "
+                "bias that grows with T2."
+            )
+            figure = plots.bland_altman(values, methods, name)
+            drawn[f"bland_altman_{reference}"] = (caption, figure)
     caption = f"{region}, differences: a dot per subject and a bar at the mean."
-    drawn = {"t2_differences": (caption, plots.dots(panels, shared_x=True))}
-    for column, reference in references.items() if len(main.subjects) > 1 else ():
-        caption = (
-            f"Bland-Altman plot of {region} against {REFERENCES[column]}: a dot per subject, a "
-            "line at the mean difference, and the limits of agreement (± 1.96 SD) shaded. A slope "
-            "is a bias that grows with T2."
-        )
-        stem = f"bland_altman_{column.split('_')[1]}"
-        drawn[stem] = (caption, plots.bland_altman(reference, methods, REFERENCES[column]))
-    return _t2_tiles(titles, differences, len(main.subjects)), drawn, _t2_images(main)
+    differences = {"t2_differences": (caption, plots.dots(panels, shared_x=True))}
+    return tiles, differences | drawn, _t2_images(main)
 
 
-def _t2_tiles(
-    titles: Mapping[str, str],
-    differences: Mapping[str, Mapping[str, Sequence[float]]],
-    subjects: int,
-) -> list[Tile]:
-    paper_difference = np.mean(
-        np.subtract(published_values.T2_MS[NETWORK], published_values.T2_THICK_MS)
-    )
-    notes = {
-        "t2_thick_ms": f"paper {signed(paper_difference, 1)}",
-        "t2_truth_ms": "the paper has no truth",
-    }
-    return [
-        Tile(
-            f"MRSR: {titles[column]}",
-            signed(np.mean(values[NETWORK]), 1),
-            f"mean of {subjects}; {notes[column]}",
-        )
-        for column, values in differences.items()
-        if NETWORK in values
-    ]
+def _paper_difference(reference: str) -> str:
+    if reference == TRUTH:
+        return "the paper has no truth"
+    differences = np.subtract(published_values.T2_MS[NETWORK], published_values.T2_THICK_MS)
+    return f"paper {signed(np.mean(differences), 1)}"
 
 
 def _t2_images(results: Results) -> Captioned:
@@ -221,11 +185,12 @@ def _t2_images(results: Results) -> Captioned:
             figures.unrolled,
         ),
     }
-    images = {}
-    for picture in load_planes(results.pictures_path(subject)):
-        caption, draw = views[picture.view]
-        images[picture.view] = (caption, draw(picture))
-    return images
+    pictures = load_pictures(results.pictures_path(subject))
+    return {
+        view: (caption, draw(pictures[view]))
+        for view, (caption, draw) in views.items()
+        if view in pictures
+    }
 
 
 def _lesions(results: Results) -> Parts:
@@ -280,28 +245,6 @@ def _resolution(results: Results) -> Parts:
         "edge": (edge_caption, plots.lines(edge_panels, distance)),
     }
     return [], drawn, {}
-
-
-def _viewer(results: Results, subject: str) -> Viewer | None:
-    boxes = load_boxes(results.pictures_path(subject))
-    if IMAGES not in boxes:
-        return None
-    images = boxes[IMAGES].panels
-    maps = boxes[T2_MAPS].panels if T2_MAPS in boxes else {}
-    display_name = method_name if maps else figures.heading
-    order = sorted(figures.display_order({**images, **maps}), key=lambda name: name != THICK)
-    caption = f"A part of {subject} in three planes."
-    if maps:
-        caption += " T2 of the regions is overlaid; the true T2 lies on the thick scan."
-    return viewer(
-        results.experiment,
-        images,
-        maps,
-        boxes[IMAGES].spacing_mm,
-        names={name: display_name(name) for name in order},
-        selected=NETWORK if NETWORK in order else order[0],
-        caption=caption,
-    )
 
 
 def typical_subject(results: Results, column: str) -> str:

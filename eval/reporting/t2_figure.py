@@ -43,7 +43,7 @@ def t2_figure(
     )
     axes = figure.subplots(2, len(planes), squeeze=False)
     white = float(np.percentile(s1, 99.5)) or 1.0
-    overlay = np.ma.masked_where(~mask | np.isnan(t2_ms), t2_ms)
+    overlay = np.where(mask, t2_ms, np.nan)
     for plane, above, below in zip(planes, *axes, strict=True):
         for ax in (above, below):
             _show(ax, plane, s1, cmap="gray", vmin=0.0, vmax=white)

@@ -14,22 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from eval.methods import NETWORK
+from eval.reporting.figures import display_order, heading
 from eval.reporting.style import T2_COLOURS, T2_WINDOW_MS
-from eval.results.planes import GAMMA
+from eval.results.planes import GAMMA, IMAGES, T2_MAPS, VIEWS, load_pictures
+from eval.results.rows import Results, method_name
 from eval.results.viewer_boxes import T2_STEP_MS, WHITE
 
 GRADIENT_STOPS = 9
-# View -> (axis down, axis right, letters above, below, left, right) of volumes (down, back, left).
-PLANES = {
-    "sagittal": (0, 1, "SIAP"),
-    "coronal": (0, 2, "SIRL"),
-    "axial": (1, 2, "APRL"),
-}
+THICK = "thick"
+ENDS = ("SI", "AP", "RL")  # letters at the ends of a volume's axes (down, back, left)
 
 
 @dataclass(frozen=True)
 class Plane:
-    """One of the three planes on the page; the volume has `count` of them."""
+    """One of the three planes on the page; the volume has `count` of them.
+
+    The letters are those above, below, left and right.
+    """
 
     view: str
     width_mm: float
@@ -49,8 +51,8 @@ class Viewer:
         echoes: index -> display name.
         planes: the three planes.
         caption: the text below them.
-        has_t2: whether there are T2 maps.
         data: the volumes and what viewer.js needs to draw them, written as JSON.
+        gradient: the colour map of T2 as stops of a CSS gradient.
     """
 
     key: str
@@ -59,70 +61,54 @@ class Viewer:
     echoes: Mapping[int, str]
     planes: Sequence[Plane]
     caption: str
-    has_t2: bool
     data: Mapping[str, Any]
-
-    @property
-    def window_ms(self) -> tuple[float, float]:
-        """The T2 values at the ends of the colour map."""
-        return T2_WINDOW_MS
-
-    @property
-    def gradient(self) -> str:
-        """The colour map as stops of a CSS gradient."""
-        return ", ".join(f"rgb({r}, {g}, {b})" for r, g, b in _colours(GRADIENT_STOPS))
+    gradient: str
 
 
-def viewer(
-    key: str,
-    images: Mapping[str, NDArray[np.uint8]],
-    t2_maps: Mapping[str, NDArray[np.uint8]],
-    spacing_mm: Sequence[float],
-    *,
-    names: Mapping[str, str],
-    selected: str,
-    caption: str,
-) -> Viewer:
-    """A viewer of volumes that `eval.results.viewer_boxes` quantized.
+def viewer(results: Results, subject: str) -> Viewer | None:
+    """The viewer of a subject; None where the evaluation saved no boxes.
 
-    Args:
-        key: distinguishes the viewers of one page.
-        images: name -> (echoes, down, back, left), gray levels from 0 to `WHITE`.
-        t2_maps: name -> (1, down, back, left), T2 in steps of `T2_STEP_MS`, 0 where there is none.
-            A map without an image of its own is shown on the first image that `names` lists.
-        spacing_mm: (down, back, left).
-        names: volume -> display name, in the order of the buttons.
-        selected: the volume shown first.
-        caption: what is shown; how to use the viewer is appended.
+    The volumes are in the order of figures, but the thick scan comes first. A T2 map without an
+    image of its own is shown on the first image.
     """
-    echoes, *shape = next(iter(images.values())).shape
+    pictures = load_pictures(results.pictures_path(subject))
+    if IMAGES not in pictures:
+        return None
+    images = pictures[IMAGES].panels
+    maps = pictures[T2_MAPS].panels if T2_MAPS in pictures else {}
+    names = sorted(display_order({**images, **maps}), key=lambda name: name != THICK)
+    display_name = method_name if maps else heading
+    echoes, *shape = images[next(iter(images))].shape
+    overlay = "T2 of the regions is overlaid; the true T2 lies on the thick scan. " if maps else ""
     return Viewer(
-        key=key,
-        names=names,
-        selected=selected,
+        key=results.experiment,
+        names={name: display_name(name) for name in names},
+        selected=NETWORK if NETWORK in names else names[0],
         echoes={echo: f"S{echo + 1}" for echo in range(echoes)},
-        planes=_planes(shape, spacing_mm),
-        caption=f"{caption} {_usage(echoes)}",
-        has_t2=bool(t2_maps),
+        planes=_planes(shape, pictures[IMAGES].spacing_mm),
+        caption=f"A part of {subject} in three planes. {overlay}{_usage(echoes)}",
         data={
             "shape": shape,
             "white": WHITE,
             "images": _encode(images),
-            "t2_maps": _encode(t2_maps),
+            "t2_maps": _encode(maps),
             "background": next(name for name in names if name in images),
             "t2_step_ms": T2_STEP_MS,
             "t2_window_ms": T2_WINDOW_MS,
             "t2_colours": _colours(256).ravel().tolist(),
         },
+        gradient=", ".join(f"rgb({r}, {g}, {b})" for r, g, b in _colours(GRADIENT_STOPS)),
     )
 
 
 def _planes(shape: Sequence[int], spacing_mm: Sequence[float]) -> list[Plane]:
-    sides_mm = [count * mm for count, mm in zip(shape, spacing_mm, strict=True)]
-    return [
-        Plane(view, sides_mm[right], sides_mm[down], shape[3 - down - right], letters)
-        for view, (down, right, letters) in PLANES.items()
-    ]
+    planes = []
+    for normal in (2, 1, 0):
+        down, right = (axis for axis in range(3) if axis != normal)
+        width_mm, height_mm = (shape[axis] * spacing_mm[axis] for axis in (right, down))
+        letters = ENDS[down] + ENDS[right]
+        planes.append(Plane(VIEWS[normal], width_mm, height_mm, shape[normal], letters))
+    return planes
 
 
 def _usage(echoes: int) -> str:

@@ -1,11 +1,13 @@
-"""The planes of a scan that the report shows, oriented as radiologists expect them.
+"""The pictures of a scan that the report shows, oriented as radiologists expect them.
 
-An evaluation saves these planes, and a box for the viewer (`eval.results.viewer_boxes`), instead of
-whole scans:
+An evaluation saves planes, and a box for the viewer (`eval.results.viewer_boxes`), instead of whole
+scans. The axes of an upright array run to inferior, posterior and left, so its planes are
 
     sagittal   anterior left, superior up
     coronal    patient's right left, superior up
     axial      patient's right left, anterior up
+
+Nothing is resampled: an oblique scan uses the nearest axes.
 """
 
 from collections.abc import Mapping
@@ -24,55 +26,52 @@ SLICE_AXIS = 2
 TRUTH = "truth"
 GAMMA = 0.6  # makes dark and bright tissue visible in one window
 IMAGES, T2_MAPS = "images", "t2_maps"  # the pictures that are boxes
-
-# Each view is perpendicular to one patient axis of LPS (0: left, 1: posterior, 2: superior). The
-# other two run down and right, each given as (patient axis, direction).
-LEFT, POSTERIOR, SUPERIOR = 0, 1, 2
-VIEWS = {
-    LEFT: ("sagittal", (SUPERIOR, -1), (POSTERIOR, 1)),
-    POSTERIOR: ("coronal", (SUPERIOR, -1), (LEFT, 1)),
-    SUPERIOR: ("axial", (POSTERIOR, 1), (LEFT, 1)),
-}
+VIEWS = ("axial", "coronal", "sagittal")  # perpendicular to the axes of an upright array
+LPS = (("R", "L"), ("A", "P"), ("I", "S"))
+UPRIGHT = nibabel.orientations.axcodes2ornt("IPL", LPS)
 
 
-@dataclass(frozen=True)
+def upright_orientation(volume: Volume) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
+    """How to turn arrays of a volume upright, for `nibabel.apply_orientation`; and spacing in mm.
+
+    Row k of the first has the upright axis of array axis k, and 1 or -1 for its direction. The
+    spacing is that of the upright axes.
+    """
+    start = nibabel.io_orientation(volume.affine)
+    orientation = nibabel.orientations.ornt_transform(start, UPRIGHT).astype(int)
+    return orientation, volume.spacing_mm[np.argsort(orientation[:, 0])]
+
+
+@dataclass(frozen=True, eq=False)
 class Plane:
     """A plane of a scan, turned upright.
 
     Attributes:
-        view: "sagittal", "coronal" or "axial", whichever is nearest. Nothing is resampled, so a
-            plane of an oblique scan is as oblique as the scan.
+        view: the nearest one of `VIEWS`.
         axis: the array axis perpendicular to the plane.
         index: the position along that axis.
-        steps: (down, right), each (array axis, 1 or -1).
+        orientation: see `upright_orientation`.
         spacing_mm: (down, right).
     """
 
     view: str
     axis: int
     index: int
-    steps: tuple[tuple[int, int], tuple[int, int]]
-    spacing_mm: tuple[float, float]
+    orientation: NDArray[np.int_]
+    spacing_mm: tuple[float, ...]
 
     def cut(self, array: NDArray) -> NDArray:
         """(down, right[, echoes]): this plane of an array (rows, cols, slices[, echoes])."""
-        (down, down_step), (right, right_step) = self.steps
-        plane = np.moveaxis(array, (self.axis, down, right), (0, 1, 2))[self.index]
-        return plane[::down_step, ::right_step]
+        plane = nibabel.apply_orientation(array.take([self.index], self.axis), self.orientation)
+        return plane.squeeze(self.orientation[self.axis, 0])
 
 
 def upright_plane(volume: Volume, axis: int, index: int) -> Plane:
     """The plane perpendicular to the array axis `axis` at position `index`."""
-    # For each array axis: the nearest patient axis, and the direction along it.
-    orientation = nibabel.io_orientation(volume.affine).astype(int)
-    array_axis = {int(patient): index for index, (patient, _) in enumerate(orientation)}
-    view, *sides = VIEWS[int(orientation[axis, 0])]
-    down, right = (
-        (array_axis[patient], direction * int(orientation[array_axis[patient], 1]))
-        for patient, direction in sides
-    )
-    spacing = (float(volume.spacing_mm[down[0]]), float(volume.spacing_mm[right[0]]))
-    return Plane(view, axis, index, (down, right), spacing)
+    orientation, spacing_mm = upright_orientation(volume)
+    normal = orientation[axis, 0]
+    in_plane_mm = tuple(np.delete(spacing_mm, normal).tolist())
+    return Plane(VIEWS[normal], axis, index, orientation, in_plane_mm)
 
 
 def reformats(volume: Volume) -> list[Plane]:
@@ -122,19 +121,8 @@ def save_pictures(path: Path, pictures: list[Picture]) -> None:
         np.savez_compressed(partial, allow_pickle=False, **arrays)
 
 
-def load_planes(path: Path) -> list[Picture]:
-    """The planes in a file of `save_pictures`."""
-    pictures = _load(path)
-    return [pictures[view] for view in pictures if view not in (IMAGES, T2_MAPS)]
-
-
-def load_boxes(path: Path) -> dict[str, Picture]:
-    """The boxes in a file of `save_pictures`, by `IMAGES` and `T2_MAPS` where present."""
-    pictures = _load(path)
-    return {view: pictures[view] for view in (IMAGES, T2_MAPS) if view in pictures}
-
-
-def _load(path: Path) -> dict[str, Picture]:
+def load_pictures(path: Path) -> dict[str, Picture]:
+    """View -> picture, from a file of `save_pictures`."""
     views: dict[str, dict[str, NDArray]] = {}
     with np.load(path, allow_pickle=False) as arrays:
         for key in arrays.files:

@@ -1,6 +1,7 @@
 """The results folder of an evaluation, and its rows.csv."""
 
 import csv
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -28,12 +29,8 @@ class Experiment(StrEnum):
 QUALITIES = ("ssim", "psnr_db", "mse", "rmse")
 COLUMNS = {
     Experiment.IMAGE_QUALITY: (
-        *("subject", "method", "echo", *QUALITIES),
-        *(
-            f"{quality}{region}"
-            for region in ("_body", "_inner", "_body_inner")
-            for quality in QUALITIES
-        ),
+        *("subject", "method", "echo"),
+        *(metric + part for part in ("", "_body", "_inner", "_body_inner") for metric in QUALITIES),
     ),
     Experiment.T2: (
         *("subject", "roi", "method", "t2_ms", "t2_thick_ms", "t2_truth_ms"),
@@ -101,6 +98,11 @@ class Results:
         """Subject -> how the network has seen it: it was "trained on" or "chosen by" it."""
         files = sorted((self.folder / SEEN).glob("*"))
         return {file.name: file.read_text(encoding="utf-8") for file in files}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Package -> version with which the results were computed."""
+        return json.loads((self.folder / VERSIONS).read_text(encoding="utf-8"))
 
     def within(self, region: str) -> "Results":
         """The results in one region."""

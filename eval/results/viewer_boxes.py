@@ -10,14 +10,12 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.results.planes import GAMMA, IMAGES, LEFT, POSTERIOR, SUPERIOR, T2_MAPS, Picture
+from eval.results.planes import GAMMA, IMAGES, T2_MAPS, Picture, upright_orientation
 from mrsr_tf.volume import SCALE_PERCENTILE, Volume
 
 WHITE = 127  # the brightest gray level; noise alone exceeds one step
 T2_STEP_MS = 0.4
 SAMPLES = 6_400_000  # budget for all images of a subject, about 3 MB compressed
-# The patient axes that run down, back and left in an upright box, as (axis, direction).
-UPRIGHT = ((SUPERIOR, -1), (POSTERIOR, 1), (LEFT, 1))
 
 
 @dataclass(frozen=True)
@@ -26,28 +24,24 @@ class Box:
 
     Attributes:
         inside: slices of (rows, cols, slices).
-        axes: the array axes that run to inferior, posterior and left. Nothing is resampled: an
-            oblique scan uses the nearest axes.
-        steps: the direction along each of them, 1 or -1.
-        spacing_mm: along each of them.
-        brightest: the intensity shown white, for each echo.
+        orientation: see `eval.results.planes.upright_orientation`.
+        spacing_mm: (down, back, left).
+        brightest: (echoes,) the intensity shown white.
     """
 
     inside: tuple[slice, ...]
-    axes: tuple[int, ...]
-    steps: tuple[int, ...]
+    orientation: NDArray[np.int_]
     spacing_mm: tuple[float, ...]
-    brightest: tuple[float, ...]
+    brightest: NDArray[np.floating]
 
     def cut(self, array: NDArray) -> NDArray:
-        """(down, back, left): the box of an array (rows, cols, slices)."""
-        turned = array[self.inside].transpose(self.axes)
-        return turned[tuple(slice(None, None, step) for step in self.steps)]
+        """(down, back, left[, echoes]): the box of an array (rows, cols, slices[, echoes])."""
+        return nibabel.apply_orientation(array[self.inside], self.orientation)
 
     def images(self, array: NDArray[np.floating]) -> NDArray[np.uint8]:
         """(echoes, down, back, left): gray levels of a scan (rows, cols, slices, echoes)."""
-        echoes = zip(np.moveaxis(array, 3, 0), self.brightest, strict=True)
-        return np.stack([_gray_levels(self.cut(echo) / brightest) for echo, brightest in echoes])
+        gray = WHITE * np.clip(self.cut(array) / self.brightest, 0, 1) ** GAMMA
+        return np.moveaxis(np.rint(gray).astype(np.uint8), 3, 0)
 
     def t2(self, t2_ms: NDArray[np.floating]) -> NDArray[np.uint8]:
         """(1, down, back, left): T2 in steps of `T2_STEP_MS`; 0 where it is NaN."""
@@ -78,18 +72,11 @@ def box_around(scan: Volume, centre: tuple[int, ...], count: int) -> Box:
     fits = lengths.prod(axis=1) * count * scan.echoes <= SAMPLES
     length = lengths[fits][-1] if fits.any() else lengths[0]
     start = np.clip(centre - length // 2, 0, shape - length)
-    orientation = nibabel.io_orientation(scan.affine).astype(int)
-    axes = [int(np.argmax(orientation[:, 0] == patient)) for patient, _ in UPRIGHT]
-    directions = [direction for _, direction in UPRIGHT]
+    orientation, spacing_mm = upright_orientation(scan)
     white = np.percentile(scan.array, SCALE_PERCENTILE, axis=(0, 1, 2))
     return Box(
         inside=tuple(map(slice, start, start + length)),
-        axes=tuple(axes),
-        steps=tuple(int(step) for step in directions * orientation[axes, 1]),
-        spacing_mm=tuple(float(scan.spacing_mm[axis]) for axis in axes),
-        brightest=tuple(float(intensity) or 1.0 for intensity in white),
+        orientation=orientation,
+        spacing_mm=tuple(spacing_mm.tolist()),
+        brightest=np.where(white > 0, white, 1).astype(scan.array.dtype),
     )
-
-
-def _gray_levels(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    return np.rint(WHITE * np.clip(image, 0, 1) ** GAMMA).astype(np.uint8)

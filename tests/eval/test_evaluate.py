@@ -15,7 +15,7 @@ from eval.experiments.config import EvaluationConfig
 from eval.methods import METHODS, NETWORK, check_names, upsample
 from eval.regions import rois as regions
 from eval.regions.body import body_mask
-from eval.results.planes import IMAGES, T2_MAPS, load_planes
+from eval.results.planes import IMAGES, T2_MAPS, load_pictures
 from eval.results.rows import COLUMNS, read_results, read_rows
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Interpolation
@@ -485,7 +485,7 @@ def test_an_interrupted_evaluation_continues_with_the_subjects_that_are_missing(
     assert len(seen) == 4  # the two finished ones were not evaluated again
     rows = read_rows(out / "rows.csv", "image_quality")
     assert [row["subject"] for row in rows] == [name for name in subjects for _ in (1, 2)]
-    assert len(load_planes(out / "reformats" / "subject_2.npz")) == 2
+    assert len(load_pictures(out / "reformats" / "subject_2.npz")) == 3
 
 
 def test_workers_give_the_same_rows_and_the_network_never_works_for_two(tmp_path):

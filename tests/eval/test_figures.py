@@ -7,7 +7,7 @@ from small_scans import knee, sagittal_affine
 
 from eval.reporting import figures, plots
 from eval.reporting.style import render, save_figure
-from eval.results.planes import Picture, load_planes, reformats, save_pictures, upright_plane
+from eval.results.planes import Picture, load_pictures, reformats, save_pictures, upright_plane
 from mrsr_tf.volume import Volume
 
 
@@ -68,11 +68,11 @@ def test_saved_pictures_load_unchanged(tmp_path):
     panels = {"truth": np.ones((3, 2, 2)), "mrsr": np.zeros((3, 2, 2))}
     saved = [Picture("coronal", (0.4, 1.6), panels), Picture("axial", (0.5, 1.6), panels)]
     save_pictures(tmp_path / "s.npz", saved)
-    loaded = load_planes(tmp_path / "s.npz")
-    assert [(p.view, p.spacing_mm, list(p.panels)) for p in loaded] == [
+    loaded = load_pictures(tmp_path / "s.npz")
+    assert [(p.view, p.spacing_mm, list(p.panels)) for p in loaded.values()] == [
         (p.view, p.spacing_mm, list(p.panels)) for p in saved
     ]
-    np.testing.assert_array_equal(loaded[0].panels["truth"], 1)
+    np.testing.assert_array_equal(loaded["coronal"].panels["truth"], 1)
 
 
 def reformat(shape=(40, 24, 2), spacing=(0.4, 0.8), methods=("fi", "mrsr")) -> figures.Figure:

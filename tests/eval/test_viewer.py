@@ -11,33 +11,37 @@ from small_scans import knee, t2_rows, write_results
 
 from eval.reporting import html, sections
 from eval.reporting.summaries import summarize
-from eval.reporting.viewer import Viewer, viewer
 from eval.results import viewer_boxes
 from eval.results.planes import IMAGES, T2_MAPS, Picture, save_pictures
-from eval.results.rows import Experiment, read_results
+from eval.results.rows import read_results
 from mrsr_tf.volume import Volume
 
 SCRIPT = Path(html.__file__).parent / "templates" / "viewer.js"
 EVIL = "</script><script>alert(1)</script>"
 
 
-def make_viewer(images=None, t2_maps=None, names=("tci", "a")) -> Viewer:
-    panel = np.zeros((1, 2, 3, 4), np.uint8)
-    return viewer(
-        "t2",
-        dict.fromkeys(names, panel) if images is None else images,
-        t2_maps or {},
-        (0.5, 1.0, 2.0),
-        names={name: name.upper() for name in names},
-        selected=names[0],
-        caption="A knee.",
-    )
+def section_of(tmp_path, boxes: list[Picture]) -> sections.Section:
+    """The section in the report of results with these boxes."""
+    configuration = {"roi": [], "t1_ms": [], "t2_method": "exact", "outliers": "none"}
+    configuration["combination"] = "covering"
+    rows = t2_rows([35.0], {"tci": [36.0]})
+    folder = write_results(tmp_path / "t2", "t2", rows, **configuration)
+    flat = Picture("unrolled", (1.0, 1.0), {"thick": np.ones((2, 2))})
+    save_pictures(folder / "reformats" / "s0.npz", [flat, *boxes])
+    results = read_results(folder)
+    return sections.section(results, summarize(results))
+
+
+def make_box(view: str, names: list[str], echoes: int) -> Picture:
+    panel = np.zeros((echoes, 2, 3, 4), np.uint8)
+    return Picture(view, (0.5, 1.0, 2.0), dict.fromkeys(names, panel))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 4, 5), (4, 1, 2), (1, 5, 1)])
-def test_the_pixels_of_a_volumes_png_are_its_voxels_in_order(shape):
+def test_the_pixels_of_a_volumes_png_are_its_voxels_in_order(tmp_path, shape):
     echoes = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
-    pngs = make_viewer({"tci": echoes}, names=["tci"]).data["images"]["tci"]
+    box = Picture(IMAGES, (0.5, 1.0, 2.0), {"tci": echoes})
+    pngs = section_of(tmp_path, [box]).viewer.data["images"]["tci"]
     for png, echo in zip(pngs, echoes, strict=True):
         with Image.open(BytesIO(base64.b64decode(png))) as image:
             assert image.mode == "L"
@@ -85,27 +89,13 @@ def test_gray_levels_and_t2_are_within_half_a_step():
     assert np.abs(grays / 127 - expected).max() <= 0.501 / 127
 
 
-def viewer_of(tmp_path, boxes: list[Picture]) -> Viewer | None:
-    """The viewer in the report of results with these boxes."""
-    folder = write_results(tmp_path / "t2", "t2", t2_rows([35.0], {"tci": [36.0]}))
-    flat = Picture("unrolled", (1.0, 1.0), {"thick": np.ones((2, 2))})
-    save_pictures(folder / "reformats" / "s0.npz", [flat, *boxes])
-    results = read_results(folder)
-    return sections.section(results, summarize(results)).viewer
-
-
-def make_box(view: str, names: list[str], echoes: int) -> Picture:
-    panel = np.zeros((echoes, 2, 3, 4), np.uint8)
-    return Picture(view, (0.5, 1.0, 2.0), dict.fromkeys(names, panel))
-
-
 def test_results_without_boxes_have_no_viewer(tmp_path):
-    assert viewer_of(tmp_path, []) is None
+    assert section_of(tmp_path, []).viewer is None
 
 
 def test_planes_have_the_scans_aspect_ratio_and_the_thick_scan_comes_first(tmp_path):
     boxes = [make_box(IMAGES, ["thick", "tci"], 2), make_box(T2_MAPS, ["thick", "truth", "tci"], 1)]
-    shown = viewer_of(tmp_path, boxes)
+    shown = section_of(tmp_path, boxes).viewer
     assert list(shown.names) == ["thick", "tci", "truth"]
     assert shown.data["background"] == "thick"
     assert shown.data["shape"] == [2, 3, 4]
@@ -117,19 +107,13 @@ def test_planes_have_the_scans_aspect_ratio_and_the_thick_scan_comes_first(tmp_p
     assert [p.letters for p in shown.planes] == ["SIAP", "SIRL", "APRL"]
 
 
-def test_names_cannot_end_the_script_that_holds_the_data():
-    shown = make_viewer(names=(EVIL, "tci"))
-    section = sections.Section(
-        experiment=Experiment.LESIONS,
-        tables=[],
-        versions={},
-        configuration={"model": None, "roi": []},
-        viewer=replace(shown, caption=EVIL),
-    )
-    page = html.page([section], {"mrsr_tf": "0"})
+def test_names_cannot_end_the_script_that_holds_the_data(tmp_path):
+    section = section_of(tmp_path, [make_box(IMAGES, [EVIL, "tci"], 1)])
+    shown = replace(section, viewer=replace(section.viewer, caption=EVIL))
+    page = html.page([shown], {"mrsr_tf": "0"})
     assert "alert(1)</script>" not in page
     data = page.split('<script type="application/json">')[1].split("</script>")[0]
-    assert json.loads(data)["background"] == EVIL
+    assert EVIL in json.loads(data)["images"]
 
 
 def test_the_viewer_loads_nothing_from_a_network():

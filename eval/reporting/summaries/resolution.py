@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from eval.reporting.summaries.summary import NAN, Summary, mean_and_sd
 from eval.reporting.table_layout import metric_table
-from eval.results.planes import TRUTH, load_planes
+from eval.results.planes import TRUTH, load_pictures
 from eval.results.rows import Results, unique
 
 Curves = Mapping[str, NDArray[np.floating]]
@@ -75,11 +75,11 @@ def resolution_records(results: Results) -> list[ResolutionRecord]:
 
 def mean_curves(results: Results) -> dict[str, Curves]:
     """View -> method -> the mean over subjects of the pictures of `experiments.resolution`."""
-    subjects = [load_planes(results.pictures_path(name)) for name in results.subjects]
+    subjects = [load_pictures(results.pictures_path(name)) for name in results.subjects]
     return {
-        pictures[0].view: {
-            method: np.mean([picture.panels[method] for picture in pictures], axis=0)
-            for method in pictures[0].panels
+        view: {
+            method: np.mean([pictures[view].panels[method] for pictures in subjects], axis=0)
+            for method in picture.panels
         }
-        for pictures in zip(*subjects, strict=True)
+        for view, picture in subjects[0].items()
     }

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -16,14 +15,7 @@ from mrsr_tf.cli import counted
 
 # Reference -> its column in the rows.
 REFERENCES = {"thick": "t2_thick_ms", "truth": "t2_truth_ms"}
-# Quantity -> the keys of value and SD in `_agreement`.
-AGREEMENT = {
-    "difference_ms": ("difference", "difference_sd"),
-    "cv_percent": ("cv_percent", "cv_percent_sd"),
-    "ccc": ("ccc", "no SD"),
-    "limit_low_ms": ("limit_low", "no SD"),
-    "limit_high_ms": ("limit_high", "no SD"),
-}
+AGREEMENT = ("difference_ms", "cv_percent", "ccc", "limit_low_ms", "limit_high_ms")
 # Quantity, which is also its column in the rows -> how it is summarized over subjects.
 COUNTS: dict[str, Callable[[Sequence[float]], np.floating]] = {
     "pixel_cv_percent": np.mean,
@@ -101,18 +93,13 @@ def t2_records(results: Results) -> list[T2Record]:
     """
     records: list[T2Record] = []
     for position, roi in enumerate(results.regions):
-        region = [replace(record, roi=roi) for record in _region_records(results.within(roi))]
-        if position > 0:
-            region = [replace(record, paper_value=NAN, paper_sd=NAN) for record in region]
-        records += region
+        own = {"roi": roi} if position == 0 else {"roi": roi, "paper_value": NAN, "paper_sd": NAN}
+        records += [replace(record, **own) for record in _region_records(results.within(roi))]
     return records
 
 
 def _region_records(results: Results) -> list[T2Record]:
-    measured = {
-        name: results.values(results.methods[0], column) for name, column in REFERENCES.items()
-    }
-    references = {name: values for name, values in measured.items() if np.isfinite(values).all()}
+    references = measured_references(results)
     methods = {method: results.values(method, "t2_ms") for method in results.methods}
     maps = references | methods
     records = [
@@ -125,6 +112,14 @@ def _region_records(results: Results) -> list[T2Record]:
         records += _agreements(name, reference, methods)
         records += _tests(name, reference, methods)
     return records + _counts(results)
+
+
+def measured_references(results: Results) -> dict[str, list[float]]:
+    """Reference -> its T2 of each subject, in ms; the truth only if it is known for all."""
+    references = {
+        name: results.values(results.methods[0], column) for name, column in REFERENCES.items()
+    }
+    return {name: values for name, values in references.items() if np.isfinite(values).all()}
 
 
 def _average(method: str, values: Sequence[float]) -> T2Record:
@@ -147,33 +142,34 @@ def _agreements(
     """Each method's agreement with one reference."""
     records = []
     for method, values in methods.items():
-        ours = _agreement(reference, values)
         published = published_values.T2_MS.get(method) if name == "thick" else None
         paper = _agreement(published_values.T2_THICK_MS, published) if published else {}
-        records += [
-            T2Record(
-                quantity=quantity,
-                reference=name,
-                method=method,
-                value=ours[value],
-                sd=ours.get(sd, NAN),
-                paper_value=paper.get(value, NAN),
-                paper_sd=paper.get(sd, NAN),
-            )
-            for quantity, (value, sd) in AGREEMENT.items()
-        ]
+        for quantity, (value, sd) in _agreement(reference, values).items():
+            record = T2Record("", "", quantity, name, method, value, sd)
+            paper_value, paper_sd = paper.get(quantity, (NAN, NAN))
+            records.append(replace(record, paper_value=paper_value, paper_sd=paper_sd))
     return records
 
 
-def _agreement(reference: Sequence[float], estimate: Sequence[float]) -> dict[str, Any]:
-    """`statistics.agreement` and the limits; of one subject, what needs no second subject."""
-    if len(reference) > 1:
-        low, high = statistics.limits_of_agreement(reference, estimate)
-        agreement = statistics.agreement(reference, estimate)
-        return {**agreement, "limit_low": low, "limit_high": high}
-    repeated = statistics.agreement([*reference] * 2, [*estimate] * 2)
-    needing_two = ("difference_sd", "cv_percent_sd", "ccc", "limit_low", "limit_high")
-    return {**repeated, **dict.fromkeys(needing_two, NAN)}
+def _agreement(
+    reference: Sequence[float], estimate: Sequence[float]
+) -> dict[str, tuple[float, float]]:
+    """Quantity -> its value and SD; of one subject, what needs no second subject."""
+    if len(reference) == 1:
+        alone = statistics.agreement([*reference] * 2, [*estimate] * 2)
+        return dict.fromkeys(AGREEMENT, (NAN, NAN)) | {
+            "difference_ms": (alone["difference"], NAN),
+            "cv_percent": (alone["cv_percent"], NAN),
+        }
+    agreement = statistics.agreement(reference, estimate)
+    low, high = statistics.limits_of_agreement(reference, estimate)
+    return {
+        "difference_ms": (agreement["difference"], agreement["difference_sd"]),
+        "cv_percent": (agreement["cv_percent"], agreement["cv_percent_sd"]),
+        "ccc": (agreement["ccc"], NAN),
+        "limit_low_ms": (low, NAN),
+        "limit_high_ms": (high, NAN),
+    }
 
 
 def _tests(
