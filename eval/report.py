@@ -9,16 +9,12 @@ tables are printed, too.
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from absl import flags
 
+from eval.results.rows import ROWS, Results, read_results, unique
 from mrsr_tf import __version__, cli
 from mrsr_tf.errors import InputError
-
-if TYPE_CHECKING:
-    from eval.reporting.summaries import Summary
-    from eval.results.rows import Results
 
 RESULTS = flags.DEFINE_list(
     "results",
@@ -37,13 +33,14 @@ OVERWRITE = cli.define_overwrite()
 
 def main() -> None:
     """Prints the tables and writes the report."""
+    from eval.reporting.html import page
+    from eval.reporting.sections import section
+    from eval.reporting.style import save_figure
     from eval.reporting.summaries import summarize
     from eval.reporting.table_layout import to_text
-    from eval.results.rows import read_results
-    from mrsr_tf.outputs import output_folder
+    from mrsr_tf.outputs import output_folder, versions
 
-    evaluations = _one_per_experiment([read_results(Path(path)) for path in RESULTS.value])
-    _check_viewer_subject(evaluations)
+    evaluations = _read_evaluations()
     summaries = [summarize(results) for results in evaluations]
     for summary in summaries:
         for table in summary.tables:
@@ -51,57 +48,45 @@ def main() -> None:
     for results in evaluations:
         for subject, how in results.seen_subjects.items():
             print(f"not new to the network, which was {how} it: {subject}")
-    configuration = _configuration(evaluations)
-    with output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value) as folder:
-        _write_report(list(zip(evaluations, summaries, strict=True)), folder)
+    with output_folder(OUTPUT.value, _configuration(evaluations), overwrite=OVERWRITE.value) as out:
+        sections = [
+            section(results, summary, VIEWER_SUBJECT.value)
+            for results, summary in zip(evaluations, summaries, strict=True)
+        ]
+        for part in sections:
+            part.summary.write_csv(out)
+            for stem, (_, figure) in part.figures.items():
+                save_figure(figure, out / "figures", stem)
+        html = page(sections, versions("numpy", "scipy", "matplotlib"))
+        (out / "report.html").write_text(html, encoding="utf-8")
     print(f"report: {Path(OUTPUT.value) / 'report.html'}")
 
 
-def _one_per_experiment(evaluations: "list[Results]") -> "list[Results]":
+def _read_evaluations() -> list[Results]:
+    """The evaluations in order of experiment, after a check of the flags against them."""
+    evaluations = [read_results(Path(path)) for path in RESULTS.value]
     experiments = [results.experiment for results in evaluations]
     if not experiments or len(set(experiments)) < len(experiments):
         raise InputError(
             f"expected one evaluation per experiment, got {' and '.join(experiments) or 'none'} in "
             f"{','.join(RESULTS.value)}"
         )
-    return sorted(evaluations, key=lambda results: results.experiment)
-
-
-def _check_viewer_subject(evaluations: "list[Results]") -> None:
-    subjects = [subject for results in evaluations for subject in results.subjects]
+    evaluations.sort(key=lambda results: results.experiment)
+    subjects = unique(subject for results in evaluations for subject in results.subjects)
     if VIEWER_SUBJECT.value and VIEWER_SUBJECT.value not in subjects:
         raise InputError(
-            f"expected --viewer_subject among {', '.join(dict.fromkeys(subjects))}, got "
-            f"{VIEWER_SUBJECT.value!r}"
+            f"expected --viewer_subject among {', '.join(subjects)}, got {VIEWER_SUBJECT.value!r}"
         )
+    return evaluations
 
 
-def _configuration(evaluations: "list[Results]") -> dict[str, str]:
-    from eval.results.rows import ROWS
-
+def _configuration(evaluations: list[Results]) -> dict[str, str]:
     digests = {
         str(results.experiment): hashlib.sha256((results.folder / ROWS).read_bytes()).hexdigest()
         for results in evaluations
     }
     viewer = {"viewer_subject": VIEWER_SUBJECT.value} if VIEWER_SUBJECT.value else {}
     return {"version": __version__, **digests, **viewer}
-
-
-def _write_report(evaluations: "list[tuple[Results, Summary]]", folder: Path) -> None:
-    from eval.reporting.html import page
-    from eval.reporting.sections import section
-    from eval.reporting.style import save_figure
-    from mrsr_tf.outputs import versions
-
-    sections = []
-    for results, summary in evaluations:
-        summary.write_csv(folder)
-        sections.append(section(results, summary, VIEWER_SUBJECT.value or ""))
-    for part in sections:
-        for stem, (_, figure) in part.figures.items():
-            save_figure(figure, folder / "figures", stem)
-    packages = versions("numpy", "scipy", "matplotlib")
-    (folder / "report.html").write_text(page(sections, packages), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ the scan may have any orientation.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +31,10 @@ MARGIN_MM = 3.0
 DEGREES, ALONG_MM = 1.0, 1.0
 
 
-@dataclass(frozen=True)
-class Cylinder:
+class Cylinder(NamedTuple):
     """A cylinder along the patient's left-right axis, which femoral cartilage follows.
 
-    Attributes:
-        centre_mm: (posterior, superior) in patient coordinates.
-        radius_mm: the radius.
+    Its centre is (posterior, superior) in patient coordinates.
     """
 
     centre_mm: tuple[float, float]
@@ -45,16 +42,9 @@ class Cylinder:
 
 
 def depth(mask: NDArray[np.bool_], scan: Volume, cartilage: str) -> NDArray[np.float32]:
-    """The relative depth of each voxel of cartilage between bone and joint.
+    """(rows, cols, slices): each voxel's relative depth, 0 at the bone; NaN outside the mask.
 
-    Args:
-        mask: (rows, cols, slices), the cartilage of one bone.
-        scan: the scan on whose grid the mask is.
-        cartilage: its name. A name with "tibia" or "patella" in it means the cartilage of that
-            bone, any other name that of the femur.
-
-    Returns:
-        (rows, cols, slices): in (0, 1), 0 at the bone; NaN outside the mask.
+    A name of the cartilage with "tibia" or "patella" in it means that bone, any other the femur.
 
     Raises:
         InputError: the mask is empty, or no side of it faces the bone or the joint.
@@ -92,12 +82,7 @@ def layers(mask: NDArray[np.bool_], scan: Volume, cartilage: str) -> dict[str, N
 def unrolled(
     t2_ms: NDArray[np.floating], mask: NDArray[np.bool_], scan: Volume
 ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
-    """T2 of femoral cartilage laid out flat, the mean over its depth.
-
-    Args:
-        t2_ms: (rows, cols, slices), NaN where there is no T2.
-        mask: (rows, cols, slices), femoral cartilage.
-        scan: the scan on whose grid they are.
+    """T2 of the femoral cartilage in a mask laid out flat, the mean over its depth.
 
     Returns:
         T2 in ms as (angles, positions), NaN where there is none; the edges of the angles in degrees

@@ -34,15 +34,9 @@ def grid(
     right_in: float = 0.0,
     below_in: float = 0.0,
 ) -> tuple[Figure, NDArray]:
-    """Panels with the aspect ratio of an image, with room for headings and labels.
+    """Rows and columns of panels with the aspect ratio of an image (down, right).
 
-    Args:
-        rows: of panels.
-        columns: of panels.
-        shape: of the image, (down, right).
-        spacing_mm: of the image.
-        right_in: additional room on the right.
-        below_in: additional room below.
+    There is room for headings and labels, and `right_in` and `below_in` more.
     """
     width = PANEL_IN
     height = width * (shape[0] * spacing_mm[0]) / (shape[1] * spacing_mm[1])

@@ -21,12 +21,12 @@ from eval.results.rows import QUALITIES, Results, method_name, unique
 from mrsr_tf.cli import counted
 
 SIGNIFICANT = 0.05
-# Region of image quality -> suffix of its columns in the rows.
+# Region of image quality -> (suffix of its columns in the rows, heading).
 REGIONS = {
-    "whole": "",
-    "body": "_body",
-    "whole_inner": "_inner",
-    "body_inner": "_body_inner",
+    "whole": ("", "Whole image"),
+    "body": ("_body", "Body only"),
+    "whole_inner": ("_inner", "Whole image, without the outer slices"),
+    "body_inner": ("_body_inner", "Body only, without the outer slices"),
 }
 # Metric -> (label, factor to print it with, decimals, which value is best).
 LAYOUT: dict[str, tuple[str, float, int, Callable[[Sequence[float]], float]]] = {
@@ -34,12 +34,6 @@ LAYOUT: dict[str, tuple[str, float, int, Callable[[Sequence[float]], float]]] = 
     "psnr_db": ("pSNR, dB", 1, 1, max),
     "mse": ("MSE x 10³", 1e3, 2, min),
     "rmse": ("RMSE x 10³", 1e3, 1, min),
-}
-REGION_NAMES = {
-    "whole": "Whole image",
-    "body": "Body only",
-    "whole_inner": "Whole image, without the outer slices",
-    "body_inner": "Body only, without the outer slices",
 }
 NOTE = (
     "Mean ± SD over subjects; below it the 95 % bootstrap interval of the mean, and the value of "
@@ -89,7 +83,7 @@ def summarize(results: Results) -> Summary:
 def quality_records(results: Results) -> list[QualityRecord]:
     """The cells of Table 1; regions for which the scans have no slices are left out."""
     records: list[QualityRecord] = []
-    for region, suffix in REGIONS.items():
+    for region, (suffix, _) in REGIONS.items():
         if any(math.isnan(row[QUALITIES[0] + suffix]) for row in results.rows):
             continue
         for metric in QUALITIES:
@@ -103,7 +97,7 @@ def quality_records(results: Results) -> list[QualityRecord]:
 
 
 def _record(results: Results, metric: str, region: str, echo: int, method: str) -> QualityRecord:
-    column = metric + REGIONS[region]
+    column = metric + REGIONS[region][0]
     values = results.values(method, column, echo=echo)
     ours = results.values(NETWORK, column, echo=echo)
     mean, sd = mean_and_sd(values)
@@ -147,7 +141,7 @@ def quality_table(records: Sequence[QualityRecord]) -> Table:
     """Table 1, laid out as in the paper."""
     methods = unique(record.method for record in records)
     groups = []
-    for region, heading in REGION_NAMES.items():
+    for region, (_, heading) in REGIONS.items():
         lines: dict[tuple[str, int], list[QualityRecord]] = {}
         for record in records:
             if record.region == region:
