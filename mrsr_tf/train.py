@@ -19,6 +19,8 @@ To train on several machines, run the same call on each; TF_CONFIG or SLURM name
     srun --nodes=2 --ntasks-per-node=1 --gpus-per-node=4 python -m mrsr_tf.train --flagfile=flags/paper/dual --records=records/dual --run_dir=runs/dual --init_from=runs/single
 """  # noqa: E501 (commands as one pastes them)
 
+from dataclasses import Field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +28,26 @@ from absl import flags
 
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
-from mrsr_tf.network.precision import Precision
-from mrsr_tf.training.config import (
-    BestBy,
-    Loss,
-    Schedule,
-    Strategy,
-    TrainingConfig,
-    check_settings,
-)
+from mrsr_tf.training.config import Strategy, TrainingConfig, check_settings
+
+
+def _define(setting: Field[Any]) -> flags.FlagHolder[Any]:
+    """Defines the flag of a field of `TrainingConfig`."""
+    name, default = setting.name, setting.default
+    description, bounds = setting.metadata["help"], setting.metadata["bounds"]
+    match default:
+        case bool():
+            return flags.DEFINE_bool(name, default, description)
+        case int():
+            return flags.DEFINE_integer(name, default, description, **bounds)
+        case float():
+            return flags.DEFINE_float(name, default, description, **bounds)
+        case StrEnum():
+            return flags.DEFINE_enum(name, default, list(type(default)), description)
+        case tuple():
+            return flags.DEFINE_list(name, list(map(str, default)), description)
+    raise TypeError(f"no kind of flag for {name}")
+
 
 RECORDS = flags.DEFINE_list(
     "records", None,
@@ -50,70 +63,7 @@ INIT_FROM = flags.DEFINE_string(
     "default the initial weights are random.",
 )  # fmt: skip
 OVERWRITE = cli.define_overwrite()
-SPACE_TO_DEPTH = flags.DEFINE_list(
-    "space_to_depth", ["1", "1", "1"],
-    "Rows, columns and slices of voxels that become the channels of one cell. By default the "
-    "convolutions run on single voxels.",
-)  # fmt: skip
-SETTINGS = (
-    flags.DEFINE_integer(
-        "convolutions", 20, "Number of 3x3x3 convolutions in the network.", lower_bound=2
-    ),
-    flags.DEFINE_integer(
-        "filters", 64, "Feature maps of every convolution but the last.", lower_bound=1
-    ),
-    flags.DEFINE_integer(
-        "batch_size", 50, "Patches per step, over all devices together.", lower_bound=1
-    ),
-    flags.DEFINE_integer("epochs", 10, "Number of passes over the records.", lower_bound=1),
-    flags.DEFINE_float("learning_rate", 1e-4, "Learning rate of Adam.", lower_bound=0),
-    flags.DEFINE_integer(
-        "seed", 0, "Seed of the initial weights, the order of the patches and their augmentation."
-    ),
-    flags.DEFINE_enum(
-        "loss", Loss.L2, list(Loss),
-        "Training loss: squared error (the paper's), absolute error, or absolute error and SSIM.",
-    ),
-    flags.DEFINE_float(
-        "t2_weight", 0.0, "Weight of the squared error of ln(S2/S1), which is added to the loss.",
-        lower_bound=0,
-    ),
-    flags.DEFINE_enum(
-        "schedule", Schedule.CONSTANT, list(Schedule),
-        "Course of the learning rate: constant, or half a cosine that falls to 0.",
-    ),
-    flags.DEFINE_integer(
-        "warmup_steps", 0, "Number of steps over which the learning rate rises.", lower_bound=0
-    ),
-    flags.DEFINE_float(
-        "ema", 0.0,
-        "Momentum, such as 0.999, of a moving average of the weights, which is then validated and "
-        "kept. The default 0 keeps the weights themselves.",
-        lower_bound=0, upper_bound=0.999999,
-    ),
-    flags.DEFINE_float(
-        "foreground", 0.0,
-        "Fraction of each epoch that is sampled by how much tissue a patch holds. By default all "
-        "patches are seen once.",
-        lower_bound=0, upper_bound=1,
-    ),
-    flags.DEFINE_bool("flips", False, "Mirror patches within the slice at random."),
-    flags.DEFINE_float(
-        "gain", 0.0, "Brighten or darken patches at random by up to this fraction.", lower_bound=0
-    ),
-    flags.DEFINE_enum(
-        "precision", Precision.FLOAT32, list(Precision), "Number format of the convolutions."
-    ),
-    flags.DEFINE_bool(
-        "plain_repeat", False,
-        "In transfer, repeat the first layer's weights for the second echo as they are. By "
-        "default they are halved.",
-    ),
-    flags.DEFINE_enum(
-        "best_by", BestBy.PSNR, list(BestBy),
-        "Validation measure that selects the epoch kept in best/. t2 needs --t2_probe.",
-    ),
-)  # fmt: skip
+SETTINGS = [_define(setting) for setting in fields(TrainingConfig)]
 STRATEGY = flags.DEFINE_enum(
     "strategy", Strategy.AUTO, list(Strategy),
     "Devices to train on: one, all of this machine, or those of all machines that TF_CONFIG or "
@@ -140,8 +90,9 @@ def main() -> None:
     """Checks the flags and trains."""
     from mrsr_tf.records.manifest import read_sets
 
-    settings: dict[str, Any] = {flag.name: flag.value for flag in SETTINGS}
-    config = TrainingConfig(space_to_depth=_block_shape(SPACE_TO_DEPTH.value), **settings)
+    settings = {flag.name: flag.value for flag in SETTINGS}
+    settings["space_to_depth"] = _block_shape(settings["space_to_depth"])
+    config = TrainingConfig(**settings)
     records = [Path(folder) for folder in RECORDS.value]
     init_from = Path(INIT_FROM.value) if INIT_FROM.value else None
     t2_probe = Path(T2_PROBE.value) if T2_PROBE.value else None
@@ -173,7 +124,7 @@ def _block_shape(sizes: list[str]) -> tuple[int, int, int]:
 
 def _flagfile() -> str:
     """Returns the settings as a flagfile, without folders, because a path may name a patient."""
-    settings = (SPACE_TO_DEPTH, *SETTINGS, CHECKPOINT_STEPS, DETERMINISTIC)
+    settings = (*SETTINGS, CHECKPOINT_STEPS, DETERMINISTIC)
     return "".join(flags.FLAGS[flag.name].serialize() + "\n" for flag in settings)
 
 

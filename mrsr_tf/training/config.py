@@ -4,7 +4,7 @@ Loads no TensorFlow, so that a call that cannot work fails at once.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -47,51 +47,76 @@ class Strategy(StrEnum):
     MULTI_WORKER = "multi_worker"
 
 
+def _setting(default: Any, description: str, **bounds: float) -> Any:
+    """Returns a field of `TrainingConfig` that keeps the help text and bounds of its flag."""
+    return field(default=default, metadata={"help": description, "bounds": bounds})
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """Everything besides the records that decides the trained weights.
 
-    The defaults are the paper's training, with every option switched off.
-
-    Attributes:
-        convolutions: number of 3x3x3 convolutions.
-        filters: feature maps of every convolution but the last.
-        space_to_depth: rows, columns and slices of voxels in one cell of the network's grid.
-        batch_size: patches per step, over all devices together.
-        epochs: passes over the training records.
-        learning_rate: (highest) learning rate of Adam.
-        seed: of the initial weights, the order of the patches and their augmentation.
-        loss: the training loss.
-        t2_weight: weight of the additional term `losses.t2`.
-        schedule: course of the learning rate.
-        warmup_steps: steps over which the learning rate rises.
-        ema: momentum of the moving average of the weights, which is then what is kept; 0 for none.
-        foreground: fraction of an epoch that is sampled by how much tissue a patch holds.
-        flips: whether to mirror patches within the slice at random.
-        gain: patches are brightened or darkened at random by up to this fraction.
-        precision: number format of the convolutions.
-        plain_repeat: whether transfer repeats the first layer's weights without halving them.
-        best_by: validation measure that selects the best epoch.
+    The defaults are the paper's training, with every option switched off. `mrsr_tf.train` defines
+    a flag for each field.
     """
 
-    convolutions: int = 20
-    filters: int = 64
-    space_to_depth: tuple[int, int, int] = (1, 1, 1)
-    batch_size: int = 50
-    epochs: int = 10
-    learning_rate: float = 1e-4
-    seed: int = 0
-    loss: Loss = Loss.L2
-    t2_weight: float = 0.0
-    schedule: Schedule = Schedule.CONSTANT
-    warmup_steps: int = 0
-    ema: float = 0.0
-    foreground: float = 0.0
-    flips: bool = False
-    gain: float = 0.0
-    precision: Precision = Precision.FLOAT32
-    plain_repeat: bool = False
-    best_by: BestBy = BestBy.PSNR
+    convolutions: int = _setting(20, "Number of 3x3x3 convolutions in the network.", lower_bound=2)
+    filters: int = _setting(64, "Feature maps of every convolution but the last.", lower_bound=1)
+    space_to_depth: tuple[int, int, int] = _setting(
+        (1, 1, 1),
+        "Rows, columns and slices of voxels that become the channels of one cell. By default the "
+        "convolutions run on single voxels.",
+    )
+    batch_size: int = _setting(50, "Patches per step, over all devices together.", lower_bound=1)
+    epochs: int = _setting(10, "Number of passes over the records.", lower_bound=1)
+    learning_rate: float = _setting(1e-4, "Learning rate of Adam.", lower_bound=0)
+    seed: int = _setting(
+        0, "Seed of the initial weights, the order of the patches and their augmentation."
+    )
+    loss: Loss = _setting(  # noqa: RUF009
+        Loss.L2,
+        "Training loss: squared error (the paper's), absolute error, or absolute error and SSIM.",
+    )
+    t2_weight: float = _setting(
+        0.0, "Weight of the squared error of ln(S2/S1), which is added to the loss.", lower_bound=0
+    )
+    schedule: Schedule = _setting(  # noqa: RUF009
+        Schedule.CONSTANT,
+        "Course of the learning rate: constant, or half a cosine that falls to 0.",
+    )
+    warmup_steps: int = _setting(
+        0, "Number of steps over which the learning rate rises.", lower_bound=0
+    )
+    ema: float = _setting(
+        0.0,
+        "Momentum, such as 0.999, of a moving average of the weights, which is then validated and "
+        "kept. The default 0 keeps the weights themselves.",
+        lower_bound=0,
+        upper_bound=0.999999,
+    )
+    foreground: float = _setting(
+        0.0,
+        "Fraction of each epoch that is sampled by how much tissue a patch holds. By default all "
+        "patches are seen once.",
+        lower_bound=0,
+        upper_bound=1,
+    )
+    flips: bool = _setting(False, "Mirror patches within the slice at random.")
+    gain: float = _setting(
+        0.0, "Brighten or darken patches at random by up to this fraction.", lower_bound=0
+    )
+    precision: Precision = _setting(  # noqa: RUF009
+        Precision.FLOAT32, "Number format of the convolutions."
+    )
+    plain_repeat: bool = _setting(
+        False,
+        "In transfer, repeat the first layer's weights for the second echo as they are. By "
+        "default they are halved.",
+    )
+    best_by: BestBy = _setting(  # noqa: RUF009
+        BestBy.PSNR,
+        "Validation measure that selects the epoch kept in best/. t2 needs --t2_probe.",
+    )
 
     def to_json(self) -> dict[str, Any]:
         """Returns the settings as configuration.json stores them."""
