@@ -37,6 +37,7 @@ import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(1)
 from mrsr_tf.network.architecture import build_model
 from mrsr_tf.training import distribution, losses
+from mrsr_tf.training.config import TrainingConfig
 from mrsr_tf.training.step import TrainingStep, make_optimizer
 convolutions, filters, batch, steps, rounds, patch, echoes = map(int, sys.argv[1:])
 strategy = distribution.make_strategy()
@@ -46,7 +47,7 @@ def batches(replicas, workers, index):
     return tf.data.Dataset.from_tensors((patches, patches, weights)).repeat()
 with strategy.scope():
     model = build_model(echoes, convolutions=convolutions, filters=filters)
-    optimizer = make_optimizer(1e-4, 10**6)
+    optimizer = make_optimizer(TrainingConfig(), 10**6)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer)
 step = TrainingStep(strategy, model, losses.l2)

@@ -119,11 +119,12 @@ def _compiled_model() -> Any:
     import keras
 
     from mrsr_tf.network.architecture import build_model
+    from mrsr_tf.training.config import TrainingConfig
     from mrsr_tf.training.step import make_optimizer
 
     keras.config.set_dtype_policy(Precision(PRECISION.value).keras_policy)
     model = build_model(ECHOES, convolutions=CONVOLUTIONS.value, filters=FILTERS.value)
-    optimizer = make_optimizer(1e-4, 10**6)
+    optimizer = make_optimizer(TrainingConfig(), 10**6)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer)
     return model

@@ -160,22 +160,11 @@ def _float32_network(model: "keras.Model", weights: list[Any]) -> "keras.Model":
 
 def _rebuild(model: "keras.Model", weights: list[Any]) -> "keras.Model":
     """A network of the same architecture under the current dtype policy, with these weights."""
-    from mrsr_tf.network.architecture import build_model
+    from mrsr_tf.network.architecture import architecture_of, build_model
 
-    network = build_model(model.input_shape[-1], **_architecture(model))
+    network = build_model(**architecture_of(model))
     network.set_weights(weights)
     return network
-
-
-def _architecture(model: "keras.Model") -> dict[str, Any]:
-    from mrsr_tf.network.architecture import convolution_layers, space_to_depth_of
-
-    layers = convolution_layers(model)
-    return {
-        "convolutions": len(layers),
-        "filters": layers[0].filters,
-        "space_to_depth": space_to_depth_of(model),
-    }
 
 
 def _print_speed(model: "keras.Model", patch_size: list[int], patches_per_second: float) -> None:
@@ -213,10 +202,11 @@ def _write_run(
     """Writes a finished run folder; see `mrsr_tf.network.run_folder`."""
     import jax
 
+    from mrsr_tf.network.architecture import architecture_of
     from mrsr_tf.outputs import versions, write_json
     from mrsr_tf.records.manifest import slice_factors
 
-    architecture = _architecture(model)
+    architecture = architecture_of(model)
     configuration = {
         flag.name: flag.value
         for flag in (BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS, GAIN, PRECISION, SEED)

@@ -140,18 +140,16 @@ def _make_records(subjects: list[Path], count: int, repeat: int) -> Path:
 def _train(records: Path, run: Path, start: Start, seed: int) -> None:
     with cli.quiet_imports():
         from mrsr_tf.network import run_folder
-        from mrsr_tf.network.architecture import convolution_layers, space_to_depth_of
+        from mrsr_tf.network.architecture import architecture_of
         from mrsr_tf.training.trainer import train
     from mrsr_tf.records.manifest import read_manifest
     from mrsr_tf.training.config import TrainingConfig
 
-    single = run_folder.load_network(SINGLE.value)
-    convolutions = convolution_layers(single)
+    architecture = architecture_of(run_folder.load_network(SINGLE.value))
+    del architecture["echoes"]
     patches = read_manifest(records)["counts"]["train"]["records"]
     config = TrainingConfig(
-        convolutions=len(convolutions),
-        filters=convolutions[0].filters,
-        space_to_depth=space_to_depth_of(single),
+        **architecture,
         batch_size=BATCH_SIZE.value,
         epochs=max(1, round(STEPS.value * BATCH_SIZE.value / patches)),
         learning_rate=LEARNING_RATE.value,

@@ -17,6 +17,7 @@ of voxels as channels: with blocks of 2x2x2 a convolution costs an eighth.
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -83,6 +84,17 @@ def space_to_depth_of(model: keras.Model) -> BlockShape:
     """Returns the rows, columns and slices of voxels in one cell of a network's grid."""
     blocks = (layer.block_shape for layer in model.layers if isinstance(layer, SpaceToDepth))
     return next(blocks, SINGLE_VOXEL)
+
+
+def architecture_of(model: keras.Model) -> dict[str, Any]:
+    """Returns the arguments with which `build_model` builds a network of the same architecture."""
+    convolutions = convolution_layers(model)
+    return {
+        "echoes": model.input_shape[-1],
+        "convolutions": len(convolutions),
+        "filters": convolutions[0].filters,
+        "space_to_depth": space_to_depth_of(model),
+    }
 
 
 def _convolution(filters: int, number: int, activation: str | None = None) -> layers.Conv3D:

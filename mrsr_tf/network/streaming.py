@@ -80,12 +80,6 @@ class SuperResolver(tf.Module):
         pairs = zip(self.kernels, self.biases, strict=True)
         return [variable.numpy() for pair in pairs for variable in pair]
 
-    def set_weights(self, weights: Sequence[NDArray[np.float32]]) -> None:
-        """Replaces kernel and bias of each convolution; graphs that were traced stay valid."""
-        variables = [*self.kernels, *self.biases]
-        for variable, values in zip(variables, [*weights[0::2], *weights[1::2]], strict=True):
-            variable.assign(values)
-
     def planes(self, shape: Sequence[int]) -> int:
         """Returns how many planes of cells a scan of (rows, cols, thick slices) is computed in."""
         fine = (*shape[:2], shape[2] * self.slice_factor)
@@ -232,16 +226,9 @@ def convolution(
 
 @lru_cache(maxsize=16)
 def residual_sum(space_to_depth: BlockShape) -> Callable[..., tf.Tensor]:
-    """Returns a graph that adds the network's residual to the scan and restores the scan's scale.
+    """Returns a graph of the last step: (scaled scan, residual in cells, scale) -> fine scan.
 
     As a graph, because TensorFlow then computes sum and product in place.
-
-    Args:
-        space_to_depth: as for `SuperResolver`.
-
-    Returns:
-        A function of the scaled scan (rows, cols, slices, echoes), the residual in cells and the
-        intensity scale. It returns the super-resolved scan.
     """
     to_voxels = DepthToSpace(space_to_depth)
 

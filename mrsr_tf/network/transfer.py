@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.network.architecture import build_model, convolution_layers, space_to_depth_of
+from mrsr_tf.network.architecture import architecture_of, build_model
 
 
 def to_dual_contrast(single: keras.Model, *, plain_repeat: bool = False) -> keras.Model:
@@ -21,16 +21,12 @@ def to_dual_contrast(single: keras.Model, *, plain_repeat: bool = False) -> kera
     Raises:
         InputError: the network has more than one echo.
     """
-    echoes = single.input_shape[-1]
-    if echoes != 1:
-        raise InputError(f"expected a network of one echo to transfer, got one of {echoes}")
-    convolutions = convolution_layers(single)
-    dual = build_model(
-        echoes=2,
-        convolutions=len(convolutions),
-        filters=convolutions[0].kernel.shape[-1],
-        space_to_depth=space_to_depth_of(single),
-    )
+    architecture = architecture_of(single)
+    if architecture["echoes"] != 1:
+        raise InputError(
+            f"expected a network of one echo to transfer, got one of {architecture['echoes']}"
+        )
+    dual = build_model(**architecture | {"echoes": 2})
     weights = single.get_weights()  # kernel and bias of each convolution, first to last
     weights[0] = np.repeat(weights[0], 2, axis=3) / (1 if plain_repeat else 2)
     weights[-2] = np.repeat(weights[-2], 2, axis=4)

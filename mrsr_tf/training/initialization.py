@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
-from mrsr_tf.network.architecture import build_model, convolution_layers, space_to_depth_of
+from mrsr_tf.network.architecture import architecture_of, build_model
 from mrsr_tf.network.precision import Precision
 from mrsr_tf.network.transfer import to_dual_contrast
 from mrsr_tf.training.config import TrainingConfig
@@ -47,14 +47,7 @@ def load_or_create_network(
     steps: int,
     run_dir: Path,
 ) -> keras.Model:
-    """Returns the network compiled with its optimizer, new or from the last checkpoint.
-
-    Args:
-        config: the settings.
-        echoes: number of echoes in and out.
-        weights: the initial weights.
-        steps: of the whole training.
-        run_dir: the run folder, which may hold a checkpoint.
+    """Returns the network compiled with its optimizer, from the last checkpoint if there is one.
 
     Raises:
         InputError: the checkpoint cannot be read.
@@ -64,14 +57,7 @@ def load_or_create_network(
     with _dtype_policy(Precision(config.precision).keras_policy):
         model = _build(config, echoes)
     model.set_weights(weights)
-    optimizer = make_optimizer(
-        config.learning_rate,
-        steps,
-        schedule=config.schedule,
-        warmup_steps=config.warmup_steps,
-        ema=config.ema,
-        precision=config.precision,
-    )
+    optimizer = make_optimizer(config, steps)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer, jit_compile=False)  # so that the optimizer is saved with the model
     return model
@@ -87,11 +73,10 @@ def _build(config: TrainingConfig, echoes: int) -> keras.Model:
 
 
 def _description(network: keras.Model) -> str:
-    convolutions = convolution_layers(network)
     return (
-        f"network of {network.input_shape[-1]} echoes, {len(convolutions)} convolutions, "
-        f"{convolutions[0].filters} filters and space-to-depth {space_to_depth_of(network)}"
-    )
+        "network of {echoes} echoes, {convolutions} convolutions, {filters} filters and "
+        "space-to-depth {space_to_depth}"
+    ).format(**architecture_of(network))
 
 
 @contextmanager

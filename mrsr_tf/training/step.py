@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from mrsr_tf.network.precision import Precision
-from mrsr_tf.training.config import Schedule
+from mrsr_tf.training.config import Schedule, TrainingConfig
 from mrsr_tf.training.losses import LossFunction
 
 # Gradients of the mean over a batch of 50 patches are about 1e-9 per voxel, below float16's 6e-8.
@@ -20,40 +20,28 @@ FLOAT16_LOSS_SCALE = 2.0**14
 WARMUP_START = 0.01  # of the learning rate
 
 
-def make_optimizer(
-    learning_rate: float,
-    steps: int,
-    *,
-    schedule: Schedule = Schedule.CONSTANT,
-    warmup_steps: int = 0,
-    ema: float = 0.0,
-    precision: Precision = Precision.FLOAT32,
-) -> keras.optimizers.Optimizer:
-    """Creates Adam, by default as in the paper.
+def make_optimizer(config: TrainingConfig, steps: int) -> keras.optimizers.Optimizer:
+    """Creates Adam for a training of `steps` steps.
 
-    Args:
-        learning_rate: the highest.
-        steps: of the whole training.
-        schedule: `COSINE` falls to 0 at the last step.
-        warmup_steps: steps over which the rate rises linearly from a hundredth of its value.
-        ema: momentum of the weights' moving average; 0 for none.
-        precision: number format of the convolutions; float16 needs its gradients scaled.
+    The learning rate rises linearly from a hundredth during the warm-up. With `COSINE` it then
+    falls to 0, which it reaches at the last step.
     """
-    cosine = schedule == Schedule.COSINE
-    rate: float | keras.optimizers.schedules.LearningRateSchedule = learning_rate
+    cosine = config.schedule == Schedule.COSINE
+    peak, warmup_steps = config.learning_rate, config.warmup_steps
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = peak
     if cosine or warmup_steps:
         rate = keras.optimizers.schedules.CosineDecay(
-            WARMUP_START * learning_rate if warmup_steps else learning_rate,
+            WARMUP_START * peak if warmup_steps else peak,
             max(steps - warmup_steps, 1),
             alpha=0.0 if cosine else 1.0,
-            warmup_target=learning_rate if warmup_steps else None,
+            warmup_target=peak if warmup_steps else None,
             warmup_steps=warmup_steps,
         )
     return keras.optimizers.Adam(
         rate,
-        use_ema=ema > 0,
-        ema_momentum=ema,
-        loss_scale_factor=FLOAT16_LOSS_SCALE if precision == Precision.FLOAT16 else None,
+        use_ema=config.ema > 0,
+        ema_momentum=config.ema,
+        loss_scale_factor=FLOAT16_LOSS_SCALE if config.precision == Precision.FLOAT16 else None,
     )
 
 
@@ -63,13 +51,7 @@ class TrainingStep:
     def __init__(
         self, strategy: tf.distribute.Strategy, model: keras.Model, loss: LossFunction
     ) -> None:
-        """Prepares the step.
-
-        Args:
-            strategy: in whose scope `model` and its optimizer were created.
-            model: compiled with its optimizer.
-            loss: one value per patch.
-        """
+        """Takes a model that was compiled with its optimizer in the scope of the strategy."""
         self._strategy, self._model, self._loss = strategy, model, loss
         self._distributed = tf.function(self._run, reduce_retracing=True)
 

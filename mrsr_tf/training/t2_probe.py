@@ -5,7 +5,7 @@ phantom's truth/ beside it is therefore thickened, super-resolved and mapped as 
 in a box around its cartilage that is small enough to take seconds.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ MARGIN_VOXELS = 8
 REGION = "cartilage"
 
 
-@dataclass
+@dataclass(frozen=True)
 class T2Probe:
     """The box around the cartilage of a subject of known T2.
 
@@ -47,15 +47,12 @@ class T2Probe:
     cartilage: NDArray[np.bool_]
     slice_factor: int
     sequence: dict[str, Any]
-    _resolver: SuperResolver | None = field(default=None, init=False, repr=False)
 
     def network_t2_ms(self, model: keras.Model) -> NDArray[np.floating]:
         """Returns T2 (rows, cols, slices) of the super-resolved scan; NaN where invalid."""
-        weights = model.get_weights()
-        if self._resolver is None:
-            self._resolver = SuperResolver(weights, self.slice_factor, space_to_depth_of(model))
-        self._resolver.set_weights(weights)
-        return self._t2_ms(self._resolver.super_resolve(tf.constant(self.thick)).numpy())
+        blocks = space_to_depth_of(model)
+        resolver = SuperResolver(model.get_weights(), self.slice_factor, blocks)
+        return self._t2_ms(resolver.super_resolve(tf.constant(self.thick)).numpy())
 
     def tci_t2_ms(self) -> NDArray[np.floating]:
         """Returns T2 (rows, cols, slices) of the interpolated scan; NaN where invalid."""
@@ -87,8 +84,9 @@ def read_t2_probe(folder: Path, slice_factor: int) -> T2Probe:
         InputError: there is no scan of two echoes, no truth/ beside it, or no cartilage in it.
     """
     scan = scans.read_scan(folder)
-    times = (scan.echo_times_ms, scan.repetition_time_ms, scan.flip_angle_deg)
-    if scan.echoes != 2 or None in times or not truth_files.truth_path(folder, "").is_dir():
+    is_timed = None not in (scan.repetition_time_ms, scan.flip_angle_deg)
+    has_truth = truth_files.truth_path(folder, "").is_dir()
+    if scan.echoes != 2 or scan.echo_times_ms is None or not is_timed or not has_truth:
         raise InputError(
             f"expected a scan of both echoes, its times and flip angle, and truth/ beside it, to "
             f"measure T2 on: {folder}"
@@ -97,17 +95,14 @@ def read_t2_probe(folder: Path, slice_factor: int) -> T2Probe:
     cartilage = _read_cartilage(folder, scan)
     box = _box(cartilage, slice_factor)
     thick = slices.thicken(scan.array[box], slice_factor)
-    return T2Probe(thick, true_t2_ms[box], cartilage[box], slice_factor, _sequence(scan))
-
-
-def _sequence(scan: Volume) -> dict[str, Any]:
-    return {
+    sequence = {
         "tr_ms": scan.repetition_time_ms,
-        "te_ms": scan.echo_times_ms[0] if scan.echo_times_ms else None,
+        "te_ms": scan.echo_times_ms[0],
         "flip_deg": scan.flip_angle_deg,
         "spoiler_area": scan.spoiler_area or 0.0,
         "spoiler_duration_us": scan.spoiler_duration_us or 0.0,
     }
+    return T2Probe(thick, true_t2_ms[box], cartilage[box], slice_factor, sequence)
 
 
 def _read_cartilage(folder: Path, scan: Volume) -> NDArray[np.bool_]:

@@ -70,7 +70,7 @@ def test_half_precision_keeps_weights_sum_and_loss_in_float32(
 
 def test_learning_rates_are_those_of_the_schedule():
     def rates(**options):
-        rate = make_optimizer(1e-3, 10, **options)._learning_rate
+        rate = make_optimizer(configured(**options), 10)._learning_rate
         return [float(rate(step)) for step in range(11)]
 
     np.testing.assert_allclose(
@@ -81,7 +81,7 @@ def test_learning_rates_are_those_of_the_schedule():
     warm = rates(warmup_steps=4)
     np.testing.assert_allclose(warm[:4], np.linspace(1e-5, 1e-3, 5)[:4], rtol=1e-5)
     np.testing.assert_allclose(warm[4:], 1e-3, rtol=1e-6)
-    assert float(make_optimizer(1e-3, 10).learning_rate) == pytest.approx(1e-3)
+    assert float(make_optimizer(configured(), 10).learning_rate) == pytest.approx(1e-3)
 
 
 def test_the_best_epoch_is_a_run_of_its_own(small_records, tmp_path):
