@@ -66,27 +66,27 @@ def read_card(folder: Path) -> ModelCard:
         InputError: the card cannot be read or lacks what loading the network needs.
     """
     path = folder / CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"expected a readable card of a network: {path}") from error
-    if isinstance(card, dict):
-        card = {OLD_NAMES.get(key, key): value for key, value in card.items()}
+    card = {OLD_NAMES.get(key, key): value for key, value in read_object(path).items()}
     return checked_card(card, path)
 
 
-def checked_card(card: Any, path: Path) -> ModelCard:
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a file that holds one JSON object; raises `InputError` if it does not."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"expected a readable {path.name}: {path}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"expected a JSON object, got {type(values).__name__}: {path}")
+    return values
+
+
+def checked_card(card: dict[str, Any], path: Path) -> ModelCard:
     """Returns a card that holds what loading a network needs.
 
-    Args:
-        card: plain JSON values.
-        path: the file that they are from, for the error message.
-
     Raises:
-        InputError: a required entry is missing or of another type.
+        InputError: an entry of the card, which is from `path`, is missing or of another type.
     """
-    if not isinstance(card, dict):
-        raise InputError(f"expected the card of a network, got {type(card).__name__}: {path}")
     wrong = [key for key, kind in REQUIRED.items() if not isinstance(card.get(key), kind)]
     if not wrong and not _is_block_shape(card["space_to_depth"]):
         wrong = ["space_to_depth"]

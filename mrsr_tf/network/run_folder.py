@@ -12,7 +12,6 @@ RUN_DIR/
   logs/                for TensorBoard
 """
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.network.architecture import convolution_layers, space_to_depth_of
-from mrsr_tf.network.model_card import ModelCard, checked_card, weights_sha256
+from mrsr_tf.network.model_card import ModelCard, checked_card, read_object, weights_sha256
 from mrsr_tf.network.weights_file import SHIPPED
 from mrsr_tf.outputs import (
     CONFIGURATION,
@@ -74,8 +73,7 @@ def open_run(
 
     Raises:
         AlreadyDone: the run is finished.
-        InputError: the folder holds a run of another configuration or something else, or another
-            process is using it.
+        InputError: as for `check_run`, or another process is using the folder.
     """
     if overwrite and run_dir.exists():
         with exclusive_lock(run_dir):  # so that no run is removed while another process trains it
@@ -86,7 +84,8 @@ def open_run(
     with exclusive_lock(folder):
         if not exists:
             write_json(folder / MANIFEST, manifest)
-            write_json(folder / VERSIONS, _versions())
+            packages = versions("tensorflow", "keras", "numpy", "scipy")
+            write_json(folder / VERSIONS, {**packages, "git": _git_state()})
             (folder / FLAGS).write_text(flagfile, encoding="utf-8")
             write_json(folder / CONFIGURATION, configuration)
             # Renamed when complete, so that a run folder always has its configuration.
@@ -121,7 +120,7 @@ def save_best(model: keras.Model, run_dir: Path, best_epoch: Mapping[str, Any]) 
 def read_best_epoch(folder: Path) -> dict[str, Any] | None:
     """Returns the epoch and quality that a best/ folder holds, or None where it holds none."""
     path = folder / BEST_EPOCH
-    return _read_object(path) if path.exists() else None
+    return read_object(path) if path.exists() else None
 
 
 def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Model:
@@ -156,11 +155,11 @@ def read(run_dir: Path) -> tuple[list[NDArray[np.float32]], ModelCard]:
         InputError: the run is not finished, or a file is damaged.
     """
     network = load_network(run_dir)
-    weights, manifest = network.get_weights(), _read_object(run_dir / MANIFEST)
+    weights, manifest = network.get_weights(), read_object(run_dir / MANIFEST)
     card = {
         "configuration": read_configuration(run_dir),
         "records": manifest,
-        "versions": _read_object(run_dir / VERSIONS),
+        "versions": read_object(run_dir / VERSIONS),
         "best": read_best_epoch(run_dir),
         "slice_factor": manifest.get("slice_factor"),
         "echoes": network.input_shape[-1],
@@ -170,35 +169,17 @@ def read(run_dir: Path) -> tuple[list[NDArray[np.float32]], ModelCard]:
     return weights, checked_card(card, run_dir / MANIFEST)
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"expected a readable {path.name}: {path}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"expected a JSON object, got {type(values).__name__}: {path}")
-    return values
-
-
-def _versions() -> dict[str, Any]:
-    return {**versions("tensorflow", "keras", "numpy", "scipy"), "git": _git_state()}
-
-
 def _git_state() -> dict[str, Any] | None:
     """The commit that this package's source is at; None where it is not under git."""
     source = Path(__file__)
-    # By name, because a virtual environment may lie in another project's repository.
-    if _git(source, "ls-files", "--error-unmatch", source.name) is None:
-        return None
-    commit, changes = _git(source, "rev-parse", "HEAD"), _git(source, "status", "--porcelain")
-    return {"commit": commit, "changed": bool(changes)}
 
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(source.parent), *arguments]
+        return subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True).strip()
 
-def _git(source: Path, *arguments: str) -> str | None:
     try:
-        result = subprocess.run(
-            ["git", *arguments], cwd=source.parent, capture_output=True, text=True, check=True
-        )
+        # By name, because a virtual environment may lie in another project's repository.
+        git("ls-files", "--error-unmatch", source.name)
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None
-    return result.stdout.strip()

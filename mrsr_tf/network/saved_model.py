@@ -19,24 +19,17 @@ from mrsr_tf.network.streaming import SuperResolver
 from mrsr_tf.outputs import write_json
 
 GRAPH, EXAMPLE, CHECK = "saved_model.pb", "example.npz", "check.py"
-CHECK_SOURCE = Path(__file__).with_name("check_export.py")
 EXAMPLE_SHAPE = (13, 11, 4)
 
 
 def export(resolver: SuperResolver, card: ModelCard, folder: Path) -> None:
-    """Fills a folder with a SavedModel, its card and its check.
-
-    Args:
-        resolver: the network.
-        card: see `TrainedModel.export_card`.
-        folder: an empty folder.
-    """
+    """Fills an empty folder with a SavedModel, its card and its check."""
     save_graph(resolver, folder)
     random = np.random.default_rng(0)
     volume = random.uniform(0, 1000, (*EXAMPLE_SHAPE, resolver.echoes)).astype(np.float32)
     fine = resolver.super_resolve(tf.constant(volume)).numpy()
     np.savez(folder / EXAMPLE, volume=volume, super_resolved=fine)
-    shutil.copyfile(CHECK_SOURCE, folder / CHECK)
+    shutil.copyfile(Path(__file__).with_name("check_export.py"), folder / CHECK)
     write_json(folder / CARD, card)
 
 

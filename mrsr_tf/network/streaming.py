@@ -191,16 +191,14 @@ def convolution(
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """Returns a graph that applies one layer to one slab of any size.
 
+    Its inputs are planes (n, rows, cols, input channels), the planes that were kept of the slab
+    before, kernel and bias; its outputs are the convolved planes and the planes to keep.
+
     Args:
-        channels: of its input and of its output.
+        channels: of the input and of the output.
         precision: of the convolution.
         activated: whether the layer ends in a ReLU.
-        is_last: whether this is the last slab.
-
-    Returns:
-        A function of the planes (n, rows, cols, input channels), the planes that were kept of the
-        slab before, kernel and bias. It returns the output planes and the planes to keep, none
-        after the last slab.
+        is_last: whether this is the last slab, after which no planes are kept.
     """
 
     def convolve(

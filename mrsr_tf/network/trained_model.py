@@ -15,8 +15,6 @@ from mrsr_tf.network.architecture import build_model
 from mrsr_tf.network.model_card import ModelCard
 from mrsr_tf.network.streaming import SuperResolver
 
-KERNEL_DIMENSIONS = 5
-
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -66,11 +64,7 @@ class TrainedModel:
         return network
 
     def for_echoes(self, echoes: int) -> "TrainedModel":
-        """Returns the network for scans of a number of echoes: this one or the other.
-
-        Raises:
-            InputError: there is none.
-        """
+        """Returns this network or the other, whichever takes `echoes`; `InputError` if none."""
         for model in (self, self.other):
             if model and model.echoes == echoes:
                 return model
@@ -91,10 +85,10 @@ class TrainedModel:
     def export(
         self, folder: Path, *, licence: str = model_card.NOT_STATED, results: Iterable[Path] = ()
     ) -> None:
-        """Fills a folder with a SavedModel that needs no code of this package.
+        """Fills an empty folder with a SavedModel that needs no code of this package.
 
         Args:
-            folder: an empty folder.
+            folder: the folder.
             licence: of the weights, for the card.
             results: output folders of `eval.evaluate` to summarize in the card.
 
@@ -181,7 +175,7 @@ def _check_weights(weights: Sequence[NDArray[np.float32]], card: ModelCard, fold
     """Raises `InputError` unless the weights are the ones that the card describes."""
     kernels, biases = weights[::2], weights[1::2]
     pairs = list(zip(kernels, biases, strict=False))
-    match = all(k.ndim == KERNEL_DIMENSIONS and b.shape == k.shape[-1:] for k, b in pairs)
+    match = all(k.ndim == 5 and b.shape == k.shape[-1:] for k, b in pairs)
     if len(kernels) != len(biases) or not pairs or not match:
         raise InputError(f"expected a kernel and a bias for each convolution: {folder}")
     digest = model_card.weights_sha256(weights)
