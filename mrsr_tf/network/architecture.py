@@ -26,8 +26,6 @@ from keras import layers
 from mrsr_tf.errors import InputError
 from mrsr_tf.network.space_to_depth import SINGLE_VOXEL, BlockShape, DepthToSpace, SpaceToDepth
 
-CONVOLUTIONS = 20
-FILTERS = 64
 # Scales of the initial weights, relative to He et al. 2015 (doi:10.1109/ICCV.2015.123).
 FIRST_LAYER_GAIN, RANDOM_GAIN = 4.0, 0.1
 
@@ -35,8 +33,8 @@ FIRST_LAYER_GAIN, RANDOM_GAIN = 4.0, 0.1
 def build_model(
     echoes: int = 2,
     *,
-    convolutions: int = CONVOLUTIONS,
-    filters: int = FILTERS,
+    convolutions: int = 20,
+    filters: int = 64,
     space_to_depth: BlockShape = SINGLE_VOXEL,
 ) -> keras.Model:
     """Builds the residual 3-D CNN.

@@ -9,16 +9,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
 from mrsr_tf.training.config import BestBy
 from mrsr_tf.training.step import steps_taken
-from mrsr_tf.training.validation import Quality
-
-# The measures, by the beginning of their names, that select the best epoch; those where lower is
-# better have the sign -1.
-MEASURES = {
-    BestBy.LOSS: ("loss", -1),
-    BestBy.PSNR: ("psnr", 1),
-    BestBy.SSIM: ("ssim", 1),
-    BestBy.T2: ("t2_error", -1),
-}
+from mrsr_tf.training.validation import HIGHER_IS_BETTER, Quality
 
 
 class CheckpointSaver:
@@ -27,14 +18,7 @@ class CheckpointSaver:
     def __init__(
         self, model: keras.Model, run_dir: Path | None, checkpoint_steps: int, best_by: BestBy
     ) -> None:
-        """Prepares saving.
-
-        Args:
-            model: the network in training.
-            run_dir: the run folder; None saves nothing, for workers other than the chief.
-            checkpoint_steps: number of steps between checkpoints.
-            best_by: measure that selects the best epoch.
-        """
+        """Prepares saving to `run_dir`; None saves nothing, for workers other than the chief."""
         self._model, self._run_dir = model, run_dir
         self._checkpoint_steps, self._best_by = checkpoint_steps, best_by
 
@@ -64,9 +48,9 @@ class CheckpointSaver:
         """Saves the current weights if no epoch before had a better quality."""
         if self._run_dir is None:
             return
-        prefix, sign = MEASURES[self._best_by]
+        prefix = "t2_error" if self._best_by == BestBy.T2 else self._best_by
         scores = [score for name, score in quality.scores.items() if name.startswith(prefix)]
-        value = float(np.mean(scores))
+        value, sign = float(np.mean(scores)), 1 if prefix in HIGHER_IS_BETTER else -1
         best = run_folder.read_best_epoch(self._run_dir / run_folder.BEST)
         if best is None or sign * value > sign * best["value"]:
             best_epoch = {"best_by": self._best_by, "value": value, "epoch": epoch + 1}

@@ -129,13 +129,7 @@ def check_settings(
     init_from: Path | None,
     t2_probe: Path | None,
 ) -> None:
-    """Checks settings before anything is loaded or written.
-
-    Args:
-        config: the settings.
-        manifest: of the records, see `manifest.read_sets`.
-        init_from: the run to start from.
-        t2_probe: the subject to measure T2 on.
+    """Checks settings against the records, before anything is loaded or written.
 
     Raises:
         InputError: settings cannot be combined, or a folder does not exist.

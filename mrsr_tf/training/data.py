@@ -17,15 +17,7 @@ Examples = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class TrainingData:
-    """The batches of each epoch, and those of the validation records, for all workers.
-
-    Attributes:
-        validation: the batches of the validation records.
-        batch_size: patches per batch.
-        epochs: number of epochs.
-        steps_per_epoch: number of batches in an epoch.
-        steps: number of batches in all epochs.
-    """
+    """The batches of each epoch, and those of the validation records, for all workers."""
 
     def __init__(
         self,
@@ -50,12 +42,7 @@ class TrainingData:
             )
 
     def epoch(self, epoch: int, first_step: int) -> tf.distribute.DistributedDataset:
-        """Returns the remaining batches of an epoch.
-
-        Args:
-            epoch: from 0.
-            first_step: steps of the whole training that were already taken.
-        """
+        """Returns the remaining batches of an epoch, from 0, after `first_step` steps in all."""
         config = self._config
 
         def batches(replicas: int, workers: int, worker: int) -> tf.data.Dataset:

@@ -53,15 +53,9 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 def distribute(
     strategy: tf.distribute.Strategy, batches: WorkerBatches
 ) -> tf.distribute.DistributedDataset:
-    """Spreads batches over the devices of all workers.
+    """Spreads batches over the devices of all workers; the elements are for `strategy.run`.
 
-    Args:
-        strategy: of `make_strategy`.
-        batches: creates one worker's part of the batches, each padded to a multiple of its
-            replicas.
-
-    Returns:
-        A dataset whose elements are arguments of `strategy.run`.
+    Each batch that `batches` gives a worker must be padded to a multiple of its replicas.
     """
 
     def split_for_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:

@@ -22,9 +22,8 @@ from mrsr_tf.training.data import Examples
 from mrsr_tf.training.step import steps_taken
 from mrsr_tf.training.t2_probe import T2Probe
 from mrsr_tf.training.tensorboard_images import write_patches, write_t2_maps
-from mrsr_tf.training.validation import SMALLEST_MSE, Quality
+from mrsr_tf.training.validation import HIGHER_IS_BETTER, Quality, psnr_db
 
-HIGHER_IS_BETTER = ("psnr", "ssim")
 PAPER_EPOCH = timedelta(hours=3)  # 168,750 patches on four GTX 1080 Ti
 # The first epoch may take hours: the gain is logged at steps 25, 50, 100, 200, ... of it.
 FIRST_LOGGED_STEP = 25
@@ -55,8 +54,8 @@ class TrainingMonitor:
             examples: the validation patches to show.
             tci: quality of the interpolation.
             batch_size: patches per step.
-            steps_per_epoch: steps of each epoch.
-            steps: of the whole training.
+            steps_per_epoch: number of steps in an epoch.
+            steps: number of steps in the whole training.
             probe: the subject whose T2 is measured.
         """
         self._model, self._examples, self._tci, self._probe = model, examples, tci, probe
@@ -86,7 +85,6 @@ class TrainingMonitor:
                 {
                     key: value if isinstance(value, str | float | int) else str(value)
                     for key, value in configuration.items()
-                    if value is not None
                 }
             )
 
@@ -109,13 +107,7 @@ class TrainingMonitor:
                 self._log_early_gain(step)
 
     def log_epoch(self, epoch: int, loss: float, quality: Quality) -> None:
-        """Logs and prints what the network adds to the interpolation.
-
-        Args:
-            epoch: from 0.
-            loss: mean training loss of the epoch.
-            quality: of the network after the epoch.
-        """
+        """Logs and prints what the network adds to the interpolation after an epoch, from 0."""
         with self._writer.as_default(step=steps_taken(self._model)):
             for name, value in quality.scores.items():
                 tci = self._tci.scores[name]
@@ -213,8 +205,7 @@ def _is_early_step(step: int) -> bool:
 
 
 def _psnr(targets: NDArray[np.float32], predictions: NDArray[np.float32]) -> float:
-    difference = np.clip(targets, 0, 1) - np.clip(predictions, 0, 1)
-    return float(-10 * np.log10(max(float(np.mean(difference**2)), SMALLEST_MSE)))
+    return psnr_db(np.mean((np.clip(targets, 0, 1) - np.clip(predictions, 0, 1)) ** 2))
 
 
 def _gain(name: str, value: float, tci: float) -> float:

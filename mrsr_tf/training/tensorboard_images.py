@@ -19,10 +19,7 @@ def write_patches(
 ) -> None:
     """Writes an image of each echo to the current summary: input, prediction, target and error.
 
-    Args:
-        inputs: (n, rows, cols, slices, echoes), in units of the subject's scale.
-        predictions: of the same shape.
-        targets: of the same shape.
+    All are (n, rows, cols, slices, echoes), in units of the subject's scale.
     """
     panels = {
         "TCI": inputs,
@@ -81,13 +78,10 @@ def side_by_side(
 
 
 def stack_planes(patches: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Stacks the middle row x slice plane of each patch vertically, with a gap between them.
-
-    Args:
-        patches: (n, rows, cols, slices).
+    """Stacks the middle row x slice planes of (n, rows, cols, slices) with NaN between them.
 
     Returns:
-        (n * (rows + 1) - 1, slices); NaN in the gaps.
+        (n * (rows + 1) - 1, slices).
     """
     planes = patches[:, :, patches.shape[2] // 2]
     return np.pad(planes, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).reshape(

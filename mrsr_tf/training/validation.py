@@ -14,6 +14,7 @@ from mrsr_tf.training.t2_probe import T2Probe
 Predict = Callable[[tf.Tensor], tf.Tensor]
 Sums = Callable[[tuple[tf.Tensor, ...]], tf.Tensor]
 SMALLEST_MSE = 1e-12
+HIGHER_IS_BETTER = ("psnr", "ssim")  # the beginnings of the names of such scores
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Quality:
     t2_ms: NDArray[np.floating] | None = None
 
 
+def psnr_db(mse: float | np.floating) -> float:
+    """Returns the pSNR of a mean squared error, for a peak of 1."""
+    return float(-10 * np.log10(max(mse, SMALLEST_MSE)))
+
+
 class Validator:
     """Measures the network in training, and the tricubic interpolation (TCI) that is its input.
 
@@ -46,15 +52,7 @@ class Validator:
         loss: losses.LossFunction,
         probe: T2Probe | None = None,
     ) -> None:
-        """Prepares validation.
-
-        Args:
-            model: the network.
-            strategy: of the devices.
-            batches: of the validation records, see `distribution.distribute`.
-            loss: one value per patch.
-            probe: a subject to measure T2 on.
-        """
+        """Takes the network and the validation batches of `distribution.distribute`."""
         self._model, self._strategy, self._batches = model, strategy, batches
         self._loss, self.probe = loss, probe
         self._network_sums = self._sums(lambda inputs: model(inputs, training=False))
@@ -74,7 +72,7 @@ class Validator:
         records, loss, *by_echo = sum(sums(batch).numpy() for batch in self._batches)
         scores = {"loss": float(loss / records)}
         for echo, (mse, ssim) in enumerate(zip(by_echo[::2], by_echo[1::2], strict=True), 1):
-            scores[f"psnr_echo_{echo}"] = float(-10 * np.log10(max(mse / records, SMALLEST_MSE)))
+            scores[f"psnr_echo_{echo}"] = psnr_db(mse / records)
             scores[f"ssim_echo_{echo}"] = float(ssim / records)
         if self.probe and t2_ms is not None:
             errors = self.probe.errors(t2_ms)
