@@ -137,8 +137,8 @@ def _monitor(log_dir: Path, model: Any) -> Any:
 
     patch = np.zeros((1, PATCH, PATCH, PATCH, ECHOES), np.float32)
     monitor = TrainingMonitor(
-        model, log_dir, (patch, patch), Quality({}), batch_size=BATCH_SIZE.value,
-        steps_per_epoch=10**6, steps=10**6,
+        model, log_dir, (patch, patch), Quality({}), configuration={},
+        batch_size=BATCH_SIZE.value, steps_per_epoch=10**6, steps=10**6,
     )  # fmt: skip
     monitor.start_epoch()
     return monitor

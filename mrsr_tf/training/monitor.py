@@ -41,6 +41,7 @@ class TrainingMonitor:
         examples: Examples,
         tci: Quality,
         *,
+        configuration: Mapping[str, Any],
         batch_size: int,
         steps_per_epoch: int,
         steps: int,
@@ -53,6 +54,7 @@ class TrainingMonitor:
             log_dir: folder for TensorBoard; None shows nothing, for workers other than the chief.
             examples: the validation patches to show.
             tci: quality of the interpolation.
+            configuration: the hyperparameters to log at the start of a training.
             batch_size: patches per step.
             steps_per_epoch: number of steps in an epoch.
             steps: number of steps in the whole training.
@@ -61,13 +63,15 @@ class TrainingMonitor:
         self._model, self._examples, self._tci, self._probe = model, examples, tci, probe
         self._batch_size, self._steps_per_epoch, self._steps = batch_size, steps_per_epoch, steps
         self._shows = log_dir is not None
-        self._writer = (
-            tf.summary.create_file_writer(str(log_dir))
-            if self._shows
-            else tf.summary.create_noop_writer()
-        )
         before = steps_taken(model)
-        if before and self._shows:
+        if log_dir is None:
+            self._writer = tf.summary.create_noop_writer()
+        else:
+            drop_events_after(log_dir, before)
+            self._writer = tf.summary.create_file_writer(str(log_dir))
+        if before == 0:
+            self._log_configuration(configuration)
+        elif self._shows:
             print(f"resuming after step {before} of {steps}", flush=True)
         self._bar = tqdm(
             total=steps,
@@ -77,16 +81,6 @@ class TrainingMonitor:
             disable=None if self._shows else True,
             delay=2,
         )
-
-    def log_configuration(self, configuration: Mapping[str, Any]) -> None:
-        """Logs the hyperparameters."""
-        with self._writer.as_default(step=0):
-            hyperparameters.hparams(
-                {
-                    key: value if isinstance(value, str | float | int) else str(value)
-                    for key, value in configuration.items()
-                }
-            )
 
     def start_epoch(self) -> None:
         """Starts the measurement of the speed."""
@@ -132,6 +126,12 @@ class TrainingMonitor:
         """Closes the progress bar and the log."""
         self._bar.close()
         self._writer.close()
+
+    def _log_configuration(self, configuration: Mapping[str, Any]) -> None:
+        scalars = (str, float, int)
+        values = {k: v if isinstance(v, scalars) else str(v) for k, v in configuration.items()}
+        with self._writer.as_default(step=0):
+            hyperparameters.hparams(values)
 
     def _patches_per_second(self) -> float:
         steps = steps_taken(self._model) - self._first_step

@@ -14,15 +14,20 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
 from mrsr_tf.network.model_card import weights_sha256
 from mrsr_tf.records import reader
-from mrsr_tf.records.contrasts import Contrasts
-from mrsr_tf.records.manifest import Records, TrainingManifest, read_sets, slice_factors
+from mrsr_tf.records.manifest import (
+    Records,
+    TrainingManifest,
+    count_echoes,
+    read_sets,
+    slice_factors,
+)
 from mrsr_tf.training import distribution
 from mrsr_tf.training.checkpoints import CheckpointSaver
 from mrsr_tf.training.config import Strategy, TrainingConfig, check_settings
 from mrsr_tf.training.data import TrainingData
 from mrsr_tf.training.initialization import initial_weights, load_or_create_network
 from mrsr_tf.training.losses import make_loss
-from mrsr_tf.training.monitor import TrainingMonitor, drop_events_after
+from mrsr_tf.training.monitor import TrainingMonitor
 from mrsr_tf.training.step import TrainingStep, averaged_weights, steps_taken
 from mrsr_tf.training.t2_probe import read_t2_probe
 from mrsr_tf.training.validation import Validator
@@ -67,7 +72,7 @@ def train(
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     devices = distribution.make_strategy(strategy)
-    echoes = Contrasts(manifest["contrasts"]).echoes
+    echoes = count_echoes(manifest)
     weights = initial_weights(config, echoes, init_from)
     configuration = _configuration(config, manifest, weights)
     probe = read_t2_probe(t2_probe, manifest["slice_factor"]) if t2_probe else None
@@ -83,7 +88,17 @@ def train(
             validator = Validator(
                 model, devices, data.validation, loss, probe if chief_dir else None
             )
-            monitor = _start_monitor(model, data, validator, chief_dir, configuration)
+            monitor = TrainingMonitor(
+                model,
+                chief_dir / "logs" if chief_dir else None,
+                data.examples(),
+                validator.measure_tci(),
+                configuration=configuration,
+                batch_size=data.batch_size,
+                steps_per_epoch=data.steps_per_epoch,
+                steps=data.steps,
+                probe=validator.probe,
+            )
             saver = CheckpointSaver(model, chief_dir, checkpoint_steps, config.best_by)
             fit(model, TrainingStep(devices, model, loss), data, validator, monitor, saver)
             distribution.check_same_step(devices, steps_taken(model))
@@ -134,32 +149,6 @@ def _configuration(
         "records_sha256": manifest["sha256"],
         "first_weights_sha256": weights_sha256(weights),
     }
-
-
-def _start_monitor(
-    model: keras.Model,
-    data: TrainingData,
-    validator: Validator,
-    run_dir: Path | None,
-    configuration: Mapping[str, Any],
-) -> TrainingMonitor:
-    """Starts the monitor; it shows nothing where `run_dir` is None, as for all but the chief."""
-    log_dir = run_dir / "logs" if run_dir else None
-    if log_dir:
-        drop_events_after(log_dir, steps_taken(model))
-    monitor = TrainingMonitor(
-        model,
-        log_dir,
-        data.examples(),
-        validator.measure_tci(),
-        batch_size=data.batch_size,
-        steps_per_epoch=data.steps_per_epoch,
-        steps=data.steps,
-        probe=validator.probe,
-    )
-    if steps_taken(model) == 0:
-        monitor.log_configuration(configuration)
-    return monitor
 
 
 @contextmanager

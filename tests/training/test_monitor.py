@@ -19,8 +19,8 @@ def start_monitor(folder):
     network = build_model(2, convolutions=3, filters=4)
     network.compile("adam")
     network.optimizer.build(network.trainable_variables)
-    sizes = {"batch_size": 2, "steps_per_epoch": 1000, "steps": 1000}
-    monitor = TrainingMonitor(network, folder / "logs", (targets + 0.1, targets), TCI, **sizes)
+    settings = {"batch_size": 2, "steps_per_epoch": 1000, "steps": 1000, "configuration": {}}
+    monitor = TrainingMonitor(network, folder / "logs", (targets + 0.1, targets), TCI, **settings)
     monitor.start_epoch()
     return monitor, network
 
