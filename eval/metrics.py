@@ -6,7 +6,6 @@ the scale of the truth and clip them to [0, 1], so their range is 1.
 """
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,39 +27,31 @@ def ssim(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
     covariances are those of the population. The 5 pixels along the border, whose windows are
     truncated, are left out, as in scikit-image.
     """
-    return float(np.mean([mean for mean, _ in _ssim_by_slice(reference, image, data_range)]))
+    return float(ssim_map(reference, image, data_range=data_range).mean(dtype=np.float64))
 
 
 def ssim_map(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> np.ma.MaskedArray:
     """The SSIM of each pixel with the border masked; `ssim` is the mean of this map."""
-    maps = np.stack([full for _, full in _ssim_by_slice(reference, image, data_range)], axis=-1)
-    border = np.ones(maps.shape, bool)
-    edge = WINDOW // 2
-    border[edge:-edge, edge:-edge] = False
-    shape = np.shape(reference)
-    return np.ma.MaskedArray(maps.reshape(shape), border.reshape(shape))
-
-
-def _ssim_by_slice(
-    reference: ArrayLike, image: ArrayLike, data_range: float
-) -> Iterator[tuple[float, Floats]]:
-    """(mean, map) of SSIM for each slice."""
     reference, image = _checked(reference, image, data_range)
     if reference.ndim not in (2, 3) or min(reference.shape[:2]) < WINDOW:
         raise InputError(
             f"expected images (rows, cols) or (rows, cols, slices) of at least {WINDOW} x {WINDOW} "
             f"pixels, got {reference.shape}"
         )
-    volumes = (np.moveaxis(np.atleast_3d(array), 2, 0) for array in (reference, image))
-    for slices in zip(*volumes, strict=True):
-        yield structural_similarity(
-            *map(np.ascontiguousarray, slices),
-            data_range=data_range,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            full=True,
-        )
+    slices = (np.moveaxis(np.atleast_3d(array), 2, 0) for array in (reference, image))
+    _, similarity = structural_similarity(
+        *map(np.ascontiguousarray, slices),
+        data_range=data_range,
+        channel_axis=0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+    )
+    border, edge = np.ones(similarity.shape, bool), WINDOW // 2
+    border[:, edge:-edge, edge:-edge] = False
+    masked = np.ma.MaskedArray(similarity, border)
+    return np.moveaxis(masked, 0, 2).reshape(reference.shape)
 
 
 def psnr(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
