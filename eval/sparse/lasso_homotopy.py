@@ -30,12 +30,7 @@ Integers = NDArray[np.int_]
 
 
 def encode(signals: ArrayLike, atoms: ArrayLike, penalty: float) -> Floats:
-    """Encodes signals.
-
-    Args:
-        signals: (n, features).
-        atoms: (atoms, features), each with norm 1.
-        penalty: weight of the sum of a code's absolute values, greater than 0.
+    """Encodes signals (n, features) in atoms (atoms, features) of norm 1; see the module's head.
 
     Returns:
         float32 (n, atoms), mostly zeros. Among atoms that are equal up to sign, only the first is

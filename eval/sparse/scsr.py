@@ -40,6 +40,7 @@ FLAT = 0.25  # feature norm below which a patch is excluded from learning and no
 RIDGE = 1e-3  # regularization, as a share of the codes' mean power
 BACK_PROJECTIONS = 20
 CHUNK = 8192  # patches encoded at once
+THREADS = 2  # that share the planes of a volume
 FILE = "dictionary.npz"
 ALL_CORES = Lock()  # one volume at a time, because its planes occupy all cores
 SETTINGS = ("factor", "profile", "atoms", "patches", "passes", "seed")
@@ -53,8 +54,7 @@ class ScSR:
         factor: fine slices per thick slice.
         profile: slice profile of the thick slices, see `slices.thicken`.
         atoms: number of atoms in the dictionary.
-        patches: number of patches to learn from.
-        passes: over these patches.
+        patches: number of patches to learn from, in `passes` over them.
         seed: for the choice of patches and for learning.
         high: float32 (atoms, 25), what each atom adds to a fine patch, as (rows, slices).
         low: float32 (atoms, 100), each atom's features, one derivative after the other; norm 1.
@@ -96,14 +96,13 @@ class ScSR:
         self.high = _nearest_high(high, low, self.low)
         return self
 
-    def apply(self, thick: ArrayLike, factor: int, *, stride: int = 1, threads: int = 2) -> Floats:
+    def apply(self, thick: ArrayLike, factor: int, *, stride: int = 1) -> Floats:
         """Super-resolves a thick scan.
 
         Args:
             thick: (rows, cols, slices), one echo, intensity scale 1.
             factor: fine slices per thick slice, which must be the dictionary's.
             stride: between patches, in voxels; 2 takes a quarter of the time of 1.
-            threads: number of threads that share the planes.
 
         Returns:
             float32 (rows, cols, factor x slices), not clipped; thickened, it is `thick` again.
@@ -117,7 +116,7 @@ class ScSR:
         if factor != self.factor:
             raise InputError(f"expected the dictionary's slice factor {self.factor}, got {factor}")
         thick = _checked(thick)
-        fine = self._estimate(self._interpolate(thick), stride, threads)
+        fine = self._estimate(self._interpolate(thick), stride)
         return back_project(fine, thick, factor, self.profile)
 
     def save(self, path: str | Path) -> None:
@@ -178,14 +177,14 @@ class ScSR:
         high = _cut(fine, starts) - _cut(coarse, starts).mean(axis=1, keepdims=True)
         return np.hstack([high, low]) / _norm(low)
 
-    def _estimate(self, coarse: Floats, stride: int, threads: int) -> Floats:
+    def _estimate(self, coarse: Floats, stride: int) -> Floats:
         """The super-resolved (row, slice) planes, without back-projection."""
         fine = np.empty_like(coarse)
 
         def estimate(col: int) -> None:
             fine[:, col] = self._plane(coarse[:, col : col + 1], stride)
 
-        with ALL_CORES, one_core_each(), ThreadPoolExecutor(threads) as pool:
+        with ALL_CORES, one_core_each(), ThreadPoolExecutor(THREADS) as pool:
             planes = pool.map(estimate, range(coarse.shape[1]))
             for _ in tqdm(planes, "ScSR", fine.shape[1], unit="plane", disable=None, delay=2):
                 pass
@@ -222,18 +221,12 @@ def one_core_each() -> threadpool_limits:
 def back_project(
     fine: NDArray[np.floating], thick: NDArray[np.floating], factor: int, profile: str = "fir"
 ) -> NDArray[np.floating]:
-    """Corrects fine slices until they agree with the thick slices when thickened.
+    """Corrects fine slices (the last axis) until they agree with the thick ones when thickened.
 
     Each of 20 steps thickens the fine slices, and adds the interpolated difference from the thick
     ones. All steps are linear and act along slices only, so together they are one matrix. They
     reach the thick slices to 1e-3, except for the profile kspace_hamming, whose highest
     frequencies are so weak that they converge slowly.
-
-    Args:
-        fine: (rows, cols, factor x slices).
-        thick: (rows, cols, slices).
-        factor: fine slices per thick slice.
-        profile: slice profile of the thick slices, see `slices.thicken`.
     """
     count = thick.shape[2]
     up = slices.tricubic_matrix(count, factor, slices.first_slice(profile, factor))
@@ -258,9 +251,7 @@ def _checked(volume: ArrayLike) -> Floats:
 def _features(image: Floats) -> Floats:
     """(rows, cols, slices, 4): first and second derivatives along rows, then along slices."""
     derivatives = [
-        ndimage.correlate1d(image, kernel, axis=axis, mode="reflect")
-        for axis in (0, 2)
-        for kernel in DERIVATIVES
+        ndimage.correlate1d(image, kernel, axis) for axis in (0, 2) for kernel in DERIVATIVES
     ]
     return np.stack(derivatives, axis=3)
 

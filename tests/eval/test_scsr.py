@@ -85,10 +85,9 @@ def test_a_larger_stride_covers_every_voxel_and_changes_little(dictionary):
         assert psnr(dictionary.apply(thick, 2), fine, data_range=1.0) > 30
 
 
-def test_planes_are_independent_of_each_other_and_of_the_number_of_threads(dictionary):
+def test_planes_are_independent_of_each_other(dictionary):
     thick = slices.thicken(balls(5)[:20, :6])
-    fine = dictionary.apply(thick, 2, threads=1)
-    np.testing.assert_allclose(dictionary.apply(thick, 2, threads=3), fine, atol=1e-5)
+    fine = dictionary.apply(thick, 2)
     np.testing.assert_allclose(dictionary.apply(thick[:, 2:3], 2), fine[:, 2:3], atol=1e-5)
 
 
