@@ -27,18 +27,18 @@ Region = tuple[slice, slice]  # (down, right)
 
 def grid(
     rows: int,
-    columns: int,
+    titles: Sequence[str],
     shape: Sequence[int],
     spacing_mm: Sequence[float],
     *,
     right_in: float = 0.0,
     below_in: float = 0.0,
 ) -> tuple[Figure, NDArray]:
-    """Rows and columns of panels with the aspect ratio of an image (down, right).
+    """Rows of panels below their titles, with the aspect ratio of an image (down, right).
 
-    There is room for headings and labels, and `right_in` and `below_in` more.
+    There is room for labels, and `right_in` and `below_in` more.
     """
-    width = PANEL_IN
+    columns, width = len(titles), PANEL_IN
     height = width * (shape[0] * spacing_mm[0]) / (shape[1] * spacing_mm[1])
     size = (
         columns * (width + GAP_IN) + MARGIN_IN + GAP_IN + right_in,
@@ -51,13 +51,9 @@ def grid(
         bottom = size[1] - MARGIN_IN - (row + 1) * (height + GAP_IN) + GAP_IN
         box = (left / size[0], bottom / size[1], width / size[0], height / size[1])
         axes[row, column] = figure.add_axes(box)
-    return figure, axes
-
-
-def headings(axes: Sequence[Axes], titles: Sequence[str]) -> None:
-    """A title above each panel."""
-    for ax, title in zip(axes, titles, strict=True):
+    for ax, title in zip(axes[0], titles, strict=True):
         ax.set_title(title, fontsize=10, pad=5)
+    return figure, axes
 
 
 def show(ax: Axes, image: NDArray, spacing_mm: Sequence[float], **colours: Any) -> None:

@@ -17,7 +17,6 @@ from eval.reporting.style import DIFFERENCE_COLOURS, INK, STYLE, T2_COLOURS, T2_
 from eval.results.planes import GAMMA, TRUTH, Picture
 from eval.results.rows import method_name
 
-COLOUR_BAR_IN, SCALE_BAR_IN = 0.8, 0.3  # room outside the panels
 T2_DIFFERENCE_MS, T2_MARGIN_MM = 10.0, 8.0
 FLAT_WINDOW_MS = (20.0, 60.0)  # means over depth have a smaller range than voxels
 
@@ -26,11 +25,8 @@ def reformat(picture: Picture) -> Figure:
     """One view of input, methods and truth: a row per echo, then differences from the truth.
 
     The view is cropped to nearly a square about its centre. The inset shows where the input
-    differs most from the truth.
-
-    Args:
-        picture: panels (down, right, echoes) in units of the truth's scale; "tci" (the network's
-            input) and "truth" are among them.
+    differs most from the truth. The panels are (down, right, echoes) in units of the truth's scale;
+    "tci" (the network's input) and "truth" are among them.
     """
     spacing_mm = picture.spacing_mm
     error = np.square(picture.panels[INPUT] - picture.panels[TRUTH]).sum(axis=2)
@@ -44,8 +40,8 @@ def reformat(picture: Picture) -> Figure:
     limit = float(np.percentile(np.abs(panels[INPUT] - truth), 99.8)) or 1.0
     difference = {"cmap": DIFFERENCE_COLOURS, "vmin": -limit, "vmax": limit}
     with mpl.rc_context(STYLE):
-        figure, axes = drawing.grid(2 * echoes, len(panels), truth.shape, spacing_mm)
-        drawing.headings(axes[0], [heading(name) for name in panels])
+        titles = [heading(name) for name in panels]
+        figure, axes = drawing.grid(2 * echoes, titles, truth.shape, spacing_mm)
         for echo in range(echoes):
             for column, panel in enumerate(panels.values()):
                 drawing.show(axes[echo, column], panel[..., echo], spacing_mm, **window)
@@ -66,9 +62,8 @@ def reformat(picture: Picture) -> Figure:
 def t2_maps(picture: Picture) -> Figure:
     """T2 in the region on S1 of the thick scan, and each map's difference from the thick scan's.
 
-    Args:
-        picture: panels (down, right): "s1", "roi" (bool), and T2 in ms, NaN where invalid: "thick"
-            first, the methods, and "truth" where it is known.
+    The panels (down, right) are "s1", "roi" (bool), and T2 in ms, NaN where invalid: "thick" first,
+    the methods, and "truth" where it is known.
     """
     spacing_mm = picture.spacing_mm
     crop = drawing.crop_around(picture.panels["roi"], T2_MARGIN_MM, spacing_mm)
@@ -80,8 +75,7 @@ def t2_maps(picture: Picture) -> Figure:
     t2_colours = {"cmap": T2_COLOURS, "vmin": T2_WINDOW_MS[0], "vmax": T2_WINDOW_MS[1]}
     limits = {"vmin": -T2_DIFFERENCE_MS, "vmax": T2_DIFFERENCE_MS}
     with mpl.rc_context(STYLE):
-        figure, axes = drawing.grid(2, len(panels), s1.shape, spacing_mm)
-        drawing.headings(axes[0], [method_name(name) for name in panels])
+        figure, axes = drawing.grid(2, list(map(method_name, panels)), s1.shape, spacing_mm)
         for above, below, (name, t2) in zip(*axes, panels.items(), strict=True):
             drawing.show(above, s1, spacing_mm, **gray)
             drawing.overlay(above, t2, roi, **t2_colours)
@@ -101,18 +95,15 @@ def t2_maps(picture: Picture) -> Figure:
 def unrolled(picture: Picture) -> Figure:
     """T2 of femoral cartilage laid out flat, all maps in one window, the front above.
 
-    Args:
-        picture: panels (down, right), T2 in ms, NaN where there is none: "thick" first, the
-            methods, and "truth" where it is known; the spacing is along arc and axis.
+    The panels are T2 in ms, NaN where there is none: "thick" first, the methods, and "truth" where
+    it is known; the spacing is along arc and axis.
     """
     panels, spacing_mm = picture.panels, picture.spacing_mm
     shape = panels["thick"].shape
     window = {"vmin": FLAT_WINDOW_MS[0], "vmax": FLAT_WINDOW_MS[1]}
     with mpl.rc_context(STYLE):
-        figure, axes = drawing.grid(
-            1, len(panels), shape, spacing_mm, right_in=COLOUR_BAR_IN, below_in=SCALE_BAR_IN
-        )
-        drawing.headings(axes[0], [method_name(name) for name in panels])
+        titles = list(map(method_name, panels))
+        figure, axes = drawing.grid(1, titles, shape, spacing_mm, right_in=0.8, below_in=0.3)
         for ax, t2 in zip(axes[0], panels.values(), strict=True):
             drawing.show(ax, t2, spacing_mm, cmap=T2_COLOURS, **window)
         axes[0][0].set_ylabel("back to front, upwards")

@@ -21,7 +21,7 @@ def dots(panels: Mapping[str, Mapping[str, Sequence[float]]], *, shared_x: bool 
 
     Args:
         panels: title -> method -> one value per subject, the same subjects throughout.
-        shared_x: whether all panels have one unit and share their axis.
+        shared_x: whether all panels share their axis.
     """
     methods = list(next(iter(panels.values())))
     with mpl.rc_context(STYLE):
@@ -55,10 +55,7 @@ def bland_altman(
 ) -> Figure:
     """Difference against mean of T2 per subject, with the mean difference and limits of agreement.
 
-    Args:
-        reference: one value in ms per subject, two subjects or more.
-        methods: method -> one value per subject, the same subjects in the same order.
-        reference_name: the reference's name for the axes.
+    The reference and each method have one value in ms per subject, two subjects or more.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.2 * len(methods) + 0.6, 2.5), layout="constrained")
@@ -85,12 +82,7 @@ def _bland_altman(
 
 
 def lines(panels: Mapping[str, Mapping[str, Sequence[ArrayLike]]], x_label: str) -> Figure:
-    """A line per method in each panel, distinguished by colour and marker.
-
-    Args:
-        panels: title -> method or other name -> (x values, y values).
-        x_label: the label of the common x axis.
-    """
+    """A line per method in each panel (title -> name -> x and y values), by colour and marker."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.6 * len(panels) + 0.4, 3.0), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(panels), sharex=True))
