@@ -10,9 +10,9 @@ from typing import NamedTuple
 class Published(NamedTuple):
     """Mean and SD over subjects, and whether the paper stars it (p < 0.05 against MRSR)."""
 
-    mean: float
-    sd: float
-    starred: bool
+    paper_mean: float
+    paper_sd: float
+    paper_starred: bool
 
 
 def _published(text: str) -> Published:

@@ -124,7 +124,7 @@ def _title(metric: str, echo: int) -> str:
 
 def _paper_gain(metric: str, echo: int) -> float:
     published = published_values.TABLE_1[metric, echo]
-    return published[NETWORK].mean - published[INPUT].mean
+    return published[NETWORK].paper_mean - published[INPUT].paper_mean
 
 
 def signed(value: float | np.floating, decimals: int) -> str:

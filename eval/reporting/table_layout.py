@@ -62,7 +62,7 @@ def why_untested(subjects: int) -> str:
 def metric_table(
     title: str,
     results: Results,
-    records: Sequence[Any],
+    records: Sequence[tuple[str, Any]],
     metrics: Mapping[str, tuple[str, int]],
     note: str,
 ) -> Table:
@@ -71,16 +71,16 @@ def metric_table(
     Args:
         title: of the table, without the number of subjects.
         results: for the methods and subjects.
-        records: with the fields metric, label (of the line), method, value, sd, low and high.
+        records: (label of the line, record with metric, method, value, sd, low and high).
         metrics: metric -> (heading, decimals).
         note: below the table.
     """
     groups = []
     for metric, (heading, decimals) in metrics.items():
         lines: dict[str, dict[str, Cell]] = {}
-        for record in records:
+        for label, record in records:
             if record.metric == metric:
-                lines.setdefault(record.label, {})[record.method] = Cell(
+                lines.setdefault(label, {})[record.method] = Cell(
                     format_mean(record.value, record.sd, decimals),
                     interval=format_interval(record.low, record.high, decimals),
                 )

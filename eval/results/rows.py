@@ -169,10 +169,16 @@ def _check_pairing(results: Results) -> None:
 
 def write_rows(path: Path, rows: Iterable[Row], experiment: str) -> None:
     """Writes the columns of `experiment`, numbers with six significant digits."""
+    cells = ({name: _cell(value) for name, value in row.items()} for row in rows)
+    write_csv(path, COLUMNS[Experiment(experiment)], cells)
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Row]) -> None:
+    """Writes a table with a head; the cells of columns that a row lacks are empty."""
     with output_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS[Experiment(experiment)])
+        writer = csv.DictWriter(file, list(columns))
         writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+        writer.writerows(rows)
 
 
 def _cell(value: Any) -> str:

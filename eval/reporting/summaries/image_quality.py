@@ -1,14 +1,15 @@
 """Table 1 of the paper: image quality of each method and its tests against MRSR."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from eval import statistics
 from eval.methods import NETWORK
 from eval.reporting import published_values
 from eval.reporting.published_values import Published
-from eval.reporting.summaries.summary import NAN, Summary, holm, mean_and_sd, p_values
+from eval.reporting.summaries.summary import NAN, Summary, compare, mean_and_sd
 from eval.reporting.table_layout import (
     Cell,
     Line,
@@ -51,9 +52,8 @@ class QualityRecord:
     """One cell of Table 1; NaN where there is no value.
 
     SDs have ddof 1, and `mean_low` and `mean_high` bound the 95 % bootstrap interval of the mean.
-    Both tests compare with MRSR: Mann-Whitney's, as in the paper, ignores that the methods share
-    their subjects; the paired test is Wilcoxon's. Holm's adjustment is over the methods and echoes
-    of one metric in one region.
+    The p-values (see `compare`) are against MRSR, and Holm's adjustment is over the methods and
+    echoes of one metric in one region.
     """
 
     metric: str
@@ -70,8 +70,8 @@ class QualityRecord:
     paper_mean: float
     paper_sd: float
     paper_starred: bool
-    mann_whitney_p_holm: float = NAN
-    paired_p_holm: float = NAN
+    mann_whitney_p_holm: float
+    paired_p_holm: float
 
 
 def summarize(results: Results) -> Summary:
@@ -82,28 +82,44 @@ def summarize(results: Results) -> Summary:
 
 def quality_records(results: Results) -> list[QualityRecord]:
     """The cells of Table 1; regions for which the scans have no slices are left out."""
-    records: list[QualityRecord] = []
-    for region, (suffix, _) in REGIONS.items():
-        if any(math.isnan(row[QUALITIES[0] + suffix]) for row in results.rows):
-            continue
-        for metric in QUALITIES:
-            family = [
-                _record(results, metric, region, int(echo), method)
-                for echo in sorted(unique(row["echo"] for row in results.rows))
-                for method in results.methods
-            ]
-            records += _with_holm(family)
-    return records
+    return [
+        record
+        for region, (suffix, _) in REGIONS.items()
+        if not any(math.isnan(row[QUALITIES[0] + suffix]) for row in results.rows)
+        for metric in QUALITIES
+        for record in _records(results, metric, region)
+    ]
 
 
-def _record(results: Results, metric: str, region: str, echo: int, method: str) -> QualityRecord:
+def _records(results: Results, metric: str, region: str) -> list[QualityRecord]:
+    """The cells of one metric in one region, whose tests are one family."""
     column = metric + REGIONS[region][0]
-    values = results.values(method, column, echo=echo)
-    ours = results.values(NETWORK, column, echo=echo)
+    echoes = sorted(unique(row["echo"] for row in results.rows))
+    keys = [(echo, method) for echo in echoes for method in results.methods]
+    samples = [results.values(method, column, echo=echo) for echo, method in keys]
+    ours = [
+        [] if method == NETWORK else results.values(NETWORK, column, echo=echo)
+        for echo, method in keys
+    ]
+    compared = zip(keys, samples, compare(samples, ours), strict=True)
+    return [
+        _record(metric, region, int(echo), method, values, tests)
+        for (echo, method), values, tests in compared
+    ]
+
+
+def _record(
+    metric: str,
+    region: str,
+    echo: int,
+    method: str,
+    values: Sequence[float],
+    tests: Mapping[str, Any],
+) -> QualityRecord:
     mean, sd = mean_and_sd(values)
-    mean_low, mean_high = statistics.mean_interval(values) if len(values) > 1 else (NAN, NAN)
-    mann_whitney_p, paired_p = (NAN, NAN) if method == NETWORK else p_values(values, ours)
-    published = _published(metric, region, echo, method)
+    low, high = statistics.mean_interval(values) if len(values) > 1 else (NAN, NAN)
+    # The paper measured whole images only.
+    paper = published_values.TABLE_1.get((metric, echo), {}) if region == "whole" else {}
     return QualityRecord(
         metric=metric,
         region=region,
@@ -112,29 +128,11 @@ def _record(results: Results, metric: str, region: str, echo: int, method: str) 
         subjects=len(values),
         mean=mean,
         sd=sd,
-        mean_low=mean_low,
-        mean_high=mean_high,
-        mann_whitney_p=mann_whitney_p,
-        paired_p=paired_p,
-        paper_mean=published.mean,
-        paper_sd=published.sd,
-        paper_starred=published.starred,
+        mean_low=low,
+        mean_high=high,
+        **paper.get(method, Published(NAN, NAN, False))._asdict(),
+        **tests,
     )
-
-
-def _published(metric: str, region: str, echo: int, method: str) -> Published:
-    """The paper's value; it measured whole images only."""
-    row = published_values.TABLE_1.get((metric, echo), {}) if region == "whole" else {}
-    return row.get(method, Published(NAN, NAN, False))
-
-
-def _with_holm(family: Sequence[QualityRecord]) -> list[QualityRecord]:
-    mann_whitney = holm([record.mann_whitney_p for record in family])
-    paired = holm([record.paired_p for record in family])
-    return [
-        replace(record, mann_whitney_p_holm=unpaired_p, paired_p_holm=paired_p)
-        for record, unpaired_p, paired_p in zip(family, mann_whitney, paired, strict=True)
-    ]
 
 
 def quality_table(records: Sequence[QualityRecord]) -> Table:

@@ -1,13 +1,12 @@
 """Small lesions: how many are detected, and how many false ones appear."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy import stats
 
 from eval.reporting.summaries.summary import NAN, Summary, mean_and_sd
 from eval.reporting.table_layout import metric_table
-from eval.results.rows import Results, Row, unique
+from eval.results.rows import Results, unique
 
 # Metric -> (label, decimals).
 METRICS = {
@@ -39,16 +38,12 @@ class LesionRecord:
     low: float = NAN
     high: float = NAN
 
-    @property
-    def label(self) -> str:
-        """The label of its line in the table."""
-        return f"{self.size_mm:g} mm"
-
 
 def summarize(results: Results) -> Summary:
     """The table of an evaluation of lesions."""
     records = lesion_records(results)
-    table = metric_table("Small lesions of cartilage", results, records, METRICS, NOTE)
+    lines = [(f"{record.size_mm:g} mm", record) for record in records]
+    table = metric_table("Small lesions of cartilage", results, lines, METRICS, NOTE)
     return Summary("lesions.csv", records, [table])
 
 
@@ -58,32 +53,22 @@ def lesion_records(results: Results) -> list[LesionRecord]:
         record
         for size_mm in sorted(unique(row["size_mm"] for row in results.rows))
         for method in results.methods
-        for record in _records(
-            size_mm,
-            method,
-            [row for row in results.rows if (row["size_mm"], row["method"]) == (size_mm, method)],
-        )
+        for record in _records(results, size_mm, method)
     ]
 
 
-def _records(size_mm: float, method: str, rows: Sequence[Row]) -> list[LesionRecord]:
-    """The records of one size and method, from a row per subject."""
+def _records(results: Results, size_mm: float, method: str) -> list[LesionRecord]:
+    def values(column: str) -> list[float]:
+        return results.values(method, column, size_mm=size_mm)
 
-    def total(column: str) -> float:
-        return sum(row[column] for row in rows)
-
-    detected, lesions = int(total("detected")), int(total("lesions"))
+    detected, lesions = int(sum(values("detected"))), int(sum(values("lesions")))
     interval = stats.binomtest(detected, lesions).proportion_ci(method="wilson")
-    kept_percent, sd = mean_and_sd([100 * row["kept"] for row in rows])
-    foci_per_cm3 = total("false_foci") / total("searched_cm3")
+    kept_percent, sd = mean_and_sd([100 * kept for kept in values("kept")])
+    foci_per_cm3 = sum(values("false_foci")) / sum(values("searched_cm3"))
+    low, high = 100 * interval.low, 100 * interval.high
     return [
         LesionRecord(
-            metric="detected_percent",
-            size_mm=size_mm,
-            method=method,
-            value=100 * detected / lesions,
-            low=100 * interval.low,
-            high=100 * interval.high,
+            "detected_percent", size_mm, method, 100 * detected / lesions, low=low, high=high
         ),
         LesionRecord("kept_percent", size_mm, method, kept_percent, sd),
         LesionRecord("false_foci_per_cm3", size_mm, method, foci_per_cm3),

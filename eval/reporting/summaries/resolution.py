@@ -46,17 +46,13 @@ class ResolutionRecord:
     low: float = NAN
     high: float = NAN
 
-    @property
-    def label(self) -> str:
-        """The label of its line in the table."""
-        return f"S{self.echo}"
-
 
 def summarize(results: Results) -> Summary:
     """The table of an evaluation of resolution."""
     records = resolution_records(results)
     title = "Resolution along the slices, and false structure"
-    table = metric_table(title, results, records, METRICS, NOTE)
+    lines = [(f"S{record.echo}", record) for record in records]
+    table = metric_table(title, results, lines, METRICS, NOTE)
     return Summary("resolution.csv", records, [table])
 
 

@@ -1,8 +1,7 @@
 """What the summaries share: means, p-values, and the CSV file of their records."""
 
-import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from eval import statistics
 from eval.reporting.table_layout import Table
-from mrsr_tf.outputs import output_file
+from eval.results.rows import write_csv
 
 NAN = float("nan")
 
@@ -33,16 +32,8 @@ class Summary:
     def write_csv(self, folder: Path) -> None:
         """Writes the records with a column per field; NaN becomes an empty cell."""
         rows = [asdict(record) for record in self.records]
-        with (
-            output_file(folder / self.file) as partial,
-            partial.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            for row in rows:
-                writer.writerow(
-                    {name: "" if value != value else value for name, value in row.items()}
-                )
+        known = [{name: cell for name, cell in row.items() if cell == cell} for row in rows]
+        write_csv(folder / self.file, rows[0], known)
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
@@ -51,14 +42,29 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), sd
 
 
-def p_values(values: Sequence[float], reference: Sequence[float]) -> tuple[float, float]:
-    """Mann-Whitney's and Wilcoxon's p; NaN with fewer than two subjects."""
-    if min(len(values), len(reference)) < 2:
-        return NAN, NAN
-    return statistics.mann_whitney(values, reference), statistics.wilcoxon(values, reference)
+def compare(
+    samples: Sequence[Sequence[float]], references: Sequence[Sequence[float]]
+) -> list[dict[str, float]]:
+    """The p-values of each sample against its reference; NaN with fewer than two subjects.
+
+    Mann-Whitney's test, as in the paper, ignores that the samples share their subjects; the paired
+    test is Wilcoxon's. Both are also adjusted over all samples by Holm's method.
+    """
+
+    def test(p_value: Callable[[Sequence[float], Sequence[float]], float]) -> list[float]:
+        return [
+            p_value(values, reference) if min(len(values), len(reference)) > 1 else NAN
+            for values, reference in zip(samples, references, strict=True)
+        ]
+
+    p_values = {
+        "mann_whitney_p": test(statistics.mann_whitney),
+        "paired_p": test(statistics.wilcoxon),
+    }
+    p_values |= {f"{name}_holm": _holm(family) for name, family in p_values.items()}
+    return [dict(zip(p_values, row, strict=True)) for row in zip(*p_values.values(), strict=True)]
 
 
-def holm(family: Sequence[float]) -> list[float]:
-    """The p-values adjusted over the family by Holm's method; NaN stays NaN."""
+def _holm(family: Sequence[float]) -> list[float]:
     adjusted = iter(statistics.holm([p for p in family if not math.isnan(p)]).tolist())
     return [p if math.isnan(p) else next(adjusted) for p in family]

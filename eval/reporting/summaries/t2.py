@@ -8,7 +8,7 @@ import numpy as np
 
 from eval import statistics
 from eval.reporting import published_values
-from eval.reporting.summaries.summary import NAN, Summary, holm, mean_and_sd, p_values
+from eval.reporting.summaries.summary import NAN, Summary, compare, mean_and_sd
 from eval.reporting.table_layout import Cell, Group, Line, Table, format_mean, why_untested
 from eval.results.rows import Results, method_name, unique
 from mrsr_tf.cli import counted
@@ -176,18 +176,11 @@ def _tests(
     name: str, reference: Sequence[float], methods: Mapping[str, Sequence[float]]
 ) -> list[T2Record]:
     """The tests of each method against one reference, also adjusted over the methods."""
-    pairs = [p_values(values, reference) for values in methods.values()]
-    mann_whitney, paired = zip(*pairs, strict=True)
-    tests = {
-        "mann_whitney_p": mann_whitney,
-        "paired_p": paired,
-        "mann_whitney_p_holm": holm(mann_whitney),
-        "paired_p_holm": holm(paired),
-    }
+    compared = compare(list(methods.values()), [reference] * len(methods))
     return [
-        T2Record(quantity=test, reference=name, method=method, value=values[index])
-        for index, method in enumerate(methods)
-        for test, values in tests.items()
+        T2Record(quantity=test, reference=name, method=method, value=p_value)
+        for method, tests in zip(methods, compared, strict=True)
+        for test, p_value in tests.items()
     ]
 
 
