@@ -32,8 +32,8 @@ class TrainingData:
             InputError: the records are not complete.
         """
         self._config, self._records, self._devices = config, records, devices
-        self.batch_size, self.epochs = config.batch_size, config.epochs
-        self.steps_per_epoch, self.steps = steps_per_epoch, steps_per_epoch * config.epochs
+        self.epochs, self.steps_per_epoch = config.epochs, steps_per_epoch
+        self.steps = config.epochs * steps_per_epoch
         self.validation = distribution.distribute(devices, self._validation_batches)
         self._expected_counts = None
         if config.foreground:

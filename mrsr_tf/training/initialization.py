@@ -1,7 +1,5 @@
 """The start of a training: initial weights, network and optimizer."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -54,8 +52,11 @@ def load_or_create_network(
     """
     if (run_dir / run_folder.CHECKPOINT).exists():
         return run_folder.load_network(run_dir, checkpoint=True)
-    with _dtype_policy(Precision(config.precision).keras_policy):
+    keras.config.set_dtype_policy(Precision(config.precision).keras_policy)
+    try:
         model = _build(config, echoes)
+    finally:
+        keras.config.set_dtype_policy("float32")
     model.set_weights(weights)
     optimizer = make_optimizer(config, steps)
     optimizer.build(model.trainable_variables)
@@ -77,13 +78,3 @@ def _description(network: keras.Model) -> str:
         "network of {echoes} echoes, {convolutions} convolutions, {filters} filters and "
         "space-to-depth {space_to_depth}"
     ).format(**architecture_of(network))
-
-
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

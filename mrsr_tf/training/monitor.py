@@ -54,7 +54,7 @@ class TrainingMonitor:
             log_dir: folder for TensorBoard; None shows nothing, for workers other than the chief.
             examples: the validation patches to show.
             tci: quality of the interpolation.
-            configuration: the hyperparameters to log at the start of a training.
+            configuration: the hyperparameters to log.
             batch_size: patches per step.
             steps_per_epoch: number of steps in an epoch.
             steps: number of steps in the whole training.

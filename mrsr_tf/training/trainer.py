@@ -56,7 +56,7 @@ def train(
         init_from: a finished run to start from. A single-contrast network is transferred if the
             records are of two contrasts.
         checkpoint_steps: number of steps between checkpoints.
-        flagfile: a flagfile that replays the training, kept in the run folder.
+        flagfile: flags that replay the training, kept in the run folder.
         overwrite: whether to remove the run folder and start anew.
         strategy: the devices.
         deterministic: whether every operation gives bitwise the same result each time.
@@ -85,19 +85,18 @@ def train(
             distribution.check_same_step(devices, steps_taken(model))
             chief_dir = run_dir if distribution.is_chief(devices) else None
             loss = make_loss(config.loss, config.t2_weight)
-            validator = Validator(
-                model, devices, data.validation, loss, probe if chief_dir else None
-            )
+            chief_probe = probe if chief_dir else None
+            validator = Validator(model, devices, data.validation, loss, chief_probe)
             monitor = TrainingMonitor(
                 model,
                 chief_dir / "logs" if chief_dir else None,
                 data.examples(),
                 validator.measure_tci(),
                 configuration=configuration,
-                batch_size=data.batch_size,
-                steps_per_epoch=data.steps_per_epoch,
+                batch_size=config.batch_size,
+                steps_per_epoch=steps_per_epoch,
                 steps=data.steps,
-                probe=validator.probe,
+                probe=chief_probe,
             )
             saver = CheckpointSaver(model, chief_dir, checkpoint_steps, config.best_by)
             fit(model, TrainingStep(devices, model, loss), data, validator, monitor, saver)

@@ -38,11 +38,7 @@ def psnr_db(mse: float | np.floating) -> float:
 
 
 class Validator:
-    """Measures the network in training, and the tricubic interpolation (TCI) that is its input.
-
-    Attributes:
-        probe: the subject to measure T2 on, if there is one.
-    """
+    """Measures the network in training, and the tricubic interpolation (TCI) that is its input."""
 
     def __init__(
         self,
@@ -54,17 +50,17 @@ class Validator:
     ) -> None:
         """Takes the network and the validation batches of `distribution.distribute`."""
         self._model, self._strategy, self._batches = model, strategy, batches
-        self._loss, self.probe = loss, probe
+        self._loss, self._probe = loss, probe
         self._network_sums = self._sums(lambda inputs: model(inputs, training=False))
 
     def measure(self) -> Quality:
         """Measures the network."""
-        t2_ms = self.probe.network_t2_ms(self._model) if self.probe else None
+        t2_ms = self._probe.network_t2_ms(self._model) if self._probe else None
         return self._quality(self._network_sums, t2_ms)
 
     def measure_tci(self) -> Quality:
         """Measures the interpolation."""
-        t2_ms = self.probe.tci_t2_ms() if self.probe else None
+        t2_ms = self._probe.tci_t2_ms() if self._probe else None
         return self._quality(self._sums(tf.identity), t2_ms)
 
     def _quality(self, sums: Sums, t2_ms: NDArray[np.floating] | None) -> Quality:
@@ -74,8 +70,8 @@ class Validator:
         for echo, (mse, ssim) in enumerate(zip(by_echo[::2], by_echo[1::2], strict=True), 1):
             scores[f"psnr_echo_{echo}"] = psnr_db(mse / records)
             scores[f"ssim_echo_{echo}"] = float(ssim / records)
-        if self.probe and t2_ms is not None:
-            errors = self.probe.errors(t2_ms)
+        if self._probe and t2_ms is not None:
+            errors = self._probe.errors(t2_ms)
             scores |= {f"t2_{name}": value for name, value in errors.items()}
         return Quality(scores, t2_ms)
 
