@@ -41,7 +41,7 @@ from mrsr_tf.training.config import TrainingConfig
 from mrsr_tf.training.step import TrainingStep, make_optimizer
 convolutions, filters, batch, steps, rounds, patch, echoes = map(int, sys.argv[1:])
 strategy = distribution.make_strategy()
-def batches(replicas, workers, index):
+def batches(**_):
     patches = tf.random.uniform([batch, patch, patch, patch, echoes])
     weights = tf.ones([batch, 1, 1, 1, 1])
     return tf.data.Dataset.from_tensors((patches, patches, weights)).repeat()

@@ -97,7 +97,9 @@ def _ours(folder: Path, outside_step: list[float]) -> Callable[[], float]:
     batches = iter(
         distribution.distribute(
             strategy,
-            lambda *_: reader.training_batches(records, BATCH_SIZE.value, seed=0, epoch=0).repeat(),
+            lambda **_: reader.training_batches(
+                records, BATCH_SIZE.value, seed=0, epoch=0
+            ).repeat(),
         )
     )
 

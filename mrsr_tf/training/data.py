@@ -1,5 +1,7 @@
 """Batches of training and validation records, spread over the devices."""
 
+from functools import partial
+
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -34,7 +36,9 @@ class TrainingData:
         self._config, self._records, self._devices = config, records, devices
         self.epochs, self.steps_per_epoch = config.epochs, steps_per_epoch
         self.steps = config.epochs * steps_per_epoch
-        self.validation = distribution.distribute(devices, self._validation_batches)
+        self.validation = distribution.distribute(
+            devices, partial(reader.validation_batches, records, config.batch_size)
+        )
         self._expected_counts = None
         if config.foreground:
             self._expected_counts = expected_counts(
@@ -45,7 +49,7 @@ class TrainingData:
         """Returns the remaining batches of an epoch, from 0, after `first_step` steps in all."""
         config = self._config
 
-        def batches(replicas: int, workers: int, worker: int) -> tf.data.Dataset:
+        def batches(replicas: int, shards: int, shard_index: int) -> tf.data.Dataset:
             patches = reader.training_batches(
                 self._records,
                 config.batch_size,
@@ -54,8 +58,8 @@ class TrainingData:
                 expected_counts=self._expected_counts,
                 skip_batches=first_step - epoch * self.steps_per_epoch,
                 replicas=replicas,
-                shards=workers,
-                shard_index=worker,
+                shards=shards,
+                shard_index=shard_index,
             )
             return augment(
                 patches,
@@ -64,25 +68,17 @@ class TrainingData:
                 seed=config.seed,
                 first_step=first_step,
                 batch_size=config.batch_size,
-                workers=workers,
-                worker=worker,
+                workers=shards,
+                worker=shard_index,
             )
 
         return distribution.distribute(self._devices, batches)
 
     def examples(self) -> Examples:
         """Returns those of the first validation patches that vary most."""
-        patches = self._validation_batches(1, 1, 0).unbatch().take(EXAMPLE_CANDIDATES)
+        batches = reader.validation_batches(self._records, self._config.batch_size)
+        patches = batches.unbatch().take(EXAMPLE_CANDIDATES)
         pairs = [(inputs, targets) for inputs, targets, _ in patches]
         pairs.sort(key=lambda pair: float(tf.math.reduce_std(pair[1])), reverse=True)
         inputs, targets = zip(*pairs[:EXAMPLES], strict=True)
         return np.stack(inputs), np.stack(targets)
-
-    def _validation_batches(self, replicas: int, workers: int, worker: int) -> tf.data.Dataset:
-        return reader.validation_batches(
-            self._records,
-            self._config.batch_size,
-            replicas=replicas,
-            shards=workers,
-            shard_index=worker,
-        )

@@ -16,8 +16,6 @@ from mrsr_tf.training.config import Strategy
 SLURM_PORT = 23456
 
 resolvers = tf.distribute.cluster_resolver
-# (replicas in all, number of workers, this worker's index) -> this worker's batches
-WorkerBatches = Callable[[int, int, int], tf.data.Dataset]
 
 
 def make_strategy(name: Strategy = Strategy.AUTO) -> tf.distribute.Strategy:
@@ -51,17 +49,20 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def distribute(
-    strategy: tf.distribute.Strategy, batches: WorkerBatches
+    strategy: tf.distribute.Strategy, batches: Callable[..., tf.data.Dataset]
 ) -> tf.distribute.DistributedDataset:
     """Spreads batches over the devices of all workers; the elements are for `strategy.run`.
 
-    Each batch that `batches` gives a worker must be padded to a multiple of its replicas.
+    Args:
+        strategy: of `make_strategy`.
+        batches: returns one worker's share, as `reader.validation_batches` does, for the keyword
+            arguments `replicas`, `shards` and `shard_index`.
     """
 
     def split_for_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         replicas, workers = context.num_replicas_in_sync, context.num_input_pipelines
-        worker_batches = batches(replicas, workers, context.input_pipeline_id)
-        return _split(worker_batches, replicas // workers)
+        share = batches(replicas=replicas, shards=workers, shard_index=context.input_pipeline_id)
+        return _split(share, replicas // workers)
 
     return strategy.distribute_datasets_from_function(split_for_worker)
 

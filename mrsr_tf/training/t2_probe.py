@@ -18,6 +18,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.io import scans, truth_files
 from mrsr_tf.io.nifti import read_map
 from mrsr_tf.mri import slices
+from mrsr_tf.mri.acquisition import sequence
 from mrsr_tf.mri.dess import t2_map
 from mrsr_tf.network.architecture import space_to_depth_of
 from mrsr_tf.network.streaming import SuperResolver
@@ -84,25 +85,15 @@ def read_t2_probe(folder: Path, slice_factor: int) -> T2Probe:
         InputError: there is no scan of two echoes, no truth/ beside it, or no cartilage in it.
     """
     scan = scans.read_scan(folder)
-    is_timed = None not in (scan.repetition_time_ms, scan.flip_angle_deg)
-    has_truth = truth_files.truth_path(folder, "").is_dir()
-    if scan.echoes != 2 or scan.echo_times_ms is None or not is_timed or not has_truth:
+    if not truth_files.truth_path(folder, "").is_dir():
         raise InputError(
-            f"expected a scan of both echoes, its times and flip angle, and truth/ beside it, to "
-            f"measure T2 on: {folder}"
+            f"expected a scan of both echoes and truth/ beside it, to measure T2 on: {folder}"
         )
     true_t2_ms = read_map(truth_files.truth_path(folder, truth_files.T2), scan)
     cartilage = _read_cartilage(folder, scan)
     box = _box(cartilage, slice_factor)
     thick = slices.thicken(scan.array[box], slice_factor)
-    sequence = {
-        "tr_ms": scan.repetition_time_ms,
-        "te_ms": scan.echo_times_ms[0],
-        "flip_deg": scan.flip_angle_deg,
-        "spoiler_area": scan.spoiler_area or 0.0,
-        "spoiler_duration_us": scan.spoiler_duration_us or 0.0,
-    }
-    return T2Probe(thick, true_t2_ms[box], cartilage[box], slice_factor, sequence)
+    return T2Probe(thick, true_t2_ms[box], cartilage[box], slice_factor, sequence(scan, folder))
 
 
 def _read_cartilage(folder: Path, scan: Volume) -> NDArray[np.bool_]:
