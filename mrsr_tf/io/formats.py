@@ -18,8 +18,7 @@ from mrsr_tf.mri.dess import is_dess_timing
 from mrsr_tf.mri.zero_filling import ADVICE, interpolated_slices
 from mrsr_tf.volume import Volume
 
-# The first that matches reads the scan. DICOM matches whatever is left: only reading all files of
-# a folder can tell what they are.
+# The first that matches reads the scan. DICOM is last: it matches any path.
 FORMATS: tuple[Format, ...] = (Nifti(), ZippedNifti(), SkmTea(), Dicom())
 
 

@@ -33,7 +33,7 @@ def labels_path(subject: Path) -> Path | None:
     In the subject's folder it is rois.nii.gz, rois.nii, rois.dcm or a folder rois/ with a DICOM
     SEG; for SKM-TEA it is MTR_xxx.h5 itself, or segmentation_masks/dicom-track/MTR_xxx.nii.gz.
     """
-    if skm_tea.is_scan(subject):
+    if skm_tea.SkmTea().matches(subject):
         return subject
     mask = subject.parent.parent / SKM_TEA_MASKS / f"{subject.name}.nii.gz"
     paths = [*(subject / name for name in NAMES), mask]
@@ -60,10 +60,11 @@ def read_labels(path: str | Path, volume: Volume) -> tuple[NDArray[np.int32], di
     path = Path(path)
     if nifti.is_nifti(path):
         labels, affine = nifti.read_placed(path)
-        names = _skm_tea_names(path) or read_sidecar(path)
-    elif skm_tea.is_scan(path):
+        is_skm_tea = path.parent.parts[-2:] == SKM_TEA_MASKS.parts
+        names = skm_tea.LABEL_NAMES if is_skm_tea else read_sidecar(path)
+    elif skm_tea.SkmTea().matches(path):
         labels, affine = skm_tea.read_labels(path)
-        names = _numbered(skm_tea.TISSUES)
+        names = skm_tea.LABEL_NAMES
     else:
         labels, affine, names = _read_segmentation(path)
     integers = np.asarray(labels).astype(np.int32, casting="unsafe")
@@ -113,15 +114,6 @@ def _check_overlap(
     if inside < drawn / 2:
         logging.warning("%.0f %% of the labels lie outside of the scan: %s",
                         100 * (1 - inside / drawn), path)  # fmt: skip
-
-
-def _numbered(tissues: tuple[str, ...]) -> dict[str, int]:
-    return {name: number for number, name in enumerate(tissues, 1)}
-
-
-def _skm_tea_names(path: Path) -> dict[str, int]:
-    is_mask = path.parent.parts[-2:] == SKM_TEA_MASKS.parts
-    return _numbered(skm_tea.TISSUES) if is_mask else {}
 
 
 @quiet()

@@ -32,7 +32,7 @@ from mrsr_tf.io.bids import (
 )
 from mrsr_tf.io.damage import refuse_damaged
 from mrsr_tf.io.nifti_grid import check_slice_axis, check_unit, lps, same_place, to_lps, to_rows
-from mrsr_tf.io.scan_format import Format
+from mrsr_tf.io.scan_format import Derivation, Format
 from mrsr_tf.volume import Volume
 
 ENDINGS = (".nii.gz", ".nii")
@@ -56,12 +56,7 @@ class NiftiDerived(Format):
         return subject_entity(path)
 
     def write(
-        self,
-        volume: Volume,
-        output: Path,
-        like: Path,
-        derivation: Mapping[str, Any],
-        slice_axis: int = 2,
+        self, volume: Volume, output: Path, like: Path, derivation: Derivation, slice_axis: int = 2
     ) -> None:
         """Writes an image with the derivation in its sidecar."""
         sidecar = {DERIVATION: {**derivation, "source": self.identity(like)}}
@@ -76,7 +71,7 @@ class NiftiDerived(Format):
 class Nifti(NiftiDerived):
     """One NIfTI image, or one for each echo, the first of which is the scan's path."""
 
-    name, endings = "NIfTI", ENDINGS
+    endings = ENDINGS
 
     def matches(self, path: Path) -> bool:
         """Whether the name ends in .nii or .nii.gz."""

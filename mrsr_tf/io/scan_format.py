@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf.volume import Volume
+
+Derivation = Mapping[str, Any]  # how a scan was derived, as plain JSON values
 
 
 class Format(Protocol):
@@ -16,12 +17,10 @@ class Format(Protocol):
     All methods but `matches` expect a path that matches.
 
     Attributes:
-        name: the name of the format.
         endings: how the names of its files end, if they have endings.
         output_ending: how the names of derived scans end; "" if they are folders.
     """
 
-    name: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
     output_ending: ClassVar[str]
 
@@ -35,9 +34,7 @@ class Format(Protocol):
     def read(self, path: Path, slice_axis: int = 2) -> Volume:
         """Reads the scan, or raises an `InputError` that names the file.
 
-        Args:
-            path: a file or folder.
-            slice_axis: which axis of a NIfTI image counts slices; the other formats record it.
+        `slice_axis` is the axis of a NIfTI image that counts slices; the other formats record it.
         """
 
     def identity(self, path: Path) -> str:
@@ -47,21 +44,11 @@ class Format(Protocol):
         """What names the patient, to be compared and never to be stored or shown; may be None."""
 
     def write(
-        self,
-        volume: Volume,
-        output: Path,
-        like: Path,
-        derivation: Mapping[str, Any],
-        slice_axis: int = 2,
+        self, volume: Volume, output: Path, like: Path, derivation: Derivation, slice_axis: int = 2
     ) -> None:
-        """Writes a derived scan, which replaces what is at `output` once it is whole.
+        """Writes a scan derived from `like`, replacing what is at `output` once it is whole.
 
-        Args:
-            volume: the derived scan.
-            output: where to write it.
-            like: the scan that it was derived from.
-            derivation: how, as plain JSON values; the identity of `like` is added as "source".
-            slice_axis: which axis of a NIfTI image shall count slices.
+        The identity of `like` is added to the derivation as "source".
 
         Raises:
             InputError: the header of `like` does not suit the volume.
@@ -71,12 +58,6 @@ class Format(Protocol):
         """The derivation that `write` stored; None for a scan that this package did not write."""
 
     def write_t2_map(
-        self,
-        t2_ms: NDArray[np.floating],
-        volume: Volume,
-        folder: Path,
-        like: Path,
-        derivation: Mapping[str, Any],
+        self, t2_ms: NDArray[Any], volume: Volume, folder: Path, like: Path, derivation: Derivation
     ) -> None:
         """Writes the T2 map of `volume` into the study of `like`, if the format has studies."""
-        return

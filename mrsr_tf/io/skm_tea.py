@@ -23,17 +23,15 @@ from mrsr_tf.io.damage import refuse_damaged
 from mrsr_tf.io.nifti import NiftiDerived
 from mrsr_tf.volume import Volume
 
-ENDING = ".h5"
 ECHOES, LABELS = ("echo1", "echo2"), "seg"
-# In the order of the labels in the data set's masks, from label 1.
-TISSUES = (
-    "patellar_cartilage",
-    "femoral_cartilage",
-    "medial_tibial_cartilage",
-    "lateral_tibial_cartilage",
-    "medial_meniscus",
-    "lateral_meniscus",
-)
+LABEL_NAMES = {
+    "patellar_cartilage": 1,
+    "femoral_cartilage": 2,
+    "medial_tibial_cartilage": 3,
+    "lateral_tibial_cartilage": 4,
+    "medial_meniscus": 5,
+    "lateral_meniscus": 6,
+}
 PUBLISHED_AFFINE = np.array(
     [[0, 0, -0.8, 0], [0, 0.3125, 0, 0], [-0.3125, 0, 0, 0], [0, 0, 0, 1]], float
 )
@@ -44,85 +42,67 @@ PUBLISHED_THICKNESS_MM = 1.6
 class SkmTea(NiftiDerived):
     """An HDF5 file of the SKM-TEA data set."""
 
-    name, endings = "SKM-TEA", (ENDING,)
+    endings = (".h5",)
 
     def matches(self, path: Path) -> bool:
         """Whether it is an HDF5 file that holds a first echo."""
-        return is_scan(path)
+        if path.suffix not in self.endings or not path.is_file():
+            return False
+        try:
+            with _open(path) as file:
+                return ECHOES[0] in file
+        except InputError:
+            return False
 
     def read(self, path: Path, slice_axis: int = 2) -> Volume:
-        """Reads both echoes."""
-        return read_scan(path)
+        """Reads both echoes; the acquisition comes from the DICOM files, else from a sidecar."""
+        with _open(path) as file:
+            first, second = (_image(file, name, path) for name in ECHOES)
+        if first.shape != second.shape:
+            raise InputError(
+                f"expected echoes of one matrix, got {first.shape} and {second.shape} in {path}"
+            )
+        array = np.stack([first, second], axis=3)
+        source = _dicom_of(path)
+        if source is not None:
+            return _placed_as(dicom.read_series(source), array, path)
+        logging.warning(
+            "%s tells no geometry: SKM-TEA's published 0.3125 x 0.3125 x 0.8 mm and left-to-right "
+            "order of slices are taken",
+            path,
+        )
+        timing = acquisition(read_sidecar(path), sidecar_path(path), echoes=2)
+        timing["slice_thickness_mm"] = timing["slice_thickness_mm"] or PUBLISHED_THICKNESS_MM
+        return Volume(array, PUBLISHED_AFFINE, **timing)
 
     def patient(self, path: Path) -> str | None:
         """The patient of the DICOM that the file was extracted from."""
-        source = extracted_from(path)
+        source = _dicom_of(path)
         return None if source is None else dicom.Dicom().patient(source)
 
 
-def is_scan(path: Path) -> bool:
-    """Whether the file is named as HDF5 and holds a first echo."""
-    if path.suffix != ENDING or not path.is_file():
-        return False
-    try:
-        with _open(path) as file:
-            return ECHOES[0] in file
-    except InputError:
-        return False
-
-
-def read_scan(path: str | Path) -> Volume:
-    """Reads both echoes; the acquisition comes from the DICOM files, else from a sidecar.
-
-    Raises:
-        InputError: the file is damaged or holds no two echoes of one shape.
-    """
-    path = Path(path)
-    with _open(path) as file:
-        echoes = [_image(file, name, path) for name in ECHOES]
-    if echoes[0].shape != echoes[1].shape:
-        raise InputError(
-            f"expected echoes of one matrix, got {echoes[0].shape} and {echoes[1].shape} in {path}"
-        )
-    array = np.stack(echoes, axis=3)
-    source = extracted_from(path)
-    if source is not None:
-        return _placed_as(dicom.read_series(source), array, path)
-    logging.warning(
-        "%s tells no geometry: SKM-TEA's published 0.3125 x 0.3125 x 0.8 mm and left-to-right "
-        "order of slices are taken",
-        path,
-    )
-    known = acquisition(read_sidecar(path), sidecar_path(path), echoes=2)
-    known["slice_thickness_mm"] = known["slice_thickness_mm"] or PUBLISHED_THICKNESS_MM
-    return Volume(array, PUBLISHED_AFFINE, **known)
-
-
-def extracted_from(path: Path) -> Path | None:
+def _dicom_of(path: Path) -> Path | None:
     """dicoms/MTR_xxx, from which image_files/MTR_xxx.h5 was extracted; None if it is missing."""
     source = path.absolute().parents[1] / "dicoms" / path.stem
     return source if source.is_dir() else None
 
 
-def read_labels(path: str | Path) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Reads the labels (rows, cols, slices) and their affine.
-
-    A label is 1 + the place of its tissue in `TISSUES`; the background is 0.
+def read_labels(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Reads the labels (rows, cols, slices), named by `LABEL_NAMES`, and their affine.
 
     Raises:
         InputError: the file holds no labels, or labels of other tissues.
     """
-    path = Path(path)
     with _open(path) as file:
         one_hot: NDArray[Any] = np.asarray(file[LABELS]) if LABELS in file else np.zeros(0)
-    if one_hot.ndim != 4 or one_hot.shape[3] != len(TISSUES):
+    if one_hot.ndim != 4 or one_hot.shape[3] != len(LABEL_NAMES):
         raise InputError(
-            f"expected {LABELS} of {len(TISSUES)} tissues, got {one_hot.shape} in {path}"
+            f"expected {LABELS} of {len(LABEL_NAMES)} tissues, got {one_hot.shape} in {path}"
         )
     labels = np.zeros(one_hot.shape[:3], np.uint8)
-    for number in range(len(TISSUES)):
-        labels[one_hot[..., number] > 0] = number + 1
-    return labels, read_scan(path).affine
+    for number in LABEL_NAMES.values():
+        labels[one_hot[..., number - 1] > 0] = number
+    return labels, SkmTea().read(path).affine
 
 
 def _placed_as(scanned: Volume, array: NDArray[np.float32], path: Path) -> Volume:

@@ -40,19 +40,19 @@ def write_archive(path, *files):
 
 @pytest.fixture
 def paths(tmp_path):
-    """A scan of each format."""
+    """A scan of each format, by the name of its class."""
     image = write_image(tmp_path / "a.nii.gz")
     return {
-        "NIfTI": image,
-        "zipped NIfTI": write_archive(tmp_path / "a.zip", image),
-        "SKM-TEA": write_hdf5_scan(tmp_path, make_array()),
-        "DICOM": write_dicom(tmp_path / "dicom"),
+        "Nifti": image,
+        "ZippedNifti": write_archive(tmp_path / "a.zip", image),
+        "SkmTea": write_hdf5_scan(tmp_path, make_array()),
+        "Dicom": write_dicom(tmp_path / "dicom"),
     }
 
 
 def test_every_scan_is_of_the_format_it_was_written_in(paths):
-    assert [scan_format.name for scan_format in FORMATS] == list(paths)
-    assert [format_of(path).name for path in paths.values()] == list(paths)
+    assert [type(scan_format).__name__ for scan_format in FORMATS] == list(paths)
+    assert [type(format_of(path)).__name__ for path in paths.values()] == list(paths)
 
 
 def test_every_format_reads_and_identifies_its_scan(paths):
@@ -71,10 +71,10 @@ def test_a_scan_is_the_same_one_in_another_process(paths):
 
 
 def test_archives_of_dicom_and_unreadable_ones_are_left_to_dicom(paths, tmp_path):
-    files = paths["DICOM"].iterdir()
-    assert format_of(write_archive(tmp_path / "b.zip", *files)).name == "DICOM"
-    (tmp_path / "c.zip").write_bytes(paths["zipped NIfTI"].read_bytes()[:-30])
-    assert format_of(tmp_path / "c.zip").name == "DICOM"
+    files = paths["Dicom"].iterdir()
+    assert isinstance(format_of(write_archive(tmp_path / "b.zip", *files)), dicom.Dicom)
+    (tmp_path / "c.zip").write_bytes(paths["ZippedNifti"].read_bytes()[:-30])
+    assert isinstance(format_of(tmp_path / "c.zip"), dicom.Dicom)
 
 
 # Patients
@@ -122,7 +122,7 @@ def fine_of(path):
     return volume.resliced(slices.interpolate(volume.array), 2)
 
 
-@pytest.mark.parametrize("name", ["NIfTI", "zipped NIfTI", "SKM-TEA"])
+@pytest.mark.parametrize("name", ["Nifti", "ZippedNifti", "SkmTea"])
 def test_a_scan_derived_from_a_file_is_a_nifti(paths, tmp_path, name):
     fine, output = fine_of(paths[name]), tmp_path / "out" / "fine.nii.gz"
     scans.write_scan(fine, output, like=paths[name], derivation={"method": "tci"})
@@ -134,28 +134,28 @@ def test_a_scan_derived_from_a_file_is_a_nifti(paths, tmp_path, name):
 
 
 def test_a_scan_derived_from_dicom_is_a_folder_of_dicom(paths, tmp_path):
-    fine = fine_of(paths["DICOM"])
-    scans.write_scan(fine, tmp_path / "fine", like=paths["DICOM"])
+    fine = fine_of(paths["Dicom"])
+    scans.write_scan(fine, tmp_path / "fine", like=paths["Dicom"])
     again = scans.read_scan(tmp_path / "fine")
     np.testing.assert_allclose(again.array, fine.array.clip(0), atol=0.51)
     assert again.derived
     with pytest.raises(InputError, match="expected a folder for DICOM for the output"):
-        scans.write_scan(fine, tmp_path / "fine.nii.gz", like=paths["DICOM"])
+        scans.write_scan(fine, tmp_path / "fine.nii.gz", like=paths["Dicom"])
 
 
 def test_a_derived_scan_is_replaced_and_other_data_are_not(paths, tmp_path):
-    fine = fine_of(paths["DICOM"])
+    fine = fine_of(paths["Dicom"])
     for _ in range(2):
-        scans.write_scan(fine, tmp_path / "fine", like=paths["DICOM"])
+        scans.write_scan(fine, tmp_path / "fine", like=paths["Dicom"])
     with pytest.raises(InputError, match="found other data"):
-        scans.write_scan(fine, paths["DICOM"], like=paths["DICOM"])
-    assert len(list(paths["DICOM"].iterdir())) == 8
+        scans.write_scan(fine, paths["Dicom"], like=paths["Dicom"])
+    assert len(list(paths["Dicom"].iterdir())) == 8
 
 
 def test_two_derived_scans_without_a_derivation_are_different_images(paths, tmp_path):
-    fine = fine_of(paths["DICOM"])
+    fine = fine_of(paths["Dicom"])
     for name in ("a", "b"):
-        scans.write_scan(fine, tmp_path / name, like=paths["DICOM"])
+        scans.write_scan(fine, tmp_path / name, like=paths["Dicom"])
     assert dicom.source_digest(tmp_path / "a") != dicom.source_digest(tmp_path / "b")
 
 
@@ -172,4 +172,4 @@ def test_messages_name_the_subject_and_never_the_patient(paths, tmp_path, caplog
     with pytest.raises(InputError, match=r"only zeros as echo 1 of .*empty$") as refused:
         scans.read_scan(tmp_path / "empty")
     assert not any(secret in str(refused.value) + caplog.text for secret in SECRETS)
-    assert nib.load(paths["NIfTI"]).shape[3] == 2
+    assert nib.load(paths["Nifti"]).shape[3] == 2

@@ -1,12 +1,10 @@
 """DICOM as a format of scans."""
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf.io.archives import is_zip
@@ -14,22 +12,19 @@ from mrsr_tf.io.dicom.files import first_header
 from mrsr_tf.io.dicom.provenance import read_derivation, source_digest
 from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.write import write_series, write_t2_map
-from mrsr_tf.io.scan_format import Format
+from mrsr_tf.io.scan_format import Derivation, Format
 from mrsr_tf.outputs import exclusive_lock
 from mrsr_tf.volume import Volume
-
-PATIENT = ("PatientID", "PatientName")
 
 
 @dataclass(frozen=True)
 class Dicom(Format):
     """DICOM files of one scan: in a folder and below, in a zip archive, or one file."""
 
-    name, endings = "DICOM", (".zip",)
-    output_ending = ""
+    endings, output_ending = (".zip",), ""
 
     def matches(self, path: Path) -> bool:
-        """True for any path: what the files are is only known once they are read."""
+        """Always: only reading all files of a folder can tell what they are."""
         return True
 
     def is_scan_file(self, path: Path) -> bool:
@@ -47,16 +42,11 @@ class Dicom(Format):
     def patient(self, path: Path) -> str | None:
         """PatientID, or PatientName if that is empty."""
         header = first_header(path)
-        names = (str(header.get(key) or "").strip() for key in PATIENT) if header else ()
-        return next(filter(None, names), None)
+        names = (header.get("PatientID"), header.get("PatientName")) if header else ()
+        return next(filter(None, (str(name or "").strip() for name in names)), None)
 
     def write(
-        self,
-        volume: Volume,
-        output: Path,
-        like: Path,
-        derivation: Mapping[str, Any],
-        slice_axis: int = 2,
+        self, volume: Volume, output: Path, like: Path, derivation: Derivation, slice_axis: int = 2
     ) -> None:
         """Writes a series per echo into the study of `like`."""
         partial = output.with_name(output.name + ".partial")
@@ -76,12 +66,7 @@ class Dicom(Format):
         return read_derivation(output)
 
     def write_t2_map(
-        self,
-        t2_ms: NDArray[np.floating],
-        volume: Volume,
-        folder: Path,
-        like: Path,
-        derivation: Mapping[str, Any],
+        self, t2_ms: NDArray[Any], volume: Volume, folder: Path, like: Path, derivation: Derivation
     ) -> None:
         """Writes the map as a series in the study of `like`."""
         write_t2_map(t2_ms, volume, folder, like=like, derivation=derivation)
