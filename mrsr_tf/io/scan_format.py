@@ -61,3 +61,4 @@ class Format(Protocol):
         self, t2_ms: NDArray[Any], volume: Volume, folder: Path, like: Path, derivation: Derivation
     ) -> None:
         """Writes the T2 map of `volume` into the study of `like`, if the format has studies."""
+        return

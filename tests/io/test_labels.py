@@ -181,7 +181,7 @@ def test_a_dicom_seg_follows_the_scan_to_finer_slices_and_into_a_region(tmp_path
     subject = study.parent
     write_segmentation(subject / "rois" / "any name", study, labels, ("Patella",))
     fine = volume.resliced(np.repeat(volume.array, 2, axis=2), 2)
-    inside = regions.region(subject, fine, "patella")
+    inside = regions.regions(subject, fine, ["patella"])["patella"]
     np.testing.assert_array_equal(inside[:, :, ::2], labels > 0)
     assert scans.read_scan(subject).array.shape == (12, 10, 8, 2)
 
