@@ -28,33 +28,30 @@ from mrsr_tf.outputs import versions
 # The arguments of each benchmark; TORCH and DOSMA stand for the interpreters of the peers.
 SIZES = {
     "quick": {
-        "startup": "--rounds=1",
         "records": "--shape=64,64,48",
         "training": "--convolutions=4 --filters=8 --rounds=2 --torch_python=TORCH",
         "replicas": "--workers=1,2 --convolutions=4 --filters=8 --steps=2 --rounds=2",
         "inference": "--shape=64,64,64 --convolutions=4 --filters=8 --rounds=1"
         " --torch_python=TORCH",
-        "growth": "--sides=32,48,64 --subjects=1,2,3 --side=64",
+        "growth": "--sides=32,48,64",
         "t2map": "--shape=64,64,32 --rounds=1 --dosma_python=DOSMA",
         "scsr": "--shape=64,64,48 --patches=2000 --passes=1 --encoded=512",
     },
     "usual": {
-        "startup": "",
         "records": "",
         "training": "--torch_python=TORCH",
         "replicas": "--steps=3",
         "inference": "--rounds=2 --torch_python=TORCH",
-        "growth": "--sides=104,208,320 --subjects=1,2,4",
+        "growth": "--sides=104,208,320",
         "t2map": "--dosma_python=DOSMA",
         "scsr": "--patches=20000 --passes=3",
     },
     "full": {
-        "startup": "--rounds=10",
         "records": "",
         "training": "--rounds=20 --steps=2 --torch_python=TORCH",
         "replicas": "--convolutions=20 --filters=64 --workers=1,2,4,8",
         "inference": "--shape=416,416,160 --rounds=3 --torch_python=TORCH",
-        "growth": "--sides=104,208,320,416,512 --subjects=1,2,4,8,16,32 --side=256",
+        "growth": "--sides=104,208,320,416,512",
         "t2map": "--rounds=10 --dosma_python=DOSMA",
         "scsr": "--shape=416,416,160",
     },
@@ -86,7 +83,7 @@ def main() -> None:
     path = Path(OUTPUT.value) / "benchmarks.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     failed = []
-    for name in (name for name in NAMES if name in ONLY.value):
+    for name in sorted(ONLY.value, key=NAMES.index):
         entry = _run(name, SIZES[SIZE.value][name].split())
         if entry is None:
             failed.append(name)
@@ -102,11 +99,11 @@ def _run(name: str, arguments: list[str]) -> page.Entry | None:
     """Runs a benchmark, which prints its table. Returns None if it fails."""
     load, start = os.getloadavg()[0], time.perf_counter()
     print(f"\n{name}, load {load:.1f}", flush=True)
-    interpreters = {"TORCH": TORCH_PYTHON.value, "DOSMA": DOSMA_PYTHON.value}
-    filled = []
-    for argument in arguments:
-        flag, _, value = argument.partition("=")
-        filled.append(f"{flag}={interpreters.get(value, value)}")
+    interpreters = {
+        "--torch_python=TORCH": f"--torch_python={TORCH_PYTHON.value}",
+        "--dosma_python=DOSMA": f"--dosma_python={DOSMA_PYTHON.value}",
+    }
+    filled = [interpreters.get(argument, argument) for argument in arguments]
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.json"
         command = [sys.executable, "-m", f"benchmarks.{name}", f"--json={rows}", *filled]

@@ -2,18 +2,16 @@
 
 import ast
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
 import jinja2
 import numpy as np
 
-from benchmarks.table import EXTRAPOLATION, SCALING, Row, lines
+from benchmarks.table import Row, lines
 
 FOLDER, TEMPLATE = Path(__file__).parent, "page.md.jinja"
-TOLERANCE = 0.25  # of the ratio to linear growth
 
 
 class Entry(TypedDict):
@@ -44,7 +42,6 @@ def render(results: Results) -> str:
         results=results,
         question=question,
         table=_markdown_table,
-        growth=list(_growth(results)),
         machines=sorted({entry["machine"] for entry in results.values()}),
         versions=sorted({entry["versions"] for entry in results.values()}),
     )
@@ -56,9 +53,8 @@ def question(name: str) -> str:
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
 
 
-def rows_of(entry: Entry) -> list[Row]:
-    """The rows of a benchmark, read from JSON."""
-    return [Row(**row) for row in entry["rows"]]
+def _rows(results: Results) -> list[Row]:
+    return [Row(**row) for entry in results.values() for row in entry["rows"]]
 
 
 def draw(results: Results, folder: Path) -> None:
@@ -69,18 +65,14 @@ def draw(results: Results, folder: Path) -> None:
     from matplotlib import pyplot
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in (("ratios", _draw_ratios), ("growth", _draw_curves)):
+    for name, figure in (("ratios", _draw_ratios), ("growth", _draw_growth)):
         figure(results, pyplot).savefig(folder / f"benchmarks_{name}.png", dpi=110)
     pyplot.close("all")
 
 
 def _draw_ratios(results: Results, pyplot: Any) -> Any:
-    ratios = {
-        f"{row.quantity} / {row.peer}": row.ratios()
-        for entry in results.values()
-        for row in rows_of(entry)
-        if row.ratios() and row.size is None
-    }
+    rows = [row for row in _rows(results) if row.ratios() and row.size is None]
+    ratios = {f"{row.quantity} / {row.peer}": row.ratios() for row in rows}
     medians = np.array([statistics.median(values) for values in ratios.values()])
     ends = np.array([(min(values), max(values)) for values in ratios.values()]).reshape(-1, 2)
     figure, axes = pyplot.subplots(figsize=(8, 0.8 + 0.22 * len(ratios)), layout="constrained")
@@ -91,20 +83,19 @@ def _draw_ratios(results: Results, pyplot: Any) -> Any:
     return figure
 
 
-def _draw_curves(results: Results, pyplot: Any) -> Any:
-    curves = list(_curves(results))
+def _draw_growth(results: Results, pyplot: Any) -> Any:
+    curves: dict[str, list[Row]] = {}
+    for row in _rows(results):
+        if row.size is not None:
+            curves.setdefault(row.quantity, []).append(row)
     figure = pyplot.figure(figsize=(3 * max(len(curves), 1), 3), layout="constrained")
-    for number, (quantity, points) in enumerate(curves, 1):
+    for number, (quantity, points) in enumerate(curves.items(), 1):
         panel = figure.add_subplot(1, len(curves), number)
-        panel.plot(
-            [row.size for row in points], [statistics.median(row.values) for row in points], "o-",
-            label="ours",
-        )  # fmt: skip
         compared = [row for row in points if row.peer_values]
-        panel.plot(
-            [row.size for row in compared],
-            [statistics.median(row.peer_values) for row in compared], "--", label=points[-1].peer,
-        )  # fmt: skip
+        ours = [statistics.median(row.values) for row in points]
+        peers = [statistics.median(row.peer_values) for row in compared]
+        panel.plot([row.size for row in points], ours, "o-", label="ours")
+        panel.plot([row.size for row in compared], peers, "--", label=points[-1].peer)
         panel.set(ylabel=points[0].unit, ylim=(0, None), xlim=(0, None))
         panel.set_title(quantity, fontsize="small")
         panel.legend()
@@ -112,25 +103,6 @@ def _draw_curves(results: Results, pyplot: Any) -> Any:
 
 
 def _markdown_table(entry: Entry) -> str:
-    heading, *body = lines(rows_of(entry))
+    heading, *body = lines(Row(**row) for row in entry["rows"])
     rule = ["---"] * len(heading)
     return "\n".join("| " + " | ".join(line) + " |" for line in (heading, rule, *body))
-
-
-def _curves(results: Results) -> Iterator[tuple[str, Sequence[Row]]]:
-    points = [row for entry in results.values() for row in rows_of(entry) if row.size is not None]
-    for quantity, rows in groupby(points, key=lambda row: row.quantity):
-        yield quantity, list(rows)
-
-
-def _growth(results: Results) -> Iterator[tuple[str, float | None, float | None]]:
-    """For each curve: the largest size, and the first whose growth is not linear."""
-    for quantity, points in _curves(results):
-        if points[-1].peer in (EXTRAPOLATION, SCALING):
-            nonlinear = (row.size for row in points if not _is_linear(row))
-            yield quantity, points[-1].size, next(nonlinear, None)
-
-
-def _is_linear(row: Row) -> bool:
-    ratios = row.ratios()
-    return not ratios or abs(statistics.median(ratios) - 1) <= TOLERANCE

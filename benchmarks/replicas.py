@@ -67,7 +67,7 @@ def measure() -> list[table.Row]:
     single = rates.get(1, [])
     return [
         table.Row(
-            "training by workers", "patches/s", rate, table.SCALING,
+            "training by workers", "patches/s", rate, "linear scaling",
             [count * r for r in single], size=count,
         )
         for count, rate in rates.items()

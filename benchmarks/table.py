@@ -20,8 +20,6 @@ from absl import flags
 from mrsr_tf import cli
 
 OURS = "ours"
-# Peers that stand for linear growth: the line through the two points before, and multiples of one.
-EXTRAPOLATION, SCALING = "linear extrapolation", "linear scaling"
 HEADINGS = (
     "quantity",
     "size",
