@@ -30,7 +30,6 @@ SIZES = {
     "quick": {
         "records": "--shape=64,64,48",
         "training": "--convolutions=4 --filters=8 --rounds=2 --torch_python=TORCH",
-        "replicas": "--workers=1,2 --convolutions=4 --filters=8 --steps=2 --rounds=2",
         "inference": "--shape=64,64,64 --convolutions=4 --filters=8 --rounds=1"
         " --torch_python=TORCH",
         "growth": "--sides=32,48,64",
@@ -40,7 +39,6 @@ SIZES = {
     "usual": {
         "records": "",
         "training": "--torch_python=TORCH",
-        "replicas": "--steps=3",
         "inference": "--rounds=2 --torch_python=TORCH",
         "growth": "--sides=104,208,320",
         "t2map": "--dosma_python=DOSMA",
@@ -49,7 +47,6 @@ SIZES = {
     "full": {
         "records": "",
         "training": "--rounds=20 --steps=2 --torch_python=TORCH",
-        "replicas": "--convolutions=20 --filters=64 --workers=1,2,4,8",
         "inference": "--shape=416,416,160 --rounds=3 --torch_python=TORCH",
         "growth": "--sides=104,208,320,416,512",
         "t2map": "--rounds=10 --dosma_python=DOSMA",
