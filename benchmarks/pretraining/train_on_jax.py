@@ -2,17 +2,16 @@ r"""Trains on one GPU with Keras' JAX backend and all records in the memory of t
 
     export KERAS_BACKEND=jax
     python -m benchmarks.pretraining.train_on_jax --records=records/single --run_dir=runs/single \
-        --seconds=60
+        --steps=4191
     python -m benchmarks.pretraining.train_on_jax --records=records/dual --run_dir=runs/dual \
-        --init_from=runs/single --seconds=200
+        --init_from=runs/single --steps=38358
     python -m benchmarks.pretraining.train_on_jax --records=records/dual --measure \
         --precision=float32
 
 The network is that of `mrsr_tf.network.architecture`, and all commands accept the run folder: what
 a GPU trained without TensorFlow is exported, run and evaluated like any other network. Patches are
 randomly mirrored and brightened; the loss is L2, the optimizer Adam with warm-up and a cosine decay
-to 0. --seconds excludes the compilation: the first steps determine how many steps fit into it, and
-the run folder keeps their number.
+to 0.
 
 Prints patches per second and the arithmetic rate compared with that of a matrix product of the same
 precision (float32 is TF32 on chips that have it, as JAX computes it by default). Needs jax, keras
@@ -31,7 +30,10 @@ from benchmarks.pretraining.jax_steps import Patches, StepSettings, Trainer, mat
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
 from mrsr_tf.network.precision import Precision
+from mrsr_tf.outputs import versions, write_json
 from mrsr_tf.records.contrasts import Contrasts
+from mrsr_tf.records.manifest import each_set, read_sets, slice_factors
+from mrsr_tf.records.schema import BEFORE_RECORD_BYTES, CHECKSUM_BYTES, record_dtype
 
 if TYPE_CHECKING:
     import keras
@@ -43,8 +45,7 @@ INIT_FROM = flags.DEFINE_string(
     "start from random weights.",
 )  # fmt: skip
 MEASURE = flags.DEFINE_bool("measure", False, "Only print the speed, without training.")
-SECONDS = flags.DEFINE_float("seconds", None, "Duration of the training.")
-STEPS = flags.DEFINE_integer("steps", None, "Number of steps, instead of --seconds.")
+STEPS = flags.DEFINE_integer("steps", None, "Number of steps.", lower_bound=1)
 CONVOLUTIONS = flags.DEFINE_integer("convolutions", 20, "Convolutions of the network.")
 FILTERS = flags.DEFINE_integer("filters", 64, "Filters of each convolution.")
 SPACE_TO_DEPTH = flags.DEFINE_list(
@@ -67,14 +68,10 @@ PASSES = 3  # the backward pass costs two forward ones
 
 def main() -> None:
     """Trains a network, or measures the speed only."""
-    if not MEASURE.value and (
-        RUN_DIR.value is None or (SECONDS.value is None) == (not STEPS.value)
-    ):
-        raise InputError("expected --run_dir and either --seconds or --steps, or else --measure")
+    if not MEASURE.value and not (RUN_DIR.value and STEPS.value):
+        raise InputError("expected --run_dir and --steps, or else --measure")
     import jax
     import keras
-
-    from mrsr_tf.records.manifest import read_sets
 
     if keras.backend.backend() != "jax":
         raise InputError(f"expected KERAS_BACKEND=jax, got {keras.backend.backend()}")
@@ -88,16 +85,15 @@ def main() -> None:
         BATCH_SIZE.value, LEARNING_RATE.value, WARMUP_STEPS.value, GAIN.value, SEED.value
     )
     trainer = Trainer(model, train, settings)
-    patches_per_second = trainer.patches_per_second()
-    _print_speed(model, manifest["patch_size"], patches_per_second)
+    _print_speed(model, manifest["patch_size"], trainer.patches_per_second())
     if MEASURE.value:
         return
-    steps = STEPS.value or int(SECONDS.value * patches_per_second / BATCH_SIZE.value)
-    trainer.train(steps)
-    trained = _float32_network(model, trainer.weights())
+    trainer.train(STEPS.value)
+    keras.config.set_dtype_policy("float32")
+    trained = _rebuild(model, trainer.weights())
     quality = _validate(trained, validation)
     print(json.dumps(quality))
-    _write_run(Path(RUN_DIR.value), trained, manifest, steps, quality)
+    _write_run(Path(RUN_DIR.value), trained, manifest, quality)
 
 
 def read_patches(manifest: dict[str, Any], split: str) -> Patches:
@@ -107,9 +103,6 @@ def read_patches(manifest: dict[str, Any], split: str) -> Patches:
         InputError: there are none.
     """
     import jax.numpy as jnp
-
-    from mrsr_tf.records.manifest import each_set
-    from mrsr_tf.records.schema import BEFORE_RECORD_BYTES, CHECKSUM_BYTES, record_dtype
 
     record = record_dtype(manifest["patch_size"], Contrasts(manifest["contrasts"]).echoes)
     frame = np.dtype(
@@ -151,13 +144,6 @@ def _initial_network(echoes: int) -> "keras.Model":
     return _rebuild(start, start.get_weights())
 
 
-def _float32_network(model: "keras.Model", weights: list[Any]) -> "keras.Model":
-    import keras
-
-    keras.config.set_dtype_policy("float32")
-    return _rebuild(model, weights)
-
-
 def _rebuild(model: "keras.Model", weights: list[Any]) -> "keras.Model":
     """A network of the same architecture under the current dtype policy, with these weights."""
     from mrsr_tf.network.architecture import architecture_of, build_model
@@ -196,24 +182,19 @@ def _validate(model: "keras.Model", patches: Patches) -> dict[str, list[float]]:
     }
 
 
-def _write_run(
-    run_dir: Path, model: "keras.Model", manifest: dict[str, Any], steps: int, quality: Any
-) -> None:
+def _write_run(run_dir: Path, model: "keras.Model", manifest: dict[str, Any], quality: Any) -> None:
     """Writes a finished run folder; see `mrsr_tf.network.run_folder`."""
     import jax
 
     from mrsr_tf.network.architecture import architecture_of
-    from mrsr_tf.outputs import versions, write_json
-    from mrsr_tf.records.manifest import slice_factors
 
     architecture = architecture_of(model)
     configuration = {
         flag.name: flag.value
-        for flag in (BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS, GAIN, PRECISION, SEED)
+        for flag in (STEPS, BATCH_SIZE, LEARNING_RATE, WARMUP_STEPS, GAIN, PRECISION, SEED)
     } | {
         **architecture,
         "space_to_depth": "x".join(map(str, architecture["space_to_depth"])),
-        "steps": steps,
         "loss": "l2",
         "schedule": "cosine",
         "flips": True,
