@@ -17,20 +17,25 @@ resumed by the same call.
 
 import contextlib
 import csv
-import json
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from absl import flags
+from numpy.typing import NDArray
 
 from mrsr_tf import cli
 from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.io.scans import find_scans
+from mrsr_tf.mri.slices import interpolate, thicken
+from mrsr_tf.outputs import write_json
+from mrsr_tf.volume import Volume, intensity_scale
 
 if TYPE_CHECKING:
     from mrsr_tf.network.trained_model import TrainedModel
-    from mrsr_tf.volume import Volume
 
 SINGLE = flags.DEFINE_string("single", None, "A run on one contrast.", required=True)
 DATA = flags.DEFINE_string("data", None, "A folder of two-echo subjects.", required=True)
@@ -59,6 +64,9 @@ class Start(StrEnum):
 
 
 DIFFERENCE = f"{Start.TRANSFER} minus {Start.SCRATCH}"
+# By start, or `DIFFERENCE`, and number of subjects: the mean gain over networks and echoes and its
+# 95 % bootstrap interval over the test subjects, dB.
+Curve = dict[str, dict[int, list[float]]]
 
 
 class StudyNetwork(NamedTuple):
@@ -84,8 +92,6 @@ class Score(NamedTuple):
 
 def main() -> None:
     """Trains the networks that are missing, measures all and draws the curve."""
-    from mrsr_tf.io.scans import find_scans
-
     output = Path(OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     counts = [int(count) for count in SUBJECTS.value]
@@ -99,9 +105,9 @@ def main() -> None:
     scores = [score for network in _networks(subjects, counts) for score in _scores(network, tests)]
     with (output / "rows.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([Score._fields, *scores])
-    gains = _subject_gains(scores)
-    _write_curve(gains, output / "curve.json")
-    _draw_curve(gains, output / "curve.png")
+    curve = _curve(scores)
+    write_json(output / "curve.json", curve)
+    _draw(curve, output / "curve.png")
     print(f"{len(scores)} measured: {output / 'rows.csv'}")
 
 
@@ -118,22 +124,17 @@ def _networks(subjects: list[Path], counts: list[int]) -> Iterator[StudyNetwork]
 
 def _make_records(subjects: list[Path], count: int, repeat: int) -> Path:
     """Records of `count` random subjects and of one more for validation."""
-    import numpy as np
-
     from tf_records_tools.cohort import make_records
     from tf_records_tools.shard import Settings
 
-    name = f"{count}_{repeat}"
-    sample = Path(OUTPUT.value) / "subjects" / name
-    sample.mkdir(parents=True, exist_ok=True)
-    for number in np.random.default_rng(repeat).permutation(len(subjects))[: count + 1]:
-        link = sample / f"{number:03d}_{subjects[number].name}"
-        if not link.is_symlink():
-            link.symlink_to(subjects[number].resolve())
-    records = Path(OUTPUT.value) / "records" / name
+    sample = np.random.default_rng(repeat).permutation(len(subjects))[: count + 1]
+    records = Path(OUTPUT.value) / f"records/{count}_{repeat}"
     settings = Settings("dual", PATCH, STRIDE.value, seed=repeat)
     with contextlib.suppress(AlreadyDone):
-        make_records([sample], records, settings, validation_subjects=1, group_by="scan")
+        make_records(
+            [subjects[number] for number in sorted(sample)], records, settings,
+            validation_subjects=1, group_by="scan",
+        )  # fmt: skip
     return records
 
 
@@ -163,11 +164,9 @@ def _train(records: Path, run: Path, start: Start, seed: int) -> None:
         train(config, records, run, init_from=init_from)
 
 
-def _scores(network: StudyNetwork, tests: "dict[str, Volume]") -> Iterator[Score]:
+def _scores(network: StudyNetwork, tests: dict[str, Volume]) -> Iterator[Score]:
     from eval.metrics import psnr
-    from mrsr_tf.mri.slices import interpolate, thicken
     from mrsr_tf.network.trained_model import load_model
-    from mrsr_tf.volume import intensity_scale
 
     model = load_model(network.run)
     for name, truth in tests.items():
@@ -175,22 +174,16 @@ def _scores(network: StudyNetwork, tests: "dict[str, Volume]") -> Iterator[Score
         thick = thicken(truth.array, model.slice_factor)
         estimates = (_super_resolve(thick, model), interpolate(thick, model.slice_factor))
         for echo in range(truth.echoes):
-            network_psnr, tci_psnr = (
-                psnr(
-                    truth.array[..., echo] / scale,
-                    (estimate[:, :, :slices, echo] / scale).clip(0, 1),
-                    data_range=1,
-                )
-                for estimate in estimates
+            reference = truth.array[..., echo] / scale
+            psnr_db, tci_db = (
+                psnr(reference, (e[:, :, :slices, echo] / scale).clip(0, 1), data_range=1)
+                for e in estimates
             )
-            gain = network_psnr - tci_psnr
-            yield Score(*network[:3], name, echo + 1, network_psnr, gain)
+            yield Score(*network[:3], name, echo + 1, psnr_db, psnr_db - tci_db)
 
 
-def _super_resolve(thick: Any, model: "TrainedModel") -> Any:
+def _super_resolve(thick: NDArray[np.float32], model: "TrainedModel") -> NDArray[np.float32]:
     """Both echoes at once, or one by one with a network for single-contrast scans."""
-    import numpy as np
-
     from mrsr_tf.inference.super_resolution import Network
 
     upsample = Network(model).upsample
@@ -200,66 +193,48 @@ def _super_resolve(thick: Any, model: "TrainedModel") -> Any:
     return np.concatenate([upsample(echo) for echo in echoes], axis=3)
 
 
-Gains = dict[str, dict[int, Any]]
-
-
-def _subject_gains(scores: list[Score]) -> Gains:
-    """By start and number of subjects, the mean gain over networks and echoes on each test."""
-    import numpy as np
-
-    by_subject: dict[tuple[Start, int], dict[str, list[float]]] = {}
+def _curve(scores: list[Score]) -> Curve:
+    gains: dict[tuple[Start, int], dict[str, list[float]]] = {}
     for score in scores:
-        tests = by_subject.setdefault((score.start, score.subjects), {})
+        tests = gains.setdefault((score.start, score.subjects), {})
         tests.setdefault(score.test_subject, []).append(score.gain_db)
-    gains: Gains = {start: {} for start in Start}
-    for (start, count), tests in sorted(by_subject.items()):
-        gains[start][count] = np.array([np.mean(tests[name]) for name in sorted(tests)])
-    return gains
-
-
-def _write_curve(gains: Gains, path: Path) -> None:
-    # The difference is paired by test subject, which removes how hard each of them is.
-    difference = {
-        count: gains[Start.TRANSFER][count] - scratch
-        for count, scratch in gains[Start.SCRATCH].items()
+    means = {
+        key: np.array([np.mean(tests[name]) for name in sorted(tests)])
+        for key, tests in sorted(gains.items())
     }
-    curve = {
-        name: {count: _mean_and_interval(values) for count, values in by_count.items()}
-        for name, by_count in {**gains, DIFFERENCE: difference}.items()
-    }
-    path.write_text(json.dumps(curve, indent=2) + "\n", encoding="utf-8")
+    curve: Curve = {name: {} for name in (*Start, DIFFERENCE)}
+    for (start, count), by_test in means.items():
+        curve[start][count] = _mean_and_interval(by_test)
+        if start == Start.TRANSFER:  # paired, which removes how hard each test subject is
+            difference = by_test - means[Start.SCRATCH, count]
+            curve[DIFFERENCE][count] = _mean_and_interval(difference)
+    return curve
 
 
-def _draw_curve(gains: Gains, path: Path) -> None:
+def _mean_and_interval(gains: NDArray[np.float64]) -> list[float]:
+    from eval.statistics import mean_interval
+
+    interval = mean_interval(gains) if len(gains) > 1 else (math.nan, math.nan)
+    return [float(value) for value in (gains.mean(), *interval)]
+
+
+def _draw(curve: Curve, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    import numpy as np
 
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    single = gains[Start.SINGLE][0].mean()
-    axes.axhline(single, color="gray", linestyle=":", label=str(Start.SINGLE))
+    axes.axhline(curve[Start.SINGLE][0][0], color="gray", linestyle=":", label=str(Start.SINGLE))
     for start, style in ((Start.TRANSFER, "o-"), (Start.SCRATCH, "s--")):
-        points = [_mean_and_interval(values) for values in gains[start].values()]
-        mean, low, high = np.transpose(points)
-        axes.errorbar(
-            list(gains[start]), mean, [mean - low, high - mean], fmt=style, capsize=3,
-            label=str(start),
-        )  # fmt: skip
+        mean, low, high = np.transpose(list(curve[start].values()))
+        errors = [mean - low, high - mean]
+        axes.errorbar(list(curve[start]), mean, errors, fmt=style, capsize=3, label=str(start))
     axes.set(xscale="log", xlabel="dual-contrast training subjects", ylabel="pSNR over TCI (dB)")
     axes.set_xticks([int(count) for count in SUBJECTS.value], SUBJECTS.value)
     axes.minorticks_off()
     axes.legend()
     figure.savefig(path, dpi=120)
-
-
-def _mean_and_interval(gains: Any) -> tuple[float, float, float]:
-    """The mean and the ends of its 95 % bootstrap interval."""
-    from eval.statistics import mean_interval
-
-    low, high = mean_interval(gains) if len(gains) > 1 else (float("nan"), float("nan"))
-    return float(gains.mean()), float(low), float(high)
 
 
 if __name__ == "__main__":

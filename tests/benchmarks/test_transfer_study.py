@@ -36,7 +36,7 @@ def study(folder, *more):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("transfer")
-    make_run(folder / "single", contrasts=1)
+    make_run(folder / "single", echoes=1)
     write_scans(folder / "data", range(3))
     write_scans(folder / "test", range(3, 5))
     return folder
