@@ -15,7 +15,6 @@ import itertools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from absl import flags
@@ -27,10 +26,8 @@ from mrsr_tf import cli
 
 FACTOR, ECHOES, PATCH, STRIDE = 2, 2, 32, 16
 PATCHES_TIMED = 8
+PLANES = 11  # per slab, as the paper's 416x416x160 voxels get
 SHAPE = flags.DEFINE_list("shape", ["128", "128", "64"], "Rows, columns and fine slices.")
-PLANES = flags.DEFINE_integer(
-    "planes", 11, "Planes per slab. The default is what the paper's 416x416x160 voxels get."
-)
 CONVOLUTIONS = flags.DEFINE_integer("convolutions", 20, "Convolutions of the network.")
 FILTERS = flags.DEFINE_integer("filters", 64, "Filters of each convolution.")
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of rounds.")
@@ -120,14 +117,17 @@ def _tensorflow_contenders(
     import tensorflow as tf
 
     from mrsr_tf.network import streaming
+    from mrsr_tf.network.architecture import build_model
     from mrsr_tf.records.patches import positions
 
     resolver = streaming.SuperResolver(weights, FACTOR)
     shortest = sorted(_shape())[:2]
-    streaming.SLAB_BYTES = PLANES.value * 4 * FILTERS.value * shortest[0] * shortest[1]
+    streaming.SLAB_BYTES = PLANES * 4 * FILTERS.value * shortest[0] * shortest[1]
     scaled = tf.constant(np.load(folder / "scaled.npy")[None])
     patches = tf.random.uniform([PATCHES_TIMED, PATCH, PATCH, PATCH, ECHOES])
-    bare = tf.function(lambda images: _bare_convolutions(images, resolver), reduce_retracing=True)
+    model = build_model(ECHOES, convolutions=CONVOLUTIONS.value, filters=FILTERS.value)
+    model.set_weights(weights)
+    bare = tf.function(model, reduce_retracing=True)
     for side in (8, 12):  # two sizes, so that the graph is traced for any
         bare(tf.zeros((1, side, side, side, ECHOES)))
         resolver.super_resolve(tf.zeros((side, side, side, ECHOES)))
@@ -157,22 +157,6 @@ def _random_weights(random: np.random.Generator) -> list[NDArray[np.float32]]:
         kernel = random.normal(0, gain * np.sqrt(2 / 27 / inputs), (3, 3, 3, inputs, outputs))
         weights += [kernel.astype(np.float32), np.zeros(outputs, np.float32)]
     return weights
-
-
-def _bare_convolutions(images: Any, resolver: Any) -> Any:
-    import tensorflow as tf
-
-    *hidden, last = zip(resolver.kernels, resolver.biases, strict=True)
-    features = images
-    for kernel, bias in hidden:
-        features = tf.nn.relu(_convolution(features, kernel, bias))
-    return images + _convolution(features, *last)
-
-
-def _convolution(features: Any, kernel: Any, bias: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.nn.bias_add(tf.nn.conv3d(features, kernel, [1] * 5, "SAME"), bias)
 
 
 def _differences(folder: Path) -> dict[str, float]:

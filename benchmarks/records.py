@@ -1,11 +1,10 @@
-r"""What does one study cost as training records, and how fast are they read?
+"""What does one study cost as training records, and how fast are they read?
 
     python -m benchmarks.records
     python -m benchmarks.records --shape=128,128,96
-    python -m benchmarks.records --scan=data/phantom/subject_000
 
-Runs make_records on a scan and compares its time, disk space and memory with limits. Then reads the
-records as training does, in random order, checked and decoded; in turns with it, a bare
+Runs make_records on a scan of noise and compares its time, disk space and memory with limits. Then
+reads the records as training does, in random order, checked and decoded; in turns with it, a bare
 TFRecordDataset reads the same file in order and decodes nothing.
 """
 
@@ -21,7 +20,6 @@ from benchmarks.measuring import in_turns, run_command, seconds, write_random_sc
 from mrsr_tf import cli
 
 SHAPE = flags.DEFINE_list("shape", ["416", "416", "160"], "Rows, columns and slices of the scan.")
-SCAN = flags.DEFINE_string("scan", None, "The scan of a subject. The default is a scan of noise.")
 ROUNDS = flags.DEFINE_integer("rounds", 9, "Number of rounds of reading.", lower_bound=1)
 BATCH_SIZE = 50
 # For one study of 416 x 416 x 160 on two cores.
@@ -31,10 +29,7 @@ LIMIT_S, LIMIT_DISK_GB, LIMIT_MEMORY_GB = 60, 1.5, 4
 def measure() -> list[table.Row]:
     """Makes and reads records in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
-        if SCAN.value:
-            scan = Path(SCAN.value)
-        else:
-            scan = write_random_scan(Path(folder) / "scan.nii", tuple(map(int, SHAPE.value)))
+        scan = write_random_scan(Path(folder) / "scan.nii", tuple(map(int, SHAPE.value)))
         records = Path(folder) / "records"
         return [*_making(scan, records), _reading(records)]
 
