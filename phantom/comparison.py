@@ -1,9 +1,8 @@
 """Comparison of a phantom with a real knee: figures of both side by side, and pictures."""
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,45 +10,41 @@ from scipy import ndimage, stats
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.volume import Volume, intensity_scale
-from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS, LAYERS
-from phantom.scanner.protocols import Protocol
+from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS
+from phantom.scanner.protocols import HIGH_RESOLUTION
 from phantom.subject import SimulationConfig, make_subject
 
 REAL_SHAPE = (512, 512, 48)  # of the one scan whose regions are known
 REAL_SNR = 30.0  # approximately
 SLAB_SLICES = 76  # a whole knee in slices of 1.5 mm; the real scan holds its lateral part
 DIFFUSIVITY = 1.25e-9  # m^2/s
-# (rows, columns, slice) in the real scan, drawn by eye where there is only one tissue.
+# Drawn by eye where there is only one tissue.
 REAL_REGIONS = {
-    "cartilage": ((175, 222), (155, 166), 22),
-    "fluid": ((328, 335), (332, 337), 22),
-    "muscle": ((290, 370), (378, 398), 22),
-    "marrow": ((220, 290), (220, 300), 22),
-    "fat": ((275, 312), (112, 142), 22),
-    "meniscus": ((321, 328), (230, 238), 22),
-    "air": ((5, 60), (5, 60), 22),
+    "fluid": np.s_[328:335, 332:337, 22],
+    "muscle": np.s_[290:370, 378:398, 22],
+    "marrow": np.s_[220:290, 220:300, 22],
+    "fat": np.s_[275:312, 112:142, 22],
+    "meniscus": np.s_[321:328, 230:238, 22],
+    "cartilage": np.s_[175:222, 155:166, 22],
+    "air": np.s_[5:60, 5:60, 22],
 }
 REAL_PLATEAU = (325, 270, 18)  # the middle of the cartilage of the lateral plateau, by eye
-PHANTOM_TISSUES = {
-    "fluid": "synovial_fluid",
-    "muscle": "muscle",
-    "marrow": "marrow",
-    "fat": "hoffa_fat_pad",
-    "meniscus": "meniscus",
-    "air": "air",
-}
 FREQUENCY_BAND = (0.1, 0.45)  # cycles per voxel
 CONDYLES_ABOVE_MM = 22.0  # height of the axial plane above the plateau
-
-Regions = dict[str, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, eq=False)
 class ComparedScan:
-    """A scan, masks of its tissues, and the voxel in the middle of its lateral plateau."""
+    """A scan with two echoes.
+
+    Attributes:
+        scan: the images.
+        regions: by tissue, slices or a mask that index an image of it.
+        plateau: the voxel in the middle of the lateral plateau.
+    """
 
     scan: Volume
-    regions: Regions
+    regions: dict[str, Any]
     plateau: tuple[int, ...]
 
 
@@ -68,24 +63,17 @@ def real_and_phantom(real: Volume, seed: int) -> Pair:
             f"expected the real knee of 512x512x48 voxels and two echoes, got {real.array.shape}"
         )
     rows_mm, cols_mm, slices_mm = (float(d) for d in real.spacing_mm)
-    protocol = Protocol(
-        name="compared",
-        shape=(*REAL_SHAPE[:2], SLAB_SLICES),
+    protocol = replace(
+        HIGH_RESOLUTION,
         spacing_mm=(rows_mm, cols_mm, slices_mm),
         tr_ms=tr,
         te_ms=(te[0], te[1]),
         flip_deg=flip,
-        snr=(REAL_SNR, REAL_SNR),
         phase_fraction=320 / 512,
     )
-    config = SimulationConfig(
-        seed=seed,
-        protocol=protocol,
-        shape=protocol.shape,
-        snr=(REAL_SNR,),
-        diffusivity_m2_per_s=DIFFUSIVITY,
-    )
-    return ComparedScan(real, _real_regions(), REAL_PLATEAU), _phantom(config, real.affine)
+    shape = (*REAL_SHAPE[:2], SLAB_SLICES)
+    config = SimulationConfig(seed, protocol, shape, (REAL_SNR,), DIFFUSIVITY)
+    return ComparedScan(real, REAL_REGIONS, REAL_PLATEAU), _phantom(config, real.affine)
 
 
 def _phantom(config: SimulationConfig, affine: NDArray[np.float64]) -> ComparedScan:
@@ -96,24 +84,19 @@ def _phantom(config: SimulationConfig, affine: NDArray[np.float64]) -> ComparedS
     lateral = slice(SLAB_SLICES - REAL_SHAPE[2], None)
     label = subject.truth.label[:, :, order][:, :, lateral]
     scan = Volume(subject.images[:, :, order][:, :, lateral].astype(np.float32), affine)
-    cartilage = [LABELS[f"lateral_tibial_cartilage_{layer}"] for layer in LAYERS]
-    plateau = tuple(int(axis.mean()) for axis in np.nonzero(np.isin(label, cartilage)))
-    return ComparedScan(scan, _phantom_regions(label), plateau)
+    plateau = np.isin(
+        label, [LABELS[f"lateral_tibial_cartilage_{layer}"] for layer in ("deep", "superficial")]
+    )
+    middle = tuple(int(axis.mean()) for axis in np.nonzero(plateau))
+    return ComparedScan(scan, _phantom_regions(label), middle)
 
 
-def _real_regions() -> Regions:
-    regions = {}
-    for name, ((top, bottom), (left, right), index) in REAL_REGIONS.items():
-        mask = np.zeros(REAL_SHAPE, bool)
-        mask[top:bottom, left:right, index] = True
-        regions[name] = mask
-    return regions
-
-
-def _phantom_regions(label: NDArray[np.int16]) -> Regions:
+def _phantom_regions(label: NDArray[np.int16]) -> dict[str, NDArray[np.bool_]]:
     """Each tissue without its outermost voxels."""
-    masks = {"cartilage": label >= FIRST_CARTILAGE} | {
-        name: label == LABELS[tissue] for name, tissue in PHANTOM_TISSUES.items()
+    labels = LABELS | {"fluid": LABELS["synovial_fluid"], "fat": LABELS["hoffa_fat_pad"]}
+    masks = {
+        name: label >= FIRST_CARTILAGE if name == "cartilage" else label == labels[name]
+        for name in REAL_REGIONS
     }
     neighbourhood = np.ones((3, 3, 3), bool)
     return {name: ndimage.binary_erosion(mask, neighbourhood) for name, mask in masks.items()}
@@ -121,54 +104,52 @@ def _phantom_regions(label: NDArray[np.int16]) -> Regions:
 
 def comparison_table(pair: Pair) -> str:
     """The figures of both scans and their ratio as a Markdown table."""
-    real, phantom = (_figures(knee.scan, knee.regions) for knee in pair)
+    real, phantom = map(_figures, pair)
     lines = ["| figure | real | phantom | ratio |", "|---|---|---|---|"]
     for name, value in real.items():
         simulated = phantom[name]
         lines.append(f"| {name} | {value:.3g} | {simulated:.3g} | {simulated / value:.2f} |")
     gradients = [_gradients(knee.scan) for knee in pair]
-    distance = stats.wasserstein_distance(*gradients)
-    mean = float(np.mean(gradients[0]))
-    lines.append(
-        f"| gradient histograms: Wasserstein distance over the real mean | | {distance / mean:.2g} "
-        "| |"
-    )
-    return "\n".join(lines) + "\n"
+    distance = stats.wasserstein_distance(*gradients) / float(np.mean(gradients[0]))
+    name = "gradient histograms: Wasserstein distance over the real mean"
+    return "\n".join([*lines, f"| {name} | | {distance:.2g} | |"]) + "\n"
 
 
-def _figures(scan: Volume, regions: Regions) -> dict[str, float]:
-    figures: dict[str, float] = {}
-    signal = _signal(scan, regions["air"])
-    cartilage = signal(regions["cartilage"], 0)
-    for name in ("fluid", "muscle", "marrow", "fat", "meniscus", "cartilage"):
-        for echo in (0, 1):
-            if name != "cartilage" or echo:
-                figures[f"S{echo + 1} of {name} over S1 of cartilage"] = (
-                    signal(regions[name], echo) / cartilage
-                )
-    for axis, name in enumerate(("rows", "columns", "slices")):
-        for echo in (0, 1):
-            figures[f"slope of the power spectrum, echo {echo + 1}, along {name}"] = _slope(
-                scan.array[..., echo], axis
-            )
-    for name in ("air", "muscle"):
-        for echo in (0, 1):
-            image = scan.array[..., echo]
-            fine = image - ndimage.uniform_filter(image, (5, 5, 1))
-            noise = float(fine[regions[name]].std() / np.sqrt(1 - 1 / 25))
-            figures[f"noise of echo {echo + 1} in {name} over S1 of cartilage"] = noise / cartilage
-    return figures
+def _figures(knee: ComparedScan) -> dict[str, float]:
+    echoes = list(enumerate(np.moveaxis(knee.scan.array, 3, 0), 1))
+    signals = {
+        f"S{echo} of {name}": _signal(image, region, knee.regions["air"])
+        for name, region in knee.regions.items()
+        for echo, image in echoes
+        if name != "air"
+    }
+    cartilage = signals.pop("S1 of cartilage")
+    slopes = {
+        f"slope of the power spectrum, echo {echo}, along {name}": _slope(image, axis)
+        for axis, name in enumerate(("rows", "columns", "slices"))
+        for echo, image in echoes
+    }
+    noise = {
+        f"noise of echo {echo} in {name}": _noise(image, knee.regions[name])
+        for name in ("air", "muscle")
+        for echo, image in echoes
+    }
+
+    def over_cartilage(values: dict[str, float]) -> dict[str, float]:
+        return {f"{name} over S1 of cartilage": v / cartilage for name, v in values.items()}
+
+    return over_cartilage(signals) | slopes | over_cartilage(noise)
 
 
-def _signal(scan: Volume, air: NDArray[np.bool_]) -> Callable[[NDArray[np.bool_], int], float]:
-    """A function that gives the mean signal of a region, corrected for the noise in air."""
+def _signal(image: NDArray[np.float32], region: Any, air: Any) -> float:
+    """The mean signal of a region, corrected for the noise in air."""
+    power, noise = (np.mean(np.square(image[part], dtype=np.float64)) for part in (region, air))
+    return float(np.sqrt(max(power - noise, 0)))
 
-    def signal(region: NDArray[np.bool_], echo: int) -> float:
-        image = scan.array[..., echo].astype(np.float64)
-        power = np.mean(image[region] ** 2) - np.mean(image[air] ** 2)
-        return math.sqrt(max(float(power), 0.0))
 
-    return signal
+def _noise(image: NDArray[np.float32], region: Any) -> float:
+    fine = image - ndimage.uniform_filter(image, (5, 5, 1))
+    return float(fine[region].std() / np.sqrt(1 - 1 / 25))
 
 
 def _slope(image: NDArray[np.float32], axis: int) -> float:
