@@ -22,7 +22,7 @@ from phantom.scanner.acquisition import (
     scan_knee,
 )
 from phantom.scanner.ge_dicom import Header, write_study
-from phantom.scanner.protocols import Protocol, Sequence
+from phantom.scanner.protocols import Protocol
 
 LARGEST_INTENSITY = 32767  # of the int16 images
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -93,7 +93,19 @@ def make_subject(number: int, config: SimulationConfig, threads: int = 1) -> Sub
         "pathology": [_finding_entry(finding, knee, to_knee) for finding in knee.findings],
         "labels": LABELS,
     }
-    header = _header(number, config, affine, laterality, sequence, rng)
+    header = Header(
+        uid_seed=(
+            f"mrsr-tf phantom {config.seed} {number} {config.protocol} {config.shape} {config.snr} "
+            f"{config.diffusivity_m2_per_s} {config.truncate}"
+        ),
+        patient=f"{config.seed}-{number:03d}",
+        protocol=config.protocol,
+        sequence=sequence,
+        affine=affine,
+        laterality=laterality,
+        two_series=bool(rng.integers(2)) and not config.protocol.combined,
+        reversed_numbers=bool(rng.integers(2)),
+    )
     return Subject(images, header, truth, acquisition)
 
 
@@ -128,34 +140,6 @@ def _receive(
         "phase_fraction": phase_fraction or 1.0,
         "k_space": "sampled" if config.truncate else "voxel averages",
     }
-
-
-def _header(
-    number: int,
-    config: SimulationConfig,
-    affine: NDArray[np.float64],
-    laterality: str,
-    sequence: Sequence,
-    rng: np.random.Generator,
-) -> Header:
-    protocol = config.protocol
-    spoiler = (sequence.spoiler_area, sequence.spoiler_duration_us)
-    return Header(
-        uid_seed=(
-            f"mrsr-tf phantom {config.seed} {number} {protocol} {config.shape} {config.snr} "
-            f"{config.diffusivity_m2_per_s} {config.truncate}"
-        ),
-        patient=f"{config.seed}-{number:03d}",
-        protocol=protocol.name,
-        affine=affine,
-        laterality=laterality,
-        tr_ms=protocol.tr_ms,
-        echo_times_ms=protocol.te_ms[:1] if protocol.combined else protocol.te_ms,
-        flip_deg=protocol.flip_deg,
-        spoiler=spoiler if sequence.spoiler_area else None,
-        two_series=bool(rng.integers(2)) and not protocol.combined,
-        reversed_numbers=bool(rng.integers(2)),
-    )
 
 
 def _finding_entry(finding: Finding, knee: Knee, to_knee: NDArray[np.float64]) -> dict[str, object]:
@@ -203,13 +187,12 @@ def _write_truth(subject: Subject, folder: Path) -> None:
     folder.mkdir(parents=True)
     ras = (LPS_TO_RAS @ subject.header.affine)[:, [1, 0, 2, 3]]  # a NIfTI is (col, row, slice)
     truth = subject.truth
-    maps: dict[str, NDArray] = {
-        truth_files.T1: truth.t1_ms,
-        truth_files.T2: truth.t2_ms,
-        truth_files.M0: truth.m0,
-        truth_files.LABELS: truth.label,
-    }
-    for name, array in maps.items():
+    for name, array in (
+        (truth_files.T1, truth.t1_ms),
+        (truth_files.T2, truth.t2_ms),
+        (truth_files.M0, truth.m0),
+        (truth_files.LABELS, truth.label),
+    ):
         image = nibabel.Nifti1Image(array.transpose(1, 0, 2), ras)
         image.header.set_xyzt_units("mm")
         nibabel.save(image, folder / name)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -26,9 +25,10 @@ LIQUID_DIFFUSION = 2.0
 Block = tuple[slice, ...]
 
 
-@dataclass(frozen=True, eq=False)
 class NoiseFreeScan:
-    """A scan without noise and its ground truth; arrays are (rows, cols, slices[, echoes]).
+    """A scan without noise and its ground truth, of nothing but air until blocks are filled.
+
+    Arrays are (rows, cols, slices[, echoes]).
 
     Attributes:
         signal: complex64, both echoes.
@@ -38,30 +38,20 @@ class NoiseFreeScan:
         m0: float32, its proton density relative to water.
     """
 
-    signal: NDArray[np.complex64]
-    label: NDArray[np.int16]
-    t1_ms: Array
-    t2_ms: Array
-    m0: Array
-
-    @classmethod
-    def of_air(cls, shape: tuple[int, int, int]) -> "NoiseFreeScan":
-        """A scan of nothing but air."""
+    def __init__(self, shape: tuple[int, int, int]) -> None:
         air = TISSUES[LABELS["air"]]
-        return cls(
-            np.zeros((*shape, 2), np.complex64),
-            np.full(shape, LABELS["air"], np.int16),
-            *(np.full(shape, value, np.float32) for value in (air.t1_ms, air.t2_ms, air.m0)),
+        self.signal = np.zeros((*shape, 2), np.complex64)
+        self.label = np.full(shape, LABELS["air"], np.int16)
+        self.t1_ms, self.t2_ms, self.m0 = (
+            np.full(shape, value, np.float32) for value in (air.t1_ms, air.t2_ms, air.m0)
         )
 
     def fill(self, block: Block, material: Material, signal: NDArray[np.complex64]) -> None:
         """Sets the voxels of a block from their n materials and (2, n) signals."""
         shape = self.label[block].shape
         self.signal[block] = signal.T.reshape(*shape, 2)
-        self.label[block] = material.label.reshape(shape)
-        self.t1_ms[block] = material.t1_ms.reshape(shape)
-        self.t2_ms[block] = material.t2_ms.reshape(shape)
-        self.m0[block] = material.m0.reshape(shape)
+        for name in ("label", "t1_ms", "t2_ms", "m0"):
+            getattr(self, name)[block] = getattr(material, name).reshape(shape)
 
 
 def scan_knee(
@@ -82,7 +72,7 @@ def scan_knee(
         threads: blocks that are simulated at once; the result does not depend on it.
         finest_mm: largest distance between samples in a voxel where tissues meet.
     """
-    scan = NoiseFreeScan.of_air(shape)
+    scan = NoiseFreeScan(shape)
     voxel_mm = np.linalg.norm(to_knee[:, :3], axis=0)
     offsets = _sample_offsets(voxel_mm, finest_mm)
 

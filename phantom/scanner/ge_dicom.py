@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from mrsr_tf.io.dicom.ge_private import acquisition_block, add_spoiler
+from phantom.scanner.protocols import Protocol, Sequence
 
 IMPLEMENTATION_UID = generate_uid(entropy_srcs=["mrsr-tf phantom implementation"])
 # Further elements of GE's private acquisition block, which also holds the spoiler's.
@@ -18,17 +19,9 @@ FIXED_ATTRIBUTES: dict[str, object] = {
     "SpecificCharacterSet": "ISO_IR 100",
     "ImageType": ["ORIGINAL", "PRIMARY", "OTHER"],
     "SOPClassUID": MRImageStorage,
-    "StudyDate": "",
-    "StudyTime": "",
-    "ContentDate": "",
-    "ContentTime": "",
-    "AccessionNumber": "",
     "Modality": "MR",
     "Manufacturer": "GE MEDICAL SYSTEMS",
     "ManufacturerModelName": "DIGITAL PHANTOM",
-    "ReferringPhysicianName": "",
-    "PatientBirthDate": "",
-    "PatientSex": "",
     "BodyPartExamined": "KNEE",
     "ScanningSequence": "RM",
     "SequenceVariant": "NONE",
@@ -43,7 +36,6 @@ FIXED_ATTRIBUTES: dict[str, object] = {
     "PatientPosition": "FFS",
     "StudyID": "1",
     "AcquisitionNumber": 1,
-    "PositionReferenceIndicator": "",
     "StackID": "1",
     "SamplesPerPixel": 1,
     "PhotometricInterpretation": "MONOCHROME2",
@@ -52,6 +44,10 @@ FIXED_ATTRIBUTES: dict[str, object] = {
     "HighBit": 15,
     "PixelRepresentation": 1,
 }
+EMPTY_ATTRIBUTES = (
+    "StudyDate", "StudyTime", "ContentDate", "ContentTime", "AccessionNumber",
+    "ReferringPhysicianName", "PatientBirthDate", "PatientSex", "PositionReferenceIndicator",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,26 +57,20 @@ class Header:
     Attributes:
         uid_seed: text from which the UIDs are derived.
         patient: identifies the knee; other scans of the same knee have the same.
-        protocol: name of the scan protocol.
+        protocol: the scan protocol.
+        sequence: as played, with the spoiler.
         affine: (4, 4), maps (row, col, slice, 1) to patient mm, LPS.
         laterality: "L" or "R".
-        tr_ms: repetition time.
-        echo_times_ms: one per image that is written, one or two.
-        flip_deg: flip angle.
-        spoiler: (area, duration in us) where spins diffuse.
         two_series: whether each echo is a series of its own.
         reversed_numbers: whether InstanceNumber decreases along the slices.
     """
 
     uid_seed: str
     patient: str
-    protocol: str
+    protocol: Protocol
+    sequence: Sequence
     affine: NDArray[np.float64]
     laterality: str
-    tr_ms: float
-    echo_times_ms: tuple[float, ...]
-    flip_deg: float
-    spoiler: tuple[float, float] | None
     two_series: bool
     reversed_numbers: bool
 
@@ -99,6 +89,7 @@ def write_study(images: NDArray[np.int16], header: Header, folder: Path) -> None
         for echo in range(echoes):
             number = rank * echoes + echo + 1
             image = _image(common, header, images[..., index, echo], index, echo, number)
+            image.InStackPositionNumber = rank + 1
             image.save_as(folder / f"IM{number:04d}.dcm", enforce_file_format=True)
 
 
@@ -107,34 +98,34 @@ def _common_attributes(header: Header, shape: tuple[int, ...]) -> Dataset:
     spacing = np.linalg.norm(header.affine[:3, :3], axis=0)
     down, right = (header.affine[:3, axis] / spacing[axis] for axis in (0, 1))
     ds = Dataset()
-    for keyword, value in FIXED_ATTRIBUTES.items():
+    for keyword, value in {**FIXED_ATTRIBUTES, **dict.fromkeys(EMPTY_ATTRIBUTES, "")}.items():
         setattr(ds, keyword, value)
-    ds.SeriesDescription = f"Sag DESS {header.protocol} phantom"
+    ds.SeriesDescription = f"Sag DESS {header.protocol.name} phantom"
     ds.PatientName = f"PHANTOM^SYNTHETIC {header.patient}"
     ds.PatientID = f"PHANTOM-{header.patient}"
     ds.Laterality = header.laterality
     ds.StudyInstanceUID = header.uid("study")
     ds.FrameOfReferenceUID = header.uid("frame")
-    ds.RepetitionTime = _decimal(header.tr_ms)
-    ds.FlipAngle = _decimal(header.flip_deg)
+    ds.RepetitionTime = _decimal(header.protocol.tr_ms)
+    ds.FlipAngle = _decimal(header.protocol.flip_deg)
     ds.SliceThickness = ds.SpacingBetweenSlices = _decimal(spacing[2])
     ds.PixelSpacing = [_decimal(spacing[0]), _decimal(spacing[1])]
     ds.ImageOrientationPatient = [_decimal(value) for value in (*right, *down)]
     ds.Rows, ds.Columns = shape[:2]
     ds.AcquisitionMatrix = [shape[0], 0, 0, shape[1]]
     ds.ImagesInAcquisition = shape[2]
-    _add_private_block(ds, header)
+    _add_private_block(ds, header.sequence, echoes=shape[3])
     return ds
 
 
-def _add_private_block(ds: Dataset, header: Header) -> None:
+def _add_private_block(ds: Dataset, sequence: Sequence, echoes: int) -> None:
     block = acquisition_block(ds, create=True)
-    if len(header.echo_times_ms) == 2:
-        block.add_new(SECOND_ECHO_TIME_US, "DS", str(round(header.echo_times_ms[1] * 1000)))
-    block.add_new(ECHO_COUNT, "SS", len(header.echo_times_ms))
+    if echoes == 2:
+        block.add_new(SECOND_ECHO_TIME_US, "DS", str(round(sequence.te_ms[1] * 1000)))
+    block.add_new(ECHO_COUNT, "SS", echoes)
     block.add_new(PULSE_SEQUENCE, "LO", "mfast")
-    if header.spoiler is not None:
-        add_spoiler(ds, *(f"{value:.6f}" for value in header.spoiler))
+    if sequence.spoiler_area:
+        add_spoiler(ds, f"{sequence.spoiler_area:.6f}", f"{sequence.spoiler_duration_us:.6f}")
 
 
 def _image(
@@ -146,7 +137,7 @@ def _image(
     position = header.affine @ (0, 0, index, 1)
     normal = header.affine[:3, 2] / np.linalg.norm(header.affine[:3, 2])
     ds.SOPInstanceUID = header.uid("image", number)
-    ds.EchoTime = _decimal(header.echo_times_ms[echo])
+    ds.EchoTime = _decimal(header.protocol.te_ms[echo])
     ds.EchoNumbers = echo + 1
     series = echo if header.two_series else 0
     ds.SeriesInstanceUID = header.uid("series", series)
@@ -154,7 +145,6 @@ def _image(
     ds.InstanceNumber = number
     ds.ImagePositionPatient = [_decimal(value) for value in position[:3]]
     ds.SliceLocation = _decimal(float(position[:3] @ normal))
-    ds.InStackPositionNumber = (number - 1) // len(header.echo_times_ms) + 1
     ds.SmallestImagePixelValue = int(pixels.min())
     ds.LargestImagePixelValue = int(pixels.max())
     ds.WindowCenter = _decimal(float(pixels.max()) / 2)

@@ -46,15 +46,8 @@ class Protocol:
 
     def sequence(self, diffusivity_m2_per_s: float) -> Sequence:
         """The sequence of this protocol, without a spoiler where the diffusivity is 0."""
-        sequence = Sequence(self.tr_ms, self.te_ms, self.flip_deg)
-        if not diffusivity_m2_per_s:
-            return sequence
-        return replace(
-            sequence,
-            diffusivity_m2_per_s=diffusivity_m2_per_s,
-            spoiler_area=SPOILER_AREA,
-            spoiler_duration_us=SPOILER_DURATION_US,
-        )
+        spoiler = (SPOILER_AREA, SPOILER_DURATION_US) if diffusivity_m2_per_s else (0.0, 0.0)
+        return Sequence(self.tr_ms, self.te_ms, self.flip_deg, diffusivity_m2_per_s, *spoiler)
 
 
 HIGH_RESOLUTION = Protocol(
