@@ -49,7 +49,7 @@ class Structure:
 
 def assemble(rng: np.random.Generator) -> tuple[list[Structure], list[Finding]]:
     """The structures and the findings of a random knee."""
-    shape = Shape.random(rng)
+    shape = Shape(rng)
     femur, tibia = bones.femur(shape), bones.tibia(shape)
     z = shape.patella_height
     groove_y = first_hit(femur.outer, (1, -60, z), (1, 10, z))[1]
@@ -64,7 +64,9 @@ def assemble(rng: np.random.Generator) -> tuple[list[Structure], list[Finding]]:
     return [
         *_skin_and_fascia(rng),
         *_muscles_and_vessels(rng),
-        *_fat_pad_and_tendons(groove_y - 14, z),
+        *_structures("hoffa_fat_pad", [ellipsoid((1, -21, 8), (25, 14, 17))]),
+        *_structures("capsule", soft_tissue.capsule()),
+        *_structures("tendon", soft_tissue.tendons(groove_y - 14, z)),
         *_joint_fluid(rng, joint, z, findings),
         *_menisci_and_ligaments(joint, findings),
         *_bones_and_cartilage(joint, findings, red_marrow),
@@ -82,7 +84,7 @@ def _veins(rng: np.random.Generator, count: int, region: Surface) -> list[Struct
 
 def _skin_and_fascia(rng: np.random.Generator) -> list[Structure]:
     fascia = muscles_and_vessels.fascia()
-    skin = muscles_and_vessels.skin(fascia, float(rng.uniform(2, 8)))
+    skin = muscles_and_vessels.skin(fascia, rng.uniform(2, 8))
     below_skin = dilated(skin, -SKIN_MM)
     return [
         *_structures("skin", [skin]),
@@ -106,20 +108,12 @@ def _muscles_and_vessels(rng: np.random.Generator) -> list[Structure]:
     return structures
 
 
-def _fat_pad_and_tendons(patella_y: float, patella_z: float) -> list[Structure]:
-    return [
-        *_structures("hoffa_fat_pad", [ellipsoid((1, -21, 8), (25, 14, 17))]),
-        *_structures("capsule", soft_tissue.capsule()),
-        *_structures("tendon", soft_tissue.tendons(patella_y, patella_z)),
-    ]
-
-
 def _joint_fluid(
     rng: np.random.Generator, joint: dict[str, Bone], patella_z: float, findings: list[Finding]
 ) -> list[Structure]:
-    effusion = pathology.largest_size(findings, FindingKind.EFFUSION)
-    fill_mm = effusion or float(rng.uniform(0.6, 1.2))
-    film_mm = float(rng.uniform(0.3, 0.55)) + 0.15 * effusion
+    effusion = sum(f.size_mm for f in findings if f.kind == FindingKind.EFFUSION)
+    fill_mm = effusion or rng.uniform(0.6, 1.2)
+    film_mm = rng.uniform(0.3, 0.55) + 0.15 * effusion
     folds = Texture(rng.spawn(1)[0], (FOLD_STEP_MM,) * 3, 6.0).sample
     below_fascia = dilated(muscles_and_vessels.fascia(), -FLUID_BELOW_FASCIA_MM)
     recesses = soft_tissue.recesses(joint["femoral"], joint["tibial"], fill_mm, patella_z, folds)

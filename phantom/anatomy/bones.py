@@ -52,39 +52,21 @@ class Bone:
         return np.clip(-p.value(self.outer) / np.maximum(p.value(self.thickness), 0.1), 0, 1)
 
 
-@dataclass(frozen=True)
 class Shape:
     """The dimensions in which two knees differ, besides their size and the overall warp.
 
     All are in mm, except `shaft`, which is relative to the reference knee.
     """
 
-    femoral_cartilage: float
-    tibial_cartilage: float
-    patellar_cartilage: float
-    groove: float
-    notch_width: float
-    spine_height: float
-    patella_height: float
-    shaft: float
-
-    @classmethod
-    def random(cls, rng: np.random.Generator) -> "Shape":
-        """The shape of a random knee."""
-
-        def uniform(low: float, high: float) -> float:
-            return float(rng.uniform(low, high))
-
-        return cls(
-            femoral_cartilage=uniform(1.9, 2.7),
-            tibial_cartilage=uniform(2.0, 3.0),
-            patellar_cartilage=uniform(2.5, 3.5),
-            groove=uniform(25, 31),
-            notch_width=uniform(9.0, 11.0),
-            spine_height=uniform(6.0, 9.0),
-            patella_height=uniform(34, 40),
-            shaft=uniform(0.93, 1.07),
-        )
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.femoral_cartilage = rng.uniform(1.9, 2.7)
+        self.tibial_cartilage = rng.uniform(2.0, 3.0)
+        self.patellar_cartilage = rng.uniform(2.5, 3.5)
+        self.groove = rng.uniform(25, 31)
+        self.notch_width = rng.uniform(9.0, 11.0)
+        self.spine_height = rng.uniform(6.0, 9.0)
+        self.patella_height = rng.uniform(34, 40)
+        self.shaft = rng.uniform(0.93, 1.07)
 
 
 # Distance of the articular surface from the condylar axis by the angle from straight down towards
@@ -179,7 +161,6 @@ def tibia(shape: Shape) -> Bone:
     plateau = _plateau(shape)
     shaft = column(
         z=[-140, -80, -60, -45, -28, -14, -5, 12],
-        x=[0, 0, 0, 0, 0, 0, 0, 0],
         y=[4, 3, 2, 2, 4, 6, 6, 6],
         half_width=[13, 14, 16, 20, 28.5, 35.5, 37.5, 37.5],
         half_depth=[14, 15, 17.5, 20, 22, 24.5, 25.5, 25.5],

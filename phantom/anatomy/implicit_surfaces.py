@@ -5,6 +5,8 @@ origin lies between the femoral condyles and the tibial plateau. Distances are i
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,26 +64,16 @@ def smooth_step(a: Array) -> Array:
 
 def union(*surfaces: Surface, radius: float = 0.0) -> Surface:
     """The points inside any of the bodies. Edges between them are rounded by `radius` mm."""
-    if radius:
-        return _reduce(surfaces, lambda a, b: smooth_min(a, b, radius))
-    return _reduce(surfaces, np.minimum)
+    return _reduce(surfaces, partial(smooth_min, radius=radius) if radius else np.minimum)
 
 
 def intersection(*surfaces: Surface, radius: float = 0.0) -> Surface:
     """The points inside all of the bodies. Edges are rounded by `radius` mm."""
-    if radius:
-        return _reduce(surfaces, lambda a, b: smooth_max(a, b, radius))
-    return _reduce(surfaces, np.maximum)
+    return _reduce(surfaces, partial(smooth_max, radius=radius) if radius else np.maximum)
 
 
 def _reduce(surfaces: Sequence[Surface], operation: Callable[[Array, Array], Array]) -> Surface:
-    def combination(points: Points) -> Array:
-        value = points.value(surfaces[0])
-        for surface in surfaces[1:]:
-            value = operation(value, points.value(surface))
-        return value
-
-    return combination
+    return lambda points: reduce(operation, map(points.value, surfaces))
 
 
 def complement(surface: Surface) -> Surface:
@@ -132,7 +124,8 @@ def by_height(z: ArrayLike, values: ArrayLike) -> Surface:
     """A smooth function of z through ascending knots, constant beyond them."""
     knots = np.asarray(z, float)
     heights = np.clip(_LOWEST_MM + _STEP_MM * np.arange(_STEPS + 1), knots[0], knots[-1])
-    table = PchipInterpolator(knots, values)(heights).astype(np.float32)
+    table = PchipInterpolator(knots, np.broadcast_to(values, knots.shape))(heights)
+    table = table.astype(np.float32)
     rise = np.append(np.diff(table), np.float32(0))
 
     def function(p: Points) -> Array:
@@ -145,7 +138,7 @@ def by_height(z: ArrayLike, values: ArrayLike) -> Surface:
 def column(
     *,
     z: Vector,
-    x: Vector,
+    x: Vector | float = 0.0,
     y: Vector,
     half_width: Vector,
     half_depth: Vector,
@@ -155,7 +148,7 @@ def column(
 
     Args:
         z: ascending knots, mm.
-        x: x of the centre at each knot, mm.
+        x: x of the centre, one value or one at each knot, mm.
         y: y of the centre at each knot, mm.
         half_width: semi-axis along x at each knot, before the rotation, mm.
         half_depth: semi-axis along y at each knot, before the rotation, mm.
@@ -199,7 +192,7 @@ def cord(
     wide = _floats(np.asarray(wide_axis, float) / np.linalg.norm(wide_axis))
     return [
         _segment(_floats(a), _floats(b), (float(r), float(s)), wide, flatness)
-        for a, b, r, s in zip(nodes[:-1], nodes[1:], radii[:-1], radii[1:], strict=True)
+        for (a, b), (r, s) in zip(pairwise(nodes), pairwise(radii), strict=True)
     ]
 
 

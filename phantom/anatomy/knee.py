@@ -100,10 +100,10 @@ class Knee:
         cartilage = np.flatnonzero(label >= FIRST_CARTILAGE)
         if cartilage.size:
             healthy_t1, healthy_t2, healthy_m0 = cartilage_values(depth[cartilage])
+            healthy = healthy_t1, healthy_t2 * self.cartilage_t2, healthy_m0
             t1[cartilage], t2[cartilage], m0[cartilage] = pathology.degenerate_cartilage(
-                self.findings, points.take(cartilage), healthy_t1,
-                healthy_t2 * self.cartilage_t2, healthy_m0,
-            )  # fmt: skip
+                self.findings, points.take(cartilage), *healthy
+            )
         lesion = np.flatnonzero(label == LABELS["bone_marrow_lesion"])
         m0[lesion] = LESION_RIM_M0 + (m0[lesion] - LESION_RIM_M0) * depth[lesion]
         self._add_texture(points, label, t2, m0)

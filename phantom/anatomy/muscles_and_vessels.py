@@ -102,7 +102,6 @@ def fascia() -> Surface:
     """The deep fascia, which encloses muscles and bones."""
     leg = column(
         z=[-140, -90, -50, -20, 10, 40, 80, 140],
-        x=[0, 0, 0, 0, 0, 0, 0, 0],
         y=[19, 19, 18, 14, 9, 7, 5, 4],
         half_width=[47, 47, 48, 48.5, 50, 52, 56, 62],
         half_depth=[48, 48, 49, 49, 51, 52, 56, 62],

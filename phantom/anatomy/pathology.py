@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
 
@@ -49,7 +50,7 @@ ARTICULAR_SIZES_MM = {
     FindingKind.BONE_MARROW_LESION: (6, 12),
     FindingKind.SUBCHONDRAL_CYST: (2, 4),
 }
-DEGENERATED_T1_MS, DEGENERATED_T2_MS, DEGENERATED_M0 = 1300.0, 60.0, 0.9  # of cartilage
+DEGENERATED = (1300.0, 60.0, 0.9)  # T1 (ms), T2 (ms) and m0 of cartilage
 SIDES = {"medial": -1, "lateral": 1}  # the sign of x
 
 Position = tuple[float, float, float]
@@ -95,22 +96,19 @@ def random_findings(rng: np.random.Generator, joint: dict[str, Bone]) -> list[Fi
 
 
 def _random_finding(kind: FindingKind, rng: np.random.Generator, joint: dict[str, Bone]) -> Finding:
-    def uniform(low: float, high: float) -> float:
-        return float(rng.uniform(low, high))
-
     side = str(rng.choice(["medial", "lateral"], p=[0.65, 0.35]))
     if kind == FindingKind.EFFUSION:
-        return Finding(kind, "joint", (1, -19, 62), uniform(2.5, 4.5))
+        return Finding(kind, "joint", (1, -19, 62), rng.uniform(2.5, 4.5))
     if kind == FindingKind.MENISCAL_TEAR:
-        centre = (SIDES[side] * (PLATEAU_X + 3), uniform(17, 21), 2.5)
-        return Finding(kind, side, centre, uniform(6, 10), uniform(0.4, 1))
+        centre = (SIDES[side] * (PLATEAU_X + 3), rng.uniform(17, 21), 2.5)
+        return Finding(kind, side, centre, rng.uniform(6, 10), rng.uniform(0.4, 1))
     if kind == FindingKind.POPLITEAL_CYST:
-        return Finding(kind, "medial", (-13, 41, 4), uniform(4, 9))
+        return Finding(kind, "medial", (-13, 41, 4), rng.uniform(4, 9))
     if kind == FindingKind.OSTEOPHYTE:
         bone = str(rng.choice(["femoral", "tibial"]))
         x, z = (37.0, 9.0) if bone == "femoral" else (36.5, -2.5)
-        centre = (SIDES[side] * x, uniform(-6, 16), z)
-        return Finding(kind, f"{side}_{bone}", centre, uniform(2, 4.5))
+        centre = (SIDES[side] * x, rng.uniform(-6, 16), z)
+        return Finding(kind, f"{side}_{bone}", centre, rng.uniform(2, 4.5))
     return _random_articular_finding(kind, side, rng, joint)
 
 
@@ -118,8 +116,8 @@ def _random_articular_finding(
     kind: FindingKind, side: str, rng: np.random.Generator, joint: dict[str, Bone]
 ) -> Finding:
     bone = str(rng.choice(["femoral", "tibial", "patellar"], p=[0.5, 0.3, 0.2]))
-    size = float(rng.uniform(*ARTICULAR_SIZES_MM[kind]))
-    severity = float(rng.uniform(0.4, 1))
+    size = rng.uniform(*ARTICULAR_SIZES_MM[kind])
+    severity = rng.uniform(0.4, 1)
     depth_mm = {
         FindingKind.BONE_MARROW_LESION: 0.8 * size + 2,
         FindingKind.SUBCHONDRAL_CYST: size + 2.8,
@@ -168,59 +166,44 @@ def _with_defect(bone: Bone, finding: Finding) -> Bone:
 
 
 def degenerate_cartilage(
-    findings: Sequence[Finding], p: Points, t1: Array, t2: Array, m0: Array
-) -> tuple[Array, Array, Array]:
-    """T1, T2 and m0 of cartilage, raised towards the degenerated values near raised-T2 findings."""
+    findings: Sequence[Finding], p: Points, *values: Array
+) -> tuple[Array, ...]:
+    """T1, T2 and m0 of cartilage, raised towards `DEGENERATED` near raised-T2 findings."""
     for finding in findings:
         if finding.kind == FindingKind.RAISED_CARTILAGE_T2:
             weight = 0.75 * finding.severity * finding.weight(p, 0.7)
-            t1, t2, m0 = (
+            values = tuple(
                 value + weight * np.maximum(degenerated - value, 0)
-                for value, degenerated in (
-                    (t1, DEGENERATED_T1_MS),
-                    (t2, DEGENERATED_T2_MS),
-                    (m0, DEGENERATED_M0),
-                )
+                for value, degenerated in zip(values, DEGENERATED, strict=True)
             )
-    return t1, t2, m0
+    return values
 
 
 def meniscal_tears(findings: Sequence[Finding], menisci: dict[str, Surface]) -> list[Surface]:
     """Oblique clefts in the posterior horns of the menisci, by side."""
 
-    def cleft(finding: Finding) -> Surface:
+    def cleft(finding: Finding, p: Points) -> Array:
         x, y, z = finding.centre
-        half_width = 0.25 + 0.3 * finding.severity
+        plane = 0.85 * (p.z - z) + 0.45 * (p.y - y) - 0.25 * (p.x - x)
+        bent = np.abs(plane + 0.3 * np.sin(p.x * 0.9)) - (0.25 + 0.3 * finding.severity)
+        return np.maximum(bent, p.value(finding.distance) - finding.size_mm)
 
-        def surface(p: Points) -> Array:
-            plane = 0.85 * (p.z - z) + 0.45 * (p.y - y) - 0.25 * (p.x - x)
-            bent = plane + 0.3 * np.sin(p.x * 0.9)
-            return np.maximum(
-                np.abs(bent) - half_width, p.value(finding.distance) - finding.size_mm
-            )
-
-        return intersection(surface, menisci[finding.where])
-
-    return [cleft(f) for f in findings if f.kind == FindingKind.MENISCAL_TEAR]
+    return [
+        intersection(partial(cleft, finding), menisci[finding.where])
+        for finding in findings
+        if finding.kind == FindingKind.MENISCAL_TEAR
+    ]
 
 
 def lobular_bodies(findings: Sequence[Finding], kind: FindingKind) -> list[tuple[Surface, Surface]]:
     """The bodies of lesions or cysts, each with its depth: 0 at the rim, 1 from 5 mm inside."""
 
-    def body(finding: Finding) -> Surface:
-        def surface(p: Points) -> Array:
-            lobes = np.sin(0.7 * p.x + 1) * np.sin(0.6 * p.y) * np.sin(0.8 * p.z + 2)
-            return p.value(finding.distance) - finding.size_mm * (1 + 0.25 * lobes)
+    def body(finding: Finding, p: Points) -> Array:
+        lobes = np.sin(0.7 * p.x + 1) * np.sin(0.6 * p.y) * np.sin(0.8 * p.z + 2)
+        return p.value(finding.distance) - finding.size_mm * (1 + 0.25 * lobes)
 
-        return surface
+    def depth(surface: Surface, p: Points) -> Array:
+        return np.clip(-p.value(surface) / 5, 0, 1)
 
-    def depth(surface: Surface) -> Surface:
-        return lambda p: np.clip(-p.value(surface) / 5, 0, 1)
-
-    bodies = [body(f) for f in findings if f.kind == kind]
-    return [(surface, depth(surface)) for surface in bodies]
-
-
-def largest_size(findings: Sequence[Finding], kind: FindingKind) -> float:
-    """The largest size in mm among the findings of a kind, 0 if there is none."""
-    return max((f.size_mm for f in findings if f.kind == kind), default=0.0)
+    bodies = [partial(body, finding) for finding in findings if finding.kind == kind]
+    return [(surface, partial(depth, surface)) for surface in bodies]

@@ -3,7 +3,7 @@
 Paths and sizes are those of an average adult in reference mm (x lateral, y posterior, z superior).
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from phantom.anatomy.implicit_surfaces import (
     Array,
     Points,
     Surface,
+    Vector,
     cord,
     dilated,
     displaced,
@@ -23,6 +24,10 @@ from phantom.anatomy.implicit_surfaces import (
 
 # Thickness of the fluid beside a bone, relative to the half-thickness of a thin pocket.
 FEMORAL_GUTTER, TIBIAL_GUTTER = 1.7, 1.1
+# A flat layer of fluid: its path, half-thickness, the direction in which it is wide, half-width.
+Pocket = tuple[Sequence[Vector], float, Vector, float]
+# The regions with fluid below the rims of the menisci.
+BELOW_MENISCI = [ellipsoid((-35, 19, -6), (10, 15, 9)), ellipsoid((36, 8, -5), (10, 17, 9))]
 
 
 def meniscus(side: int, femur: Bone, plateau: Surface) -> Surface:
@@ -131,7 +136,7 @@ def recesses(
         (intersection(dilated(bone.outer, mm), region, radius=mm), mm)
         for bone, mm, regions in (
             (femur, FEMORAL_GUTTER * thin, _beside_femur()),
-            (tibia, TIBIAL_GUTTER * thin, _beside_tibia()),
+            (tibia, TIBIAL_GUTTER * thin, BELOW_MENISCI),
         )
         for region in regions
     ]
@@ -139,9 +144,9 @@ def recesses(
         *(displaced(segment, 0.15 * fill_mm, folds) for segment in pouch),
         *(displaced(gutter, 0.6 * mm, folds) for gutter, mm in gutters),
         *(
-            displaced(segment, 0.45 * pocket.half_thickness_mm, folds)
-            for pocket in _flat_pockets(thin)
-            for segment in pocket.segments()
+            displaced(segment, 0.45 * half_thickness, folds)
+            for path, half_thickness, wide_axis, half_width in _flat_pockets(thin)
+            for segment in cord(path, half_thickness, wide_axis, half_width / half_thickness)
         ),
     ]
 
@@ -165,27 +170,8 @@ def _beside_femur() -> list[Surface]:
     ]
 
 
-def _beside_tibia() -> list[Surface]:
-    """The regions with fluid below the rims of the menisci."""
-    return [ellipsoid((-35, 19, -6), (10, 15, 9)), ellipsoid((36, 8, -5), (10, 17, 9))]
-
-
-class FlatPocket(NamedTuple):
-    """A flat layer of fluid along a path; `wide_axis` is the direction in which it is wide."""
-
-    path: list[tuple[float, float, float]]
-    half_thickness_mm: float
-    wide_axis: tuple[float, float, float]
-    half_width_mm: float
-
-    def segments(self) -> list[Surface]:
-        """The surfaces of the pocket."""
-        flatness = self.half_width_mm / self.half_thickness_mm
-        return cord(self.path, self.half_thickness_mm, self.wide_axis, flatness)
-
-
-def _flat_pockets(thin: float) -> list[FlatPocket]:
-    both_sides = [
+def _flat_pockets(thin: float) -> list[Pocket]:
+    both_sides: list[Pocket] = [
         pocket
         for s in (-1, 1)
         for pocket in (
@@ -195,23 +181,23 @@ def _flat_pockets(thin: float) -> list[FlatPocket]:
             ([(s * 8, 0, 10), (s * 9, 12, 14), (s * 9, 24, 16)], 0.7 * thin, (0, -0.5, 0.9), 14),
         )
     ]
-    medial = [
+    medial: list[Pocket] = [
         ([(-34, 12, -22), (-31, 8, -40)], 0.8, (0, 1, 0), 13),  # under the pes anserinus
         ([(-43, 23, 26), (-41, 22, 2)], 0.85, (0, 1, 0), 10),  # under the sartorius
         # between semimembranosus and gastrocnemius
         ([(-28, 37, 22), (-32.5, 40, 10), (-37.5, 43, -8)], 0.8 * thin, (0, 1, 0.2), 12),
     ]
-    lateral = [
+    lateral: list[Pocket] = [
         ([(37.5, -8, 2.5), (39.2, 4, 2.5)], 0.8, (0, 0, 1), 5.5),  # meniscus and capsule
         ([(43.5, -3, 28), (43.5, -4, 12)], 0.85, (0, 1, 0), 16),  # under the iliotibial tract
         ([(41, 10, 12), (37.5, 25, 2), (27, 33, -9)], 0.85, (0, 0, 1), 3.4),  # popliteus
     ]
-    central = [
+    central: list[Pocket] = [
         ([(0, -4, 6), (1, 8, 12), (1, 22, 12)], 0.7 * thin, (0, -0.5, 0.9), 6),  # cruciates
         ([(3, -26, -14), (3, -24, -28)], 0.85, (1, 0, 0), 11),  # under the patellar tendon
         ([(-6, -24, 16), (0, -14, 6), (6, -10, 5)], 0.5, (0, 0.6, 0.8), 4.5),  # in Hoffa's pad
     ]
-    return [FlatPocket(*pocket) for pocket in (*both_sides, *medial, *lateral, *central)]
+    return [*both_sides, *medial, *lateral, *central]
 
 
 def film(bone: Bone, thickness_mm: float, folds: Surface) -> Surface:

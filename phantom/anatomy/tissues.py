@@ -39,13 +39,7 @@ class Tissue:
     liquid: bool = False
 
 
-COMPARTMENTS = (
-    "medial_femoral",
-    "lateral_femoral",
-    "medial_tibial",
-    "lateral_tibial",
-    "patellar",
-)
+COMPARTMENTS = ("medial_femoral", "lateral_femoral", "medial_tibial", "lateral_tibial", "patellar")
 LAYERS = ("deep", "superficial")
 
 # T1 (ms), T2 (ms) and m0 in the middle of each layer; they change linearly with depth.

@@ -72,7 +72,7 @@ def test_a_texture_repeats_without_a_seam_and_has_unit_spread():
 
 def test_cartilage_is_as_thick_as_in_people_and_its_t2_falls_towards_the_bone():
     for seed in range(5):
-        shape = bones.Shape.random(np.random.default_rng(seed))
+        shape = bones.Shape(np.random.default_rng(seed))
         femur, tibia = bones.femur(shape), bones.tibia(shape)
         for bone, thickest in ((femur, 3.5), (tibia, 4.0)):
             x = np.float32([-22, 22])
@@ -108,7 +108,7 @@ def test_every_knee_has_all_its_parts_and_bones_do_not_touch(seed):
     optional = {"bone_marrow_lesion", "cyst"}
     assert {t.name for t, n in zip(TISSUES, counts, strict=True) if n == 0} <= optional
     joint = points(*np.meshgrid([-22, 22], np.arange(2, 10, 0.2), np.arange(-6, 8, 0.05)))
-    shape = bones.Shape.random(np.random.default_rng(seed))
+    shape = bones.Shape(np.random.default_rng(seed))
     femur, tibia = bones.femur(shape), bones.tibia(shape)
     assert not np.any((femur.osseous(joint) < 0.5) & (tibia.osseous(joint) < 0.5))
 
@@ -144,7 +144,7 @@ def test_positions_in_the_knee_and_in_the_reference_knee_are_inverse(knee):
 
 
 def test_the_meniscus_lies_between_the_cartilages_and_opens_to_the_midline():
-    shape = bones.Shape.random(np.random.default_rng(0))
+    shape = bones.Shape(np.random.default_rng(0))
     femur, tibia = bones.femur(shape), bones.tibia(shape)
     for side in (-1, 1):
         wedge = soft_tissue.meniscus(side, femur, tibia.plateau)
@@ -161,7 +161,7 @@ def test_the_meniscus_lies_between_the_cartilages_and_opens_to_the_midline():
 
 @pytest.fixture(scope="module")
 def joint():
-    shape = bones.Shape.random(np.random.default_rng(0))
+    shape = bones.Shape(np.random.default_rng(0))
     return {
         "femoral": bones.femur(shape),
         "tibial": bones.tibia(shape),
