@@ -69,26 +69,20 @@ def output_folder(
 
 
 @contextmanager
-def exclusive_lock(path: Path, *, wait: bool = False, message: str = "") -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[None]:
     """Locks a folder or file against other processes; the lock ends with the process at the latest.
 
     File systems without locks are not locked.
 
-    Args:
-        path: an existing folder or file.
-        wait: whether to wait until a lock held elsewhere ends.
-        message: of the error, in place of the usual one.
-
     Raises:
-        InputError: another process, or this one, holds the lock already and `wait` is false.
+        InputError: another process, or this one, holds the lock already.
     """
     handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        busy = f"expected to be alone, got another process at work on {path}"
-        raise InputError(message or busy) from None
+        raise InputError(f"expected to be alone, got another process at work on {path}") from None
     except OSError:
         pass  # a file system without locks
     try:

@@ -50,12 +50,7 @@ def read_sidecar(path: str | Path) -> dict[str, Any]:
 
 
 def acquisition(sidecar: Mapping[str, Any], file: Path, *, echoes: int) -> dict[str, Any]:
-    """The acquisition in a sidecar as keyword arguments of `Volume`.
-
-    Args:
-        sidecar: its content.
-        file: its path, for messages.
-        echoes: how many the image has.
+    """The acquisition in a sidecar, whose path is `file`, as keyword arguments of `Volume`.
 
     Raises:
         InputError: a value is not a number of its unit, or there are more or fewer echo times than

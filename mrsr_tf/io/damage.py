@@ -12,10 +12,7 @@ def refuse_damaged(path: object, expected: str) -> Iterator[None]:
 
     Readers of images raise nearly every type of error on damaged files, and their messages may
     quote the header and thereby name the patient, so only the type of the error is repeated.
-
-    Args:
-        path: the file that is read in the block.
-        expected: what it should be, such as "a whole NIfTI file".
+    `expected` is what the file at `path` should be, such as "a whole NIfTI file".
     """
     try:
         yield

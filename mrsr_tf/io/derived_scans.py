@@ -4,7 +4,6 @@ A DICOM source gives a folder of DICOM, any other source a NIfTI file. Either st
 derived and from which source, so that a repeated call recognises its own output.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,15 @@ from mrsr_tf.io import nifti
 from mrsr_tf.io.bids import DERIVATION, sidecar_path
 from mrsr_tf.io.discovery import MAPS
 from mrsr_tf.io.formats import Scan, format_of
+from mrsr_tf.io.scan_format import Derivation
 from mrsr_tf.outputs import check_configuration
 from mrsr_tf.volume import Volume
 
 
-def check_new(
-    output: Path, source: Scan, derivation: Mapping[str, Any], *, overwrite: bool
-) -> None:
+def check_new(output: Path, source: Scan, derivation: Derivation, *, overwrite: bool) -> None:
     """Checks that a derived scan can be written to `output` without losing other data.
 
-    Args:
-        output: where it shall be written.
-        source: the scan that it shall be derived from.
-        derivation: how.
-        overwrite: whether another derived scan there may be replaced; anything else never is.
+    `overwrite` allows to replace another derived scan there; anything else never is replaced.
 
     Raises:
         AlreadyDone: the same derived scan is there.
@@ -60,7 +54,7 @@ def write(
     output: Path,
     *,
     source: Scan,
-    derivation: Mapping[str, Any],
+    derivation: Derivation,
     slice_axis: int = 2,
     uncertainty: Volume | None = None,
     t2_uncertainty_ms: NDArray[np.floating] | None = None,
@@ -74,7 +68,7 @@ def write(
         volume: the derived scan, all echoes.
         output: a folder for DICOM, which gets one series per echo; or the NIfTI file.
         source: the scan that it was derived from.
-        derivation: how it was derived, as plain JSON values.
+        derivation: how it was derived.
         slice_axis: which axis of a NIfTI image shall count slices.
         uncertainty: of each voxel, in the unit of `volume`.
         t2_uncertainty_ms: (rows, cols, slices).

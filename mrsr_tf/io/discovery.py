@@ -19,7 +19,6 @@ REGIONS = ("rois.nii.gz", "rois.nii")
 MAPS = ("_uncertainty.nii.gz", "_t2_uncertainty_ms.nii.gz")  # beside a derived scan
 SKM_TEA = ("dicoms", "image_files")  # the first of these folders that exists holds the subjects
 BIDS = "anat"  # the folder of a BIDS subject that holds such scans
-SEQUENCE = "DESS"
 
 
 def find_scan(path: str | Path) -> Scan:
@@ -60,7 +59,7 @@ def find_scans(path: str | Path) -> dict[str, Scan]:
 def is_dess(header: Dataset | Mapping[str, Any]) -> bool:
     """Whether a header names a DESS."""
     names = (header.get(key) for key in ("SeriesDescription", "ProtocolName", "SequenceName"))
-    return any(SEQUENCE in str(name).upper() for name in names)
+    return any("DESS" in str(name).upper() for name in names)
 
 
 def _find_subjects(path: Path) -> dict[str, Path]:
@@ -170,8 +169,8 @@ def _prefer_dess(
     dess = [series for series in scans if any(is_dess(header) for _, header in series)]
     if dess and len(dess) < len(scans):
         logging.warning(
-            "%d scans in %s are left out: only %d name a %s in their header",
-            len(scans) - len(dess), folder, len(dess), SEQUENCE,
+            "%d scans in %s are left out: only %d name a DESS in their header",
+            len(scans) - len(dess), folder, len(dess),
         )  # fmt: skip
     return dess or scans
 

@@ -29,15 +29,13 @@ def format_of(path: Path) -> Format:
 
 @dataclass(frozen=True)
 class Scan:
-    """A scan on disk; see `discovery.find_scan` and `discovery.find_scans`.
-
-    As a string it is the subject's path, by which messages name it.
+    """A scan on disk; as a string it is the subject's path, by which messages name it.
 
     Attributes:
         subject: the subject's folder, in which labels and true maps may lie beside the scan; or
             the file.
         path: the scan itself.
-        format: the format of the scan.
+        format: its format.
     """
 
     subject: Path
@@ -52,16 +50,10 @@ class Scan:
         return Scan(self.subject.absolute(), self.path.absolute(), self.format)
 
     def read(self, slice_axis: int = 2) -> Volume:
-        """Reads the scan.
-
-        Warns if the scanner interpolated the slices, and if the echo times are not a DESS's.
-
-        Args:
-            slice_axis: which axis of a NIfTI image counts slices; the other formats record it.
+        """Reads the scan; warns of interpolated slices and of echo times that are not a DESS's.
 
         Raises:
-            InputError: it cannot be read as one scan, or an echo is all zeros; the message names
-                the file.
+            InputError: as `Format.read`, or an echo is all zeros.
         """
         volume = self.format.read(self.path, slice_axis)
         for echo in range(volume.echoes):

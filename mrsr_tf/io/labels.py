@@ -43,8 +43,6 @@ def labels_path(subject: Path) -> Path | None:
 def read_labels(path: str | Path, volume: Volume) -> tuple[NDArray[np.int32], dict[str, int]]:
     """Reads the labels of a file on the grid of `volume`, and their names.
 
-    Each voxel of the scan gets the label of the nearest voxel of the map, and 0 outside of the map.
-
     Args:
         path: a NIfTI label map, a DICOM SEG (a file, or a folder or zip archive with it), or an
             SKM-TEA file.

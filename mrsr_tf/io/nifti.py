@@ -99,11 +99,8 @@ def without_ending(name: str) -> str:
 def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
     """Reads a 3-D image (one echo) or a 4-D one (one or two echoes last) and its sidecar.
 
-    A 3-D NAME_echo-1 is read together with NAME_echo-2 in the same folder.
-
-    Args:
-        path: .nii or .nii.gz.
-        slice_axis: which axis of the file counts slices: 0, 1 or 2.
+    A 3-D NAME_echo-1 is read together with NAME_echo-2 in the same folder. `slice_axis` is the
+    axis of the file that counts slices: 0, 1 or 2.
 
     Raises:
         InputError: the file is missing, damaged, of another shape, not finite, or clearly coarser
@@ -138,7 +135,6 @@ def _read_image(path: Path, slice_axis: int) -> Volume:
 
 
 def _join_echoes(first: Volume, second: Volume, path: Path, other: Path) -> Volume:
-    """Both echoes as one scan; raises unless the two files hold echoes of one scan."""
     _check_same_scan(first, second, path, other)
     times = None
     if first.echo_times_ms and second.echo_times_ms:
@@ -213,14 +209,10 @@ def write_nifti(
 ) -> None:
     """Writes float32, 3-D for one echo and 4-D for two, and its sidecar; each appears once whole.
 
-    Args:
-        volume: the scan.
-        path: .nii or .nii.gz.
-        slice_axis: which axis of the file shall count slices.
-        sidecar: further keys for the sidecar, plain JSON values.
+    `sidecar` holds further keys for the sidecar, as plain JSON values.
 
     Raises:
-        InputError: `path` has another ending.
+        InputError: `path` ends neither in .nii nor in .nii.gz.
     """
     path = _check_name(path)
     array = volume.array if volume.echoes > 1 else volume.array[..., 0]
@@ -243,7 +235,7 @@ def write_map(
         array: (rows, cols, slices) on the grid of `volume`; NaN is kept.
         volume: the scan whose grid it is.
         path: .nii or .nii.gz.
-        slice_axis: as for `write_nifti`.
+        slice_axis: which axis of the file shall count slices.
         sidecar: content of a JSON file beside it, such as {"Units": "ms"}; None for no file.
 
     Raises:
@@ -251,14 +243,12 @@ def write_map(
     """
     if array.shape != volume.array.shape[:3]:
         raise InputError(f"expected a map of {volume.array.shape[:3]} voxels, got {array.shape}")
-    if array.dtype.kind == "f":
-        stored = array.astype(np.float32)
-    else:
-        stored = array.astype(_integer_type(int(array.min()), int(array.max())))
+    is_map = array.dtype.kind == "f"
+    dtype = np.float32 if is_map else _integer_type(int(array.min()), int(array.max()))
     path = _check_name(path)
     if sidecar is not None:
         outputs.write_json(sidecar_path(path), dict(sidecar))
-    nifti_file.save(stored, volume.affine, path, slice_axis)
+    nifti_file.save(array.astype(dtype), volume.affine, path, slice_axis)
 
 
 def _check_name(path: str | Path) -> Path:

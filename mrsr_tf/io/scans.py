@@ -1,12 +1,11 @@
 """Reading and writing scans of any format."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mrsr_tf.io import derived_scans
 from mrsr_tf.io.discovery import find_scan, find_scans
 from mrsr_tf.io.formats import Scan
+from mrsr_tf.io.scan_format import Derivation
 from mrsr_tf.volume import Volume
 
 __all__ = ["Scan", "find_scan", "find_scans", "read_scan", "write_scan"]
@@ -32,7 +31,7 @@ def write_scan(
     path: str | Path,
     *,
     like: str | Path | Scan,
-    derivation: Mapping[str, Any] | None = None,
+    derivation: Derivation | None = None,
     slice_axis: int = 2,
 ) -> None:
     """Writes a derived scan as its source was: DICOM to a folder of DICOM, all else to NIfTI.
@@ -52,8 +51,6 @@ def write_scan(
             `like` does not suit the volume.
     """
     source = like if isinstance(like, Scan) else find_scan(like)
-    derivation = derivation or {}
-    derived_scans.check_new(Path(path), source, derivation, overwrite=True)
-    derived_scans.write(
-        volume, Path(path), source=source, derivation=derivation, slice_axis=slice_axis
-    )
+    output, derivation = Path(path), derivation or {}
+    derived_scans.check_new(output, source, derivation, overwrite=True)
+    derived_scans.write(volume, output, source=source, derivation=derivation, slice_axis=slice_axis)

@@ -32,10 +32,10 @@ def derive(source, output):
 
 
 def phantom_study(folder):
-    made = folder.with_name("phantom")
-    call = [sys.executable, "-m", "phantom.simulate", f"--output={made}", "--subjects=1"]
+    phantoms = folder.with_name("phantom")
+    call = [sys.executable, "-m", "phantom.simulate", f"--output={phantoms}", "--subjects=1"]
     subprocess.run([*call, "--shape=64,64,6"], check=True, capture_output=True)
-    return next(made.glob("*/dicom"))
+    return next(phantoms.glob("*/dicom"))
 
 
 SOURCES = {
@@ -62,8 +62,8 @@ def files(folder):
 def test_dciodvfy_finds_no_error_in_any_series(derived):
     dciodvfy = tool("dciodvfy", "dicom3tools")
     for file in files(derived):
-        said = subprocess.run([dciodvfy, file], capture_output=True, text=True).stderr
-        assert not [line for line in said.splitlines() if line.startswith("Error")], file.name
+        report = subprocess.run([dciodvfy, file], capture_output=True, text=True).stderr
+        assert not [line for line in report.splitlines() if line.startswith("Error")], file.name
 
 
 def test_dcmdump_shows_what_an_image_is(derived):
@@ -99,9 +99,9 @@ def test_orthanc_gives_every_series_back_unchanged(derived, orthanc, tmp_path, p
         orthanc.post_files(sent.values())
     else:
         orthanc.send(derived / "series", derived / "t2")
-    came = orthanc.images()
-    assert came.keys() == sent.keys()
-    for uid, raw in came.items():
+    received = orthanc.images()
+    assert received.keys() == sent.keys()
+    for uid, raw in received.items():
         before = pydicom.dcmread(sent[uid])
         folder = tmp_path / sent[uid].parent.name
         folder.mkdir(exist_ok=True)

@@ -144,7 +144,7 @@ def test_an_image_of_zeros_can_be_written(source, output):
 
 
 def test_the_header_says_derived_and_keeps_patient_study_and_frame(source, output):
-    dicom.write_series(super_resolved(source), output, like=source, description="MRSR")
+    dicom.write_series(super_resolved(source), output, like=source)
     original = headers(source)[0]
     derived = headers(output)
     for header in derived:

@@ -232,5 +232,5 @@ def test_skm_teas_masks_are_found_beside_its_dicom_and_named(tmp_path):
     masks = tmp_path / "segmentation_masks" / "dicom-track"
     masks.mkdir(parents=True)
     nifti.write_map(labels, volume, masks / "MTR_001.nii.gz")
-    inside = regions.region(study, volume, "femoral_cartilage")
+    inside = regions.regions(study, volume, ["femoral_cartilage"])["femoral_cartilage"]
     np.testing.assert_array_equal(inside, labels == 2)

@@ -5,8 +5,8 @@ from itertools import chain
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat
 
-ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
-LEGACY_ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.4"
+# Enhanced MR and Legacy Converted Enhanced MR.
+MULTI_FRAME = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
 # Attributes that have another name in a frame than in a single image.
 RENAMED = {"EffectiveEchoTime": "EchoTime", "FrameLaterality": "ImageLaterality"}
 

@@ -2,12 +2,11 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pydicom
@@ -18,10 +17,9 @@ from pydicom.dataset import Dataset, FileDataset
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.archives import File, files_at, opened
 from mrsr_tf.io.damage import refuse_damaged
-from mrsr_tf.io.dicom.enhanced import ENHANCED_MR, LEGACY_ENHANCED_MR, frame_headers
+from mrsr_tf.io.dicom.enhanced import MULTI_FRAME, frame_headers
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
-MULTI_FRAME = (ENHANCED_MR, LEGACY_ENHANCED_MR)
 RESOURCE_FORK = "._"  # files that macOS adds to an archive
 READERS = 2  # more threads only wait for each other in the interpreter
 COSINE_TOLERANCE = 1e-3
@@ -32,9 +30,6 @@ NEEDED = """
     SeriesNumber SeriesDescription DerivationDescription RepetitionTime FlipAngle SliceThickness
     SpacingBetweenSlices BitsAllocated BitsStored PixelRepresentation PhotometricInterpretation
 """.split()
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +85,7 @@ def quiet() -> Iterator[None]:
 def find_images(path: str | Path) -> tuple[list[Image], str]:
     """Reads the MR images in a folder and below, a zip archive or one file, without their pixels.
 
-    Returns:
-        The images, and in words how many other files of which kind there are ("2 not DICOM"), or
-        "" if there are none.
+    Also returns in words how many other files of which kind there are ("2 not DICOM"); "" if none.
 
     Raises:
         InputError: there is no MR image, or a DICOM file cannot be read or is cut short.
@@ -100,7 +93,8 @@ def find_images(path: str | Path) -> tuple[list[Image], str]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"expected a DICOM folder or file, found nothing at {path}")
-    contents = list(in_threads(_images_in, files_at(path)))
+    with ThreadPoolExecutor(READERS) as pool:
+        contents = list(pool.map(_images_in, files_at(path)))
     images = [image for content in contents if not isinstance(content, str) for image in content]
     others = [content for content in contents if isinstance(content, str)]
     skipped = ", ".join(f"{others.count(kind)} {kind}" for kind in sorted(set(others)))
@@ -134,14 +128,8 @@ def first_header(path: Path) -> FileDataset | None:
     return None
 
 
-def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`map(function, items)`, in order."""
-    with ThreadPoolExecutor(READERS) as pool:
-        yield from pool.map(function, items)
-
-
 def _images_in(path: File) -> list[Image] | str:
-    """The images in a file, or in words what the file is instead."""
+    """The images in a file, or in words what else it is."""
     with readable(path):
         with path.open("rb") as file:
             if not file.read(1):
@@ -189,10 +177,8 @@ def _parse(header: Dataset, path: File, frame: int | None) -> Image:
     if np.abs(orientation @ orientation.T - np.eye(2)).max() > COSINE_TOLERANCE:
         raise InputError(f"expected ImageOrientationPatient of two perpendicular axes: {path}")
     rows, cols = _numbers(header, path, "PixelSpacing", 2)
-    slope, intercept = (
-        float(header.get(keyword, default))
-        for keyword, default in (("RescaleSlope", 1), ("RescaleIntercept", 0))
-    )
+    slope = float(header.get("RescaleSlope", 1))
+    intercept = float(header.get("RescaleIntercept", 0))
     if not (rows > 0 and cols > 0 and slope and math.isfinite(slope + intercept)):
         raise InputError(f"expected PixelSpacing above 0 and a finite RescaleSlope: {path}")
     return Image(

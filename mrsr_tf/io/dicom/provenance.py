@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from pydicom.dataset import Dataset
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.dicom.files import Image, find_images, first_header
+from mrsr_tf.io.scan_format import Derivation
 
 MARK = "Derived by MRSR-TF: "
 LONGEST = 1024  # characters in a DICOM short text
 
 
-def derivation_text(derivation: Mapping[str, Any]) -> str:
+def derivation_text(derivation: Derivation) -> str:
     """`derivation` as DerivationDescription: the mark, then `key=value; key=value`.
 
     Raises:
@@ -28,13 +29,10 @@ def derivation_text(derivation: Mapping[str, Any]) -> str:
 
 
 def read_derivation(path: str | Path) -> dict[str, Any] | None:
-    """Reads the derivation in the first DICOM file of a folder.
+    """Reads the derivation in the first DICOM file of a folder; None if it is not by this package.
 
     Besides the keys that the writer was called with, it has `source`, the `source_digest` of the
     source images, and `acquired_slice_thickness_mm` if their header had a slice thickness.
-
-    Returns:
-        The derivation; None if this package did not make the image.
     """
     path = Path(path)
     header = first_header(path) if path.exists() else None
@@ -68,9 +66,9 @@ def images_digest(images: Iterable[Image]) -> str:
     """`source_digest` of images whose headers are known."""
     uids = []
     for image in images:
-        if not image.header.get("SOPInstanceUID"):
+        uids.append(image.header.get("SOPInstanceUID"))
+        if not uids[-1]:
             raise InputError(f"expected a SOPInstanceUID, found none in {image.path}")
-        uids.append(image.header.SOPInstanceUID)
     return hashlib.sha256("\n".join(sorted(uids)).encode()).hexdigest()[:16]
 
 

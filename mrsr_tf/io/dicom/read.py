@@ -1,20 +1,26 @@
 """Reads a folder of DICOM files as a `Volume`."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pydicom
 from absl import logging
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels import get_decoder
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io.archives import File
-from mrsr_tf.io.dicom.files import Image, in_threads, positive, quiet, readable
+from mrsr_tf.io.archives import File, opened
+from mrsr_tf.io.dicom.files import READERS, Image, positive, quiet, readable
 from mrsr_tf.io.dicom.ge_private import SPOILER_AREA, SPOILER_DURATION, acquisition_block
-from mrsr_tf.io.dicom.pixels import read_pixels
 from mrsr_tf.io.dicom.provenance import is_derived
 from mrsr_tf.io.dicom.series import Series, find_series
 from mrsr_tf.mri.dess import is_dess_timing
 from mrsr_tf.volume import Volume
+
+DECODERS = "python-gdcm pylibjpeg pylibjpeg-openjpeg"
 
 
 @quiet()
@@ -32,18 +38,18 @@ def read_series(path: str | Path) -> Volume:
     series = find_series(path)
     if series.skipped:
         logging.warning("skipped in %s: %s", path, series.skipped)
-    first = series.images[0]
+    header = series.images[0].header
     area, duration = _spoiler(series)
     return Volume(
         array=_read_array(series),
         affine=series.affine,
         echo_times_ms=_echo_times_ms(series),
-        repetition_time_ms=positive(first.header.get("RepetitionTime")),
-        flip_angle_deg=positive(first.header.get("FlipAngle")),
+        repetition_time_ms=positive(header.get("RepetitionTime")),
+        flip_angle_deg=positive(header.get("FlipAngle")),
         spoiler_area=area,
         spoiler_duration_us=duration,
-        slice_thickness_mm=positive(first.header.get("SliceThickness")),
-        derived=is_derived(first.header),
+        slice_thickness_mm=positive(header.get("SliceThickness")),
+        derived=is_derived(header),
     )
 
 
@@ -54,9 +60,10 @@ def _read_array(series: Series) -> NDArray[np.float32]:
     slope, intercept = series.images[0].rescale
     places = _places_by_file(series)
     files = [[series.images[place] for place in places[path]] for path in places]
-    for targets, stored in zip(places.values(), in_threads(read_pixels, files), strict=True):
-        for target, image in zip(targets, stored, strict=True):
-            images[target] = image * slope + intercept
+    with ThreadPoolExecutor(READERS) as pool:
+        for targets, stored in zip(places.values(), pool.map(_read_pixels, files), strict=True):
+            for target, image in zip(targets, stored, strict=True):
+                images[target] = image * slope + intercept
     return images.reshape(len(series.echoes), slices, rows, cols).transpose(2, 3, 1, 0)
 
 
@@ -99,3 +106,40 @@ def _private_spoiler(image: Image) -> tuple[float | None, float | None]:
             return positive(block[SPOILER_AREA].value), positive(block[SPOILER_DURATION].value)
         except KeyError:
             return None, None
+
+
+def _read_pixels(images: Sequence[Image]) -> NDArray[np.number]:
+    with readable(images[0].path):
+        return _stored_values(images)
+
+
+def _stored_values(images: Sequence[Image]) -> NDArray[np.number]:
+    """The stored values of images of one file: (images, rows, cols)."""
+    path, (rows, cols) = images[0].path, images[0].matrix
+    with opened(path) as stream:
+        dataset = pydicom.dcmread(stream)
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if dataset.get("SamplesPerPixel", 1) != 1 or (images[0].frame is None and frames != 1):
+        raise InputError(f"expected one grey image in each file, got more in {path}")
+    _check_decodable(dataset, path)
+    whole = frames * rows * cols * dataset.BitsAllocated // 8
+    available = len(dataset.get("PixelData") or b"")
+    if not dataset.file_meta.TransferSyntaxUID.is_compressed and available < whole:
+        raise InputError(f"expected {whole} bytes of pixels, got {available}: {path} is cut short")
+    stored = dataset.pixel_array.reshape(frames, rows, cols)
+    return stored[[(image.frame or 1) - 1 for image in images]]
+
+
+def _check_decodable(dataset: Dataset, path: File) -> None:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        raise InputError(
+            f"expected images in a transfer syntax that pydicom reads, got {syntax.name} in {path}"
+        ) from None
+    if not available:
+        raise InputError(
+            f"expected pixels that can be decoded here, got {syntax.name}, which `pip install "
+            f"{DECODERS}` makes readable: {path}"
+        )

@@ -57,7 +57,8 @@ def find_series(path: str | Path) -> Series:
 
 def _check_one_scan(images: list[Image]) -> None:
     _check_equal(images, "subject", _subject, quote=False)
-    _check_equal(images, "frame of reference (one subject lying still)", _frame, quote=False)
+    frame = "frame of reference (one subject lying still)"
+    _check_equal(images, frame, lambda image: frame_of_reference(image.header), quote=False)
     _check_equal(images, "matrix (rows, columns)", lambda image: image.matrix)
     _check_close(images, "orientation", lambda image: image.orientation, COSINE_TOLERANCE)
     _check_close(images, "pixel spacing in mm", lambda image: image.pixel_spacing_mm, 1e-4)
@@ -74,10 +75,6 @@ def frame_of_reference(header: Dataset) -> str:
     different studies, while positions are only comparable within one frame.
     """
     return str(header.get("FrameOfReferenceUID") or header.get("StudyInstanceUID") or "")
-
-
-def _frame(image: Image) -> str:
-    return frame_of_reference(image.header)
 
 
 def _subject(image: Image) -> tuple[str, ...]:
@@ -128,11 +125,9 @@ def _split_echoes(images: list[Image]) -> list[list[Image]]:
         names = ", ".join(_echo_name(echo[0]) for echo in echoes)
         raise InputError(f"expected one or two echoes, got {names} in {images[0].path.parent}")
     for echo in echoes:
-        _check_equal(echo, f"series for {_echo_name(echo[0])}", _series_uid, quote=False)
+        series_uid = _header_value("SeriesInstanceUID")
+        _check_equal(echo, f"series for {_echo_name(echo[0])}", series_uid, quote=False)
     return echoes
-
-
-_series_uid = _header_value("SeriesInstanceUID")
 
 
 def _echo_order(echo: Any) -> tuple[float, float]:
@@ -180,10 +175,8 @@ def _affine(echo: list[Image]) -> NDArray[np.float64]:
         step = (echo[-1].position - first.position) / (count - 1)
         _check_even(echo, step)
     affine = np.eye(4)
-    affine[:3, 0] = along_column * between_rows
-    affine[:3, 1] = along_row * between_columns
-    affine[:3, 2] = step
-    affine[:3, 3] = first.position
+    columns = along_column * between_rows, along_row * between_columns, step, first.position
+    affine[:3] = np.column_stack(columns)
     return affine
 
 
@@ -208,10 +201,10 @@ def _check_even(echo: list[Image], step: NDArray[np.float64]) -> None:
 
 def _header_spacing(image: Image) -> float:
     """The slice spacing in the header of a single slice, whose position cannot give it."""
-    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
-        spacing = positive(image.header.get(keyword))
-        if spacing:
-            return spacing
+    header = image.header
+    spacing = positive(header.get("SpacingBetweenSlices")) or positive(header.get("SliceThickness"))
+    if spacing:
+        return spacing
     raise InputError(
         f"expected SpacingBetweenSlices or SliceThickness in a scan of one slice, found neither "
         f"in {image.path}"

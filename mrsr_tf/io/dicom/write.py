@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mrsr_tf.io.dicom.provenance import (
     is_derived,
 )
 from mrsr_tf.io.dicom.series import Series, find_series
+from mrsr_tf.io.scan_format import Derivation
 from mrsr_tf.volume import Volume
 
 ACQUIRED = "acquired_slice_thickness_mm"
@@ -38,8 +39,7 @@ def write_series(
     path: str | Path,
     *,
     like: str | Path,
-    description: str = "MRSR",
-    derivation: Mapping[str, str | int | float] | None = None,
+    derivation: Derivation | None = None,
 ) -> None:
     """Writes one derived series per echo into folder `path`: echo1_0001.dcm, ...
 
@@ -51,10 +51,9 @@ def write_series(
     Args:
         volume: a scan on the in-plane grid of `like`, with any slice spacing.
         path: the folder to write into, which is created if it does not exist.
-        like: the DICOM folder of the source, for patient, study and acquisition.
-        description: added to the series description of the source.
-        derivation: how the volume was derived, for `read_derivation`; `source` and
-            `acquired_slice_thickness_mm` are added.
+        like: the DICOM of the source, for patient, study and acquisition.
+        derivation: how the volume was derived; `source` and `acquired_slice_thickness_mm` are
+            added.
 
     Raises:
         InputError: `like` cannot be read, or the volume has another grid or number of echoes.
@@ -66,7 +65,7 @@ def write_series(
     text = derivation_text(_completed(derivation or {}, source))
     for echo, images in enumerate(source.echoes):
         seed = _seed(text, echo + 1, derivation)
-        series = _series(images[0], f"{description} echo {echo + 1}", echo + 1, seed)
+        series = _series(images[0], f"MRSR echo {echo + 1}", echo + 1, seed)
         for index, header in enumerate(_headers(volume, source, [images])):
             header.update(series)
             header.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
@@ -84,8 +83,7 @@ def write_t2_map(
     path: str | Path,
     *,
     like: str | Path,
-    description: str = "T2 map",
-    derivation: Mapping[str, str | int | float] | None = None,
+    derivation: Derivation | None = None,
 ) -> None:
     """Writes a T2 map as a derived series of its own: t2_0001.dcm, ...
 
@@ -95,9 +93,8 @@ def write_t2_map(
     Args:
         t2_ms: (rows, cols, slices) in ms, NaN where invalid.
         volume: the scan it was computed from.
-        path: the folder to write into, which is created if it does not exist.
-        like: the DICOM folder of the source.
-        description: added to the series description of the source.
+        path: as for `write_series`.
+        like: as for `write_series`.
         derivation: as for `write_series`.
 
     Raises:
@@ -110,7 +107,7 @@ def write_t2_map(
     slope = max(T2_STEP_MS, float(decimal(valid_ms.max() / LARGEST)))
     text = derivation_text(_completed(derivation or {}, source))
     seed = _seed(text, "T2", derivation)
-    series = _series(source.images[0], description, 10, seed)
+    series = _series(source.images[0], "T2 map", 10, seed)
     for index, header in enumerate(_headers(volume, source, source.echoes)):
         header.update(series)
         header.ImageType = ["DERIVED", "SECONDARY", "T2 MAP"]
@@ -163,7 +160,7 @@ def _series(source: Image, description: str, number: int, seed: str) -> Dataset:
     return series
 
 
-def _completed(derivation: Mapping[str, Any], source: Series) -> dict[str, Any]:
+def _completed(derivation: Derivation, source: Series) -> dict[str, Any]:
     """The derivation with the identity and the acquired slice thickness of the source."""
     completed, header = dict(derivation), source.images[0].header
     # A source that is itself derived knows the thickness of its own source.
