@@ -5,13 +5,12 @@ from contextlib import nullcontext
 from threading import Lock
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eval.sparse.scsr import ScSR
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Image, Method, Upsampler
-from mrsr_tf.mri.slices import interpolate
-from mrsr_tf.volume import Volume, intensity_scale
+from mrsr_tf.mri import slices
+from mrsr_tf.volume import intensity_scale
 
 NETWORK, INPUT, SPARSE = str(Method.MRSR), str(Method.TCI), "scsr"  # INPUT: what the network gets
 METHODS = (*Method, SPARSE)
@@ -29,7 +28,7 @@ class SparseCoding(Upsampler):
 
     def predictions(self, thick: Image) -> Iterator[Image]:
         """See `Upsampler.predictions`."""
-        scale = intensity_scale(interpolate(thick, self.factor))
+        scale = intensity_scale(slices.interpolate(thick, self.factor))
         echoes = [
             self.dictionary.apply(echo, self.factor, stride=self.stride)
             for echo in np.moveaxis(thick / scale, 3, 0)
@@ -46,19 +45,25 @@ def check_names(names: Sequence[str]) -> None:
         raise InputError(f"expected methods among {', '.join(METHODS)}, got {unknown[0]!r}")
 
 
-def upsample(upsampler: Upsampler, thick: Volume) -> NDArray[np.floating]:
-    """The scan's fine slices.
+def restore(upsampler: Upsampler, fine: Image) -> Image:
+    """Fine slices (rows, cols, slices, echoes) after they were thickened and upsampled again.
 
-    Returns:
-        (rows, cols, factor * slices, echoes), on the intensity scale of the scan.
+    Slices beyond the last one are cropped. Errors are those of `upsample`.
+    """
+    thick = slices.thicken(fine, upsampler.factor)
+    return upsample(upsampler, thick)[:, :, : fine.shape[2]]
+
+
+def upsample(upsampler: Upsampler, thick: Image) -> Image:
+    """The result of `Upsampler.upsample`, checked.
 
     Raises:
         InputError: the method returned another shape, or values that are not finite.
     """
     with LOCKS.get(upsampler.name, nullcontext()):
-        fine = upsampler.upsample(thick.array)
-    rows, cols, slices, echoes = thick.array.shape
-    expected = (rows, cols, upsampler.factor * slices, echoes)
+        fine = upsampler.upsample(thick)
+    rows, cols, count, echoes = thick.shape
+    expected = (rows, cols, upsampler.factor * count, echoes)
     if fine.shape != expected:
         raise InputError(
             f"expected an image {expected} from method {upsampler.name}, got {fine.shape}"

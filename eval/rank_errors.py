@@ -31,7 +31,6 @@ def main() -> None:
     from eval.experiments import uncertainty_ranking
     from eval.regions import rois
     from mrsr_tf.io.scans import find_scans
-    from mrsr_tf.volume import intensity_scale
 
     subjects = find_scans(DATA.value)
     with cli.quiet_imports():
@@ -43,9 +42,7 @@ def main() -> None:
     for name, source in subjects.items():
         scan = source.read(SLICE_AXIS.value)
         true_t2 = rois.true_t2(source.subject, scan, slice_axis=SLICE_AXIS.value)
-        for ranking in uncertainty_ranking.rank_errors(
-            scan, upsampler, scale=intensity_scale(scan.array), true_t2_ms=true_t2
-        ):
+        for ranking in uncertainty_ranking.rank_errors(scan, upsampler, true_t2):
             unit, factor = ("ms", 1) if ranking.name == "T2" else ("% of the scale", 100)
             errors = "  ".join(f"{factor * error:.2f}" for error in ranking.errors)
             print(

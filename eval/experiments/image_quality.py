@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval import metrics
-from eval.methods import INPUT, upsample
+from eval.methods import INPUT, restore
 from eval.regions.body import body_mask
 from eval.results import viewer_boxes
 from eval.results.planes import TRUTH, Picture, Plane, reformats
 from eval.results.rows import QUALITIES, Row
 from mrsr_tf.inference.upsampling import Image, Interpolation, Upsampler
-from mrsr_tf.mri import slices
 from mrsr_tf.volume import Volume, intensity_scale
 
 # Thick slices at each end that the continuation beyond the scan may affect: a cubic spline passes
@@ -42,20 +41,18 @@ def evaluate(truth: Volume, upsamplers: Sequence[Upsampler]) -> tuple[list[Row],
         InputError: the image is empty, or a method returned another number of slices.
     """
     factor, scale = upsamplers[0].factor, intensity_scale(truth.array)
-    thick = truth.resliced(slices.thicken(truth.array, factor), 1 / factor)
     names = [upsampler.name for upsampler in upsamplers]
     shown = [*upsamplers] if INPUT in names else [*upsamplers, Interpolation(INPUT, factor)]
     views, body = _Views(truth, scale, len(shown) + 1), body_mask(truth)
     views.add(TRUTH, truth.array)
     rows: list[Row] = []
     for upsampler in shown:
-        estimate = upsample(upsampler, thick)[:, :, : truth.array.shape[2]]
+        estimate = restore(upsampler, truth.array)
         views.add(upsampler.name, estimate)
-        if upsampler.name in names:
-            for echo in range(truth.echoes):
-                pair = [np.clip(a[..., echo] / scale, 0, 1) for a in (truth.array, estimate)]
-                scored = scores(*pair, body=body, outer=OUTER_THICK_SLICES * factor)
-                rows.append({"method": upsampler.name, "echo": echo + 1} | scored)
+        for echo in range(truth.echoes if upsampler.name in names else 0):
+            pair = [np.clip(a[..., echo] / scale, 0, 1) for a in (truth.array, estimate)]
+            scored = scores(*pair, body=body, outer=OUTER_THICK_SLICES * factor)
+            rows.append({"method": upsampler.name, "echo": echo + 1} | scored)
     return rows, views.pictures()
 
 

@@ -13,18 +13,17 @@ upsampled by the same method: cartilage is not uniform, and even the fine scan m
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
-from eval.methods import upsample
+from eval.methods import restore
 from eval.results.planes import TRUTH
 from eval.results.rows import Row
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Upsampler
-from mrsr_tf.mri import slices
 from mrsr_tf.mri.dess import dess_signals
 from mrsr_tf.volume import Volume
 
@@ -173,11 +172,11 @@ def evaluate(
     centres = {size: sites(each.places, scan.spacing_mm) for size, each in detectors.items()}
     rows: list[Row] = []
     for upsampler in (None, *upsamplers):
-        healthy = _after(upsampler, scan)[box]
+        healthy = _restored(upsampler, scan.array)[box]
         for size, detector in detectors.items():
             planted = scan.array.copy()
             planted[box] += detector.lesions_at(centres[size])
-            ill = _after(upsampler, replace(scan, array=planted))[box]
+            ill = _restored(upsampler, planted)[box]
             responses = map(detector.response, (healthy, ill, healthy - scan.array[box]))
             row = {"method": upsampler.name if upsampler else TRUTH, "size_mm": size}
             row |= _counts(detector, centres[size], *responses)
@@ -192,13 +191,8 @@ def _box(mask: Mask) -> tuple[slice, ...]:
     return ndimage.find_objects(grown.astype(np.uint8))[0]
 
 
-def _after(upsampler: Upsampler | None, scan: Volume) -> Map:
-    """The scan after it was thickened and upsampled; without an upsampler, the scan itself."""
-    if upsampler is None:
-        return scan.array
-    factor = upsampler.factor
-    thick = scan.resliced(slices.thicken(scan.array, factor), 1 / factor)
-    return upsample(upsampler, thick)[:, :, : scan.array.shape[2]]
+def _restored(upsampler: Upsampler | None, fine: Map) -> Map:
+    return restore(upsampler, fine) if upsampler else fine
 
 
 def _counts(

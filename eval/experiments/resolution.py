@@ -19,13 +19,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.methods import INPUT, upsample
+from eval.methods import INPUT, restore
 from eval.regions.body import body_mask
 from eval.results.planes import TRUTH, Picture
 from eval.results.rows import Row
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Interpolation, Upsampler
-from mrsr_tf.mri import slices
 from mrsr_tf.mri.noise import noise_deviation
 from mrsr_tf.volume import Volume, intensity_scale
 
@@ -85,12 +84,8 @@ def spectra(truth: Map, image: Map, inside: Mask, slice_mm: float) -> Spectra:
         slice_mm: distance between slices.
 
     Raises:
-        InputError: the shapes differ, there are NaN or fewer than 32 slices, or no line is inside.
+        InputError: there are fewer than 32 slices, or no line is inside.
     """
-    if truth.shape != image.shape:
-        raise InputError(f"expected an image {truth.shape} as the truth's, got {image.shape}")
-    if not (np.isfinite(truth).all() and np.isfinite(image).all()):
-        raise InputError("expected finite intensities, got some that are not")
     count = truth.shape[2]
     if count < SEGMENT:
         raise InputError(f"expected {SEGMENT} slices or more to tell a spectrum, got {count}")
@@ -120,12 +115,7 @@ def falls_to(level: float, spectra: Spectra) -> float:
 
     NaN if it stays above up to the Nyquist frequency.
     """
-    per_mm, transfer = np.r_[0, spectra.per_mm], np.r_[1, spectra.transfer]
-    below = np.flatnonzero(transfer <= level)
-    if not below.size:
-        return math.nan
-    pair = slice(below[0] - 1, below[0] + 1)
-    return float(np.interp(-level, -transfer[pair], per_mm[pair]))
+    return _first_above(-level, np.r_[0, spectra.per_mm], -np.r_[1, spectra.transfer])
 
 
 def edges(truth: Map, inside: Mask, spacing_mm: NDArray[np.floating], scale: float) -> Edges:
@@ -201,6 +191,7 @@ def width(spread: Map) -> float:
 
 
 def _first_above(level: float, position: Map, reached: Map) -> float:
+    """The interpolated position where `level` is first reached; NaN if never or at once."""
     above = np.flatnonzero(reached >= level)
     if not above.size or not above[0]:
         return math.nan
@@ -228,19 +219,15 @@ def evaluate(scan: Volume, upsamplers: Sequence[Upsampler]) -> tuple[list[Row], 
     Raises:
         InputError: as `spectra`, or a method returned another shape or NaN.
     """
-    factor = upsamplers[0].factor
-    thick = scan.resliced(slices.thicken(scan.array, factor), 1 / factor)
-
-    def upsampled(upsampler: Upsampler) -> Map:
-        return upsample(upsampler, thick)[:, :, : scan.array.shape[2]]
-
-    comparison = _Comparison(scan, upsampled(Interpolation(INPUT, factor)))
+    network_input = Interpolation(INPUT, upsamplers[0].factor)
+    comparison = _Comparison(scan, restore(network_input, scan.array))
     rows: list[Row] = []
     curves: dict[str, dict[str, Map]] = {TRANSFER: {}, EDGE: {}}
     for upsampler in (None, *upsamplers):
         name = upsampler.name if upsampler else TRUTH
         scored, transfers, spreads = comparison.measure(
-            upsampled(upsampler) if upsampler else scan.array, is_truth=upsampler is None
+            restore(upsampler, scan.array) if upsampler else scan.array,
+            is_truth=upsampler is None,
         )
         rows += [{"method": name} | row for row in scored]
         curves[TRANSFER][name], curves[EDGE][name] = transfers, spreads

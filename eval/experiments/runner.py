@@ -62,11 +62,9 @@ def evaluate(
         rows = [{"subject": name} | row for row in rows]
         write_rows(parts[name], rows, config.experiment)
 
-    for _ in tqdm(
-        _run(evaluate_subject, missing, workers), "evaluating", len(missing), unit="subject",
-        disable=None, delay=2,
-    ):  # fmt: skip
-        pass
+    with tqdm(None, "evaluating", len(missing), unit="subject", disable=None, delay=2) as bar:
+        for _ in _run(evaluate_subject, missing, workers):
+            bar.update()
     rows = [row for part in parts.values() for row in read_rows(part, config.experiment)]
     write_rows(folder / ROWS, rows, config.experiment)
 
@@ -103,53 +101,37 @@ def _evaluate(
 def _measure(
     source: Scan, scan: Volume, upsamplers: Sequence[Upsampler], config: EvaluationConfig
 ) -> tuple[list[Row], list[Picture]]:
-    match config.experiment:
-        case Experiment.IMAGE_QUALITY:
-            return image_quality.evaluate(scan, upsamplers)
-        case Experiment.RESOLUTION:
-            return resolution.evaluate(scan, upsamplers)
-        case Experiment.LESIONS:
-            return _lesions(source, scan, upsamplers, config), []
-        case _:
-            return _t2_accuracy(source, scan, upsamplers, config)
+    if config.experiment == Experiment.IMAGE_QUALITY:
+        return image_quality.evaluate(scan, upsamplers)
+    if config.experiment == Experiment.RESOLUTION:
+        return resolution.evaluate(scan, upsamplers)
+    parameters = sequence(scan, source)
+    regions = _regions(source, scan, config)
+    if config.experiment == Experiment.LESIONS:
+        cartilage = np.any([region.inside for region in regions], axis=0)
+        rows = lesions.evaluate(
+            scan, upsamplers, sequence=parameters, cartilage=cartilage, sizes_mm=config.lesion_mm
+        )
+        return rows, []
+    return t2_accuracy.evaluate(
+        scan,
+        upsamplers,
+        parameters={**parameters, "method": config.t2_method},
+        regions=regions,
+        true_t2_ms=rois.true_t2(source.subject, scan, slice_axis=config.slice_axis),
+        combination=config.combination,
+        outliers=config.outliers,
+    )
 
 
 def _warn_of_training(scan: Volume, source: Scan, card: Mapping[str, Any], note: Path) -> None:
     split = find_split(scan, each_set(card["records"])) if "records" in card else None
     if split:
         use = {"train": "trained on", "validation": "chosen by"}[split]
-        logging.warning(
-            "%s: the network was %s this very scan; its results say nothing of new ones",
-            source,
-            use,
-        )
+        results = "its results say nothing of new ones"
+        logging.warning("%s: the network was %s this very scan; %s", source, use, results)
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(use, encoding="utf-8")
-
-
-def _lesions(
-    source: Scan, scan: Volume, upsamplers: Sequence[Upsampler], config: EvaluationConfig
-) -> list[Row]:
-    parameters = sequence(scan, source)
-    cartilage = np.any([region.inside for region in _regions(source, scan, config)], axis=0)
-    return lesions.evaluate(
-        scan, upsamplers, sequence=parameters, cartilage=cartilage, sizes_mm=config.lesion_mm
-    )
-
-
-def _t2_accuracy(
-    source: Scan, scan: Volume, upsamplers: Sequence[Upsampler], config: EvaluationConfig
-) -> tuple[list[Row], list[Picture]]:
-    parameters: dict[str, Any] = {**sequence(scan, source), "method": config.t2_method}
-    return t2_accuracy.evaluate(
-        scan,
-        upsamplers,
-        parameters=parameters,
-        regions=_regions(source, scan, config),
-        true_t2_ms=rois.true_t2(source.subject, scan, slice_axis=config.slice_axis),
-        combination=config.combination,
-        outliers=config.outliers,
-    )
 
 
 def _regions(source: Scan, scan: Volume, config: EvaluationConfig) -> list[t2_accuracy.Region]:

@@ -85,7 +85,7 @@ def evaluate(
         truth = views.add_truth(true_t2_ms)
     rows: list[Row] = []
     for upsampler in upsamplers:
-        fine = upsample(upsampler, thick)
+        fine = upsample(upsampler, thick.array)
         signals = np.einsum("ts,rcse->rcte", matrix, fine, optimize=True)
         measured = views.add(upsampler.name, signals)
         rows += [

@@ -11,7 +11,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.mri.slices import thicken
 from mrsr_tf.mri.t2 import t2_map
-from mrsr_tf.volume import Volume
+from mrsr_tf.volume import Volume, intensity_scale
 
 GROUPS = 5
 
@@ -35,18 +35,13 @@ class Ranking:
 
 
 def rank_errors(
-    truth: Volume,
-    upsampler: Upsampler,
-    *,
-    scale: float,
-    true_t2_ms: NDArray[np.floating] | None = None,
+    truth: Volume, upsampler: Upsampler, true_t2_ms: NDArray[np.floating] | None = None
 ) -> list[Ranking]:
     """Thickens a scan, upsamples it with an ensemble, and ranks the errors.
 
     Args:
         truth: fine slices.
         upsampler: with a self-ensemble.
-        scale: intensity that errors of the image are divided by.
         true_t2_ms: (rows, cols, slices); None leaves out T2.
 
     Returns:
@@ -55,7 +50,7 @@ def rank_errors(
     Raises:
         InputError: the upsampler has no ensemble, or cannot be used for the scan.
     """
-    count = truth.array.shape[2]
+    count, scale = truth.array.shape[2], intensity_scale(truth.array)
     thick = thicken(truth.array, upsampler.factor, profile=upsampler.profile)
     result = upsampler(truth.resliced(thick, 1 / upsampler.factor))
     if result.uncertainty is None:

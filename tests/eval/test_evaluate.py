@@ -457,7 +457,7 @@ def test_an_unknown_method_is_refused_with_a_list_of_the_known_ones(names, messa
 @pytest.mark.parametrize(("shape", "factor"), [((5, 4, 1), 2), ((3, 6, 7), 3)])
 def test_interpolations_give_the_fine_grid(name, shape, factor):
     scan, _, _ = knee(shape=shape)
-    fine = upsample(Interpolation(name, factor), scan)
+    fine = upsample(Interpolation(name, factor), scan.array)
     assert fine.shape == (*shape[:2], factor * shape[2], 2)
 
 

@@ -7,7 +7,7 @@ from eval.experiments import uncertainty_ranking
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Interpolation, SelfEnsemble, Upsampler
 from mrsr_tf.mri.slices import interpolate, thicken
-from mrsr_tf.volume import Volume, intensity_scale
+from mrsr_tf.volume import Volume
 
 
 def tubes(seed: int) -> Volume:
@@ -35,8 +35,7 @@ def trained() -> Upsampler:
 
 
 def test_the_uncertainty_of_an_ensemble_ranks_the_errors_of_a_trained_network(trained):
-    truth = tubes(99)
-    (echo,) = uncertainty_ranking.rank_errors(truth, trained, scale=intensity_scale(truth.array))
+    (echo,) = uncertainty_ranking.rank_errors(tubes(99), trained)
     assert echo.name == "echo 1"
     assert echo.correlation > 0.1
     assert echo.errors[-1] > 3 * echo.errors[0]
@@ -50,7 +49,7 @@ def test_an_uncertainty_without_information_ranks_nothing():
         return fine + random.normal(0, 5, (fine.shape[2], 1))
 
     blind = SelfEnsemble(FunctionUpsampler(upsample))
-    (echo,) = uncertainty_ranking.rank_errors(tubes(99), blind, scale=2000.0)
+    (echo,) = uncertainty_ranking.rank_errors(tubes(99), blind)
     assert abs(echo.correlation) < 0.1
 
 
@@ -58,10 +57,9 @@ def test_t2_is_ranked_where_it_is_known():
     scan, _, true_t2 = knee(noise=20.0)
     ramp = np.linspace(1, 1.05, 24)[:, None, None, None]
     upsampler = SelfEnsemble(FunctionUpsampler(lambda thick: interpolate(thick, 2) * ramp))
-    scale = intensity_scale(scan.array)
-    rankings = uncertainty_ranking.rank_errors(scan, upsampler, scale=scale, true_t2_ms=true_t2)
+    rankings = uncertainty_ranking.rank_errors(scan, upsampler, true_t2)
     assert [ranking.name for ranking in rankings] == ["echo 1", "echo 2", "T2"]
-    assert len(uncertainty_ranking.rank_errors(scan, upsampler, scale=scale)) == 2
+    assert len(uncertainty_ranking.rank_errors(scan, upsampler)) == 2
 
 
 def test_the_correlation_is_spearmans_of_the_ranks():
@@ -76,4 +74,4 @@ def test_the_correlation_is_spearmans_of_the_ranks():
 
 def test_without_an_ensemble_there_is_nothing_to_rank():
     with pytest.raises(InputError, match="with an ensemble"):
-        uncertainty_ranking.rank_errors(tubes(0), Interpolation("tci"), scale=1.0)
+        uncertainty_ranking.rank_errors(tubes(0), Interpolation("tci"))
