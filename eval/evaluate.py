@@ -161,17 +161,13 @@ def main() -> None:
     model = _model()
     factor = model.slice_factor if model else SLICE_FACTOR.value or DEFAULT_FACTOR
     dictionary = _dictionary(factor)
+    plain = (EXPERIMENT, SLICE_AXIS, ROI, T2_METHOD, COMBINATION, OUTLIERS, RIM)
+    settings: dict[str, Any] = {flag.name: flag.value for flag in plain}
     config = EvaluationConfig(
-        experiment=EXPERIMENT.value,
         slice_factor=factor,
-        slice_axis=SLICE_AXIS.value,
-        roi=ROI.value,
         t1_ms=_positive("T1 in ms", T1_MS.value),
-        t2_method=T2_METHOD.value,
-        combination=COMBINATION.value,
-        outliers=OUTLIERS.value,
-        rim=RIM.value,
         lesion_mm=_positive("lesions in mm", LESION_MM.value),
+        **settings,
     )
     configuration = config.relevant() | _identity(model, dictionary) | {"subjects": [*subjects]}
     output = output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value, resume=True)
@@ -245,15 +241,14 @@ def _upsampler(
 ) -> "Upsampler":
     from eval.methods import SPARSE, SparseCoding
 
-    options = {
-        "ensemble": ENSEMBLE.value and name not in INTERPOLATIONS,
-        "consistent": CONSISTENT.value,
-    }
+    ensemble = ENSEMBLE.value and name not in INTERPOLATIONS
     if name == SPARSE and dictionary:
-        return wrap(SparseCoding(dictionary, SCSR_STRIDE.value), **options)
-    return choose_upsampler(
-        name, model=model, slice_factor=factor, precision=PRECISION.value, **options
-    )
+        upsampler: Upsampler = SparseCoding(dictionary, SCSR_STRIDE.value)
+    else:
+        upsampler = choose_upsampler(
+            name, model=model, slice_factor=factor, precision=PRECISION.value
+        )
+    return wrap(upsampler, ensemble=ensemble, consistent=CONSISTENT.value)
 
 
 if __name__ == "__main__":

@@ -56,10 +56,8 @@ def main() -> None:
     from mrsr_tf.io.scans import find_scan
 
     source = find_scan(INPUT.value)
-    sequence = {
-        flag.name: flag.value
-        for flag in (TR_MS, TE_MS, FLIP_DEG, SPOILER_AREA, SPOILER_DURATION_US)
-    }
+    overrides = (TR_MS, TE_MS, FLIP_DEG, SPOILER_AREA, SPOILER_DURATION_US)
+    sequence = {flag.name: flag.value for flag in overrides}
     configuration = {
         "version": __version__,
         "method": METHOD.value,
@@ -81,8 +79,7 @@ def _write_maps(source: "Scan", sequence: dict[str, float | None], folder: Path)
     from eval.reporting.t2_figure import t2_figure
     from mrsr_tf import __version__
     from mrsr_tf.io import nifti
-    from mrsr_tf.mri.acquisition import with_sequence
-    from mrsr_tf.mri.t2 import scan_t2
+    from mrsr_tf.mri.t2 import scan_t2, with_sequence
 
     with tqdm(total=4, desc="T2 map", unit="step", disable=None, delay=2) as progress:
         scan = with_sequence(source.read(SLICE_AXIS.value), **sequence)

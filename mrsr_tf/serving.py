@@ -25,7 +25,7 @@ from absl import logging
 
 from mrsr_tf import __version__
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.derived_series import derive_series
+from mrsr_tf.inference.batch import derive_series
 from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.io.dess_series import dess_scans
 from mrsr_tf.outputs import temporary_folder

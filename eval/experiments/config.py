@@ -30,19 +30,11 @@ class Outliers(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """What determines the rows besides scans and methods.
+    """What determines the rows besides scans and methods; eval.evaluate has a flag for each.
 
     Attributes:
-        experiment: what is measured.
-        slice_factor: fine slices per thick one.
-        slice_axis: the axis of a NIfTI that counts slices.
-        roi: regions of T2 and lesions, see `rois.regions`.
-        t1_ms: for T2: one for each region, or one for all.
-        t2_method: for T2, see `mrsr_tf.mri.dess.t2_map`.
-        combination: for T2, see `t2_accuracy.combining_matrix`.
-        outliers: for T2, see `t2_accuracy.without_outliers`.
-        rim: for T2, see `rois.regions`.
-        lesion_mm: for lesions: their lengths across the slices.
+        t1_ms: one for each region, or one for all.
+        lesion_mm: lengths of lesions across the slices.
 
     Raises:
         InputError: there is no region or size, one is given twice, or T1 is given for another

@@ -91,9 +91,9 @@ def scores(
     The SSIM of the body is the mean over it of the whole image's SSIM map.
 
     Args:
-        truth: (rows, cols, slices) in [0, 1].
-        estimate: likewise.
-        body: likewise, see `body_mask`.
+        truth: (rows, cols, slices) in [0, 1]; `estimate` and `body` have the same shape.
+        estimate: in [0, 1].
+        body: see `body_mask`.
         outer: number of slices at each end that the scores named `_inner` leave out.
 
     Returns:

@@ -122,7 +122,7 @@ def contrast(scan: Volume, cartilage: Mask, sequence: Mapping[str, float]) -> Ma
     Args:
         scan: two echoes.
         cartilage: (rows, cols, slices).
-        sequence: arguments of `dess_signals` from `mrsr_tf.mri.acquisition.sequence`.
+        sequence: arguments of `dess_signals` from `mrsr_tf.mri.t2.sequence`.
     """
     focus, healthy = (
         np.array(dess_signals(m0, t1, t2, **sequence)) for m0, t1, t2 in (DEGENERATED, HEALTHY)

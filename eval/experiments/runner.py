@@ -18,7 +18,7 @@ from eval.results.rows import PICTURES, ROWS, SEEN, Experiment, Row, read_rows, 
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.io.scans import Scan
-from mrsr_tf.mri.acquisition import sequence
+from mrsr_tf.mri.t2 import sequence
 from mrsr_tf.records.manifest import each_set, find_split
 from mrsr_tf.volume import Volume
 
@@ -43,7 +43,7 @@ def evaluate(
 
     Args:
         subjects: name -> scan, from `mrsr_tf.io.scans.find_scans`.
-        upsamplers: the methods, all of the same slice factor.
+        upsamplers: all of the same slice factor.
         config: what is measured.
         folder: where rows and pictures are written.
         workers: number of subjects at a time, each in a thread: most of the work releases the GIL.

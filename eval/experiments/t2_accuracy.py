@@ -146,18 +146,13 @@ class _Views:
 
     def _keep(self, name: str, maps: Sequence[Map]) -> None:
         self._in_region[name] = maps[0]
-        self._t2_boxes[name] = self._box.t2(_scan_map(maps, self._regions))
+        t2_ms = np.full(self._regions[0].inside.shape, np.nan, np.float32)
+        for region, values in reversed(list(zip(self._regions, maps, strict=True))):
+            t2_ms[region.inside] = values  # where two overlap, the first counts
+        self._t2_boxes[name] = self._box.t2(t2_ms)
 
     def _t2(self, signals: Map, t1_ms: float) -> Map:
         return t2_map(signals[..., 0], signals[..., 1], t1_ms=t1_ms, **self._parameters)
-
-
-def _scan_map(maps: Sequence[Map], regions: Sequence[Region]) -> Map:
-    """(rows, cols, slices): T2 of the regions, NaN elsewhere; the first of two that overlap."""
-    volume = np.full(regions[0].inside.shape, np.nan, np.float32)
-    for region, t2_ms in reversed(list(zip(regions, maps, strict=True))):
-        volume[region.inside] = t2_ms
-    return volume
 
 
 def _compare(t2: Map, thick: Map, truth: Map | None, outliers: str, region: str) -> Row:

@@ -8,10 +8,11 @@ whole process.
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from logging import LogRecord
 from pathlib import Path
-from typing import TypeVar
 
 from absl import logging
 from tqdm import tqdm
@@ -20,11 +21,11 @@ from mrsr_tf import __version__
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.inference.domain_check import out_of_range
 from mrsr_tf.inference.upsampling import Upsampler, UpsamplingResult
-from mrsr_tf.io import derived_scans
-from mrsr_tf.io.scans import Scan, find_scans
+from mrsr_tf.io import derived_scans, dicom
+from mrsr_tf.io.scans import Scan, find_scans, read_scan
+from mrsr_tf.mri.t2 import scan_t2
 from mrsr_tf.volume import Volume
 
-Item = TypeVar("Item")
 EXPECTED_ERRORS = (InputError, OSError, MemoryError)
 
 
@@ -124,7 +125,10 @@ def derive_all(
         ThreadPoolExecutor(1) as disk,
     ):
         read = partial(_read, upsampler=upsampler, slice_axis=slice_axis, overwrite=overwrite)
-        for study, thick in _one_ahead((study, disk.submit(read, study)) for study in studies):
+        reads = (disk.submit(read, study) for study in studies)
+        following = next(reads)
+        for study in studies:
+            thick, following = following, next(reads, following)
             try:
                 result = upsampler(thick.result(), study.source)
                 disk.submit(write, study, thick.result(), result)
@@ -136,13 +140,45 @@ def derive_all(
     return failed
 
 
-def _one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Yields the items, but takes the next one from its source before it yields the current one."""
-    for current in items:
-        for following in items:
-            yield current
-            current = following
-        yield current
+def derive_series(source: Path, output: Path, upsampler: Upsampler) -> list[str]:
+    """Writes the derived series of a scan, as `mrsr_tf.infer` and then `eval.t2map` do.
+
+    Args:
+        source: a folder with the DICOM images of one scan.
+        output: the folder to make a folder of each kind of series in.
+        upsampler: the method.
+
+    Returns:
+        Notes in plain words: warnings, and the error because of which series are missing, if any.
+    """
+    notes: list[str] = []
+    with _noting_warnings(notes):
+        try:
+            for study in find_studies(source, output / "fine"):
+                derive(study, upsampler)
+            scan = output / "fine"
+            volume = read_scan(scan)
+            t2_ms, parameters = scan_t2(volume, label=scan)
+            derivation = {"version": __version__, **parameters}
+            dicom.write_t2_map(t2_ms, volume, output / "t2", like=scan, derivation=derivation)
+        except Exception as error:
+            notes.append(error_message(error))
+    return notes
+
+
+@contextmanager
+def _noting_warnings(notes: list[str]) -> Iterator[None]:
+    """Adds to `notes` what the block would log."""
+
+    def note(record: LogRecord) -> bool:
+        notes.append(record.getMessage())
+        return False
+
+    logging.get_absl_logger().addFilter(note)
+    try:
+        yield
+    finally:
+        logging.get_absl_logger().removeFilter(note)
 
 
 def error_message(error: Exception) -> str:

@@ -26,15 +26,12 @@ GAIN_FLOOR = 0.1
 def residual(
     fine: NDArray[np.floating], thick: NDArray[np.floating], *, profile: str = Profile.FIR
 ) -> NDArray[np.floating]:
-    """The thick scan minus the upsampled scan thickened again.
+    """The thick scan minus the upsampled scan thickened again, in the shape and unit of `thick`.
 
     Args:
         fine: (rows, cols, factor * thick slices, echoes).
         thick: (rows, cols, thick slices, echoes), on the same intensity scale.
         profile: of the thick slices, see `slices.thicken`.
-
-    Returns:
-        An array with the shape and unit of `thick`.
     """
     return thick - thicken(fine, fine.shape[2] // thick.shape[2], profile=profile)
 

@@ -31,16 +31,11 @@ def trained_sets(card: Mapping[str, Any], slice_factor: int) -> list[Manifest]:
 
 
 def out_of_range(thick: Volume, card: Mapping[str, Any], slice_factor: int) -> list[str]:
-    """Lists what is unusual about a scan for a network.
-
-    Args:
-        thick: the network's input.
-        card: of the network; what it does not state is not compared.
-        slice_factor: fine slices per thick one.
+    """Lists what is unusual about a thick scan for the network of a card.
 
     Returns:
-        One clause for each finding, such as "its slices lie 3 mm apart, in training 1.4 to 1.6 mm";
-        empty if there is nothing unusual.
+        One clause for each finding, such as "its slices lie 3 mm apart, in training 1.4 to 1.6 mm".
+        What the scan or the card does not state is not compared.
     """
     manifests = trained_sets(card, slice_factor)
     subjects = [subject for manifest in manifests for subject in manifest.get("subjects", ())]

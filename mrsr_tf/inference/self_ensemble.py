@@ -54,24 +54,18 @@ def mirrored_predictions(
 class RunningStats:
     """Mean and standard deviation of images that are added one by one (Welford 1962)."""
 
-    def __init__(self) -> None:
-        """Starts without an image."""
-        self._count = 0
+    mean: Image
+    _count = 0
 
     def add(self, image: Image) -> None:
         """Adds an image of any shape, the same for all; a voxel that is NaN once stays NaN."""
         self._count += 1
         if self._count == 1:
-            self._mean, self._squares = image, np.zeros(image.shape, image.dtype)
+            self.mean, self._squares = image, np.zeros(image.shape, image.dtype)
             return
-        difference = image - self._mean
-        self._mean = self._mean + difference / self._count
-        self._squares += difference * (image - self._mean)
-
-    @property
-    def mean(self) -> Image:
-        """The mean of all images."""
-        return self._mean
+        difference = image - self.mean
+        self.mean = self.mean + difference / self._count
+        self._squares += difference * (image - self.mean)
 
     @property
     def deviation(self) -> Image:

@@ -31,12 +31,7 @@ class Network(Upsampler):
     """
 
     def __init__(self, model: TrainedModel, *, precision: str = Precision.FLOAT32) -> None:
-        """Takes the network, which knows its slice factor and the profile it was trained on.
-
-        Args:
-            model: from `mrsr_tf.network.trained_model.load_model`.
-            precision: of the convolutions.
-        """
+        """Takes a network from `mrsr_tf.network.trained_model.load_model`."""
         weights = {"weights_sha256": model.weights_sha256, "precision": str(precision)}
         if model.other:
             weights["other_weights_sha256"] = model.other.weights_sha256

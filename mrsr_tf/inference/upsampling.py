@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.data_consistency import enforce_data_consistency, residual_rms
 from mrsr_tf.inference.self_ensemble import MEMBERS, RunningStats, mirrored_predictions
-from mrsr_tf.mri.acquisition import sequence
 from mrsr_tf.mri.dess import t2_map
 from mrsr_tf.mri.noise import noise_deviation
 from mrsr_tf.mri.slices import DEFAULT_FACTOR, Profile, interpolate
+from mrsr_tf.mri.t2 import sequence
 from mrsr_tf.volume import Volume, intensity_scale
 
 Image = NDArray[np.floating]

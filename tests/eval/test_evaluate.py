@@ -23,8 +23,8 @@ from mrsr_tf.io import dicom
 from mrsr_tf.io.nifti import write_map
 from mrsr_tf.io.scans import find_scan, find_scans
 from mrsr_tf.mri import slices
-from mrsr_tf.mri.acquisition import sequence
 from mrsr_tf.mri.dess import t2_map
+from mrsr_tf.mri.t2 import sequence
 from mrsr_tf.records.manifest import salted_hash, scan_sha256
 from mrsr_tf.volume import Volume, intensity_scale
 

@@ -8,8 +8,8 @@ from random_scans import make_scan
 
 from eval.t2_noise import above_noise, t2_deviation
 from mrsr_tf.errors import InputError
-from mrsr_tf.mri.acquisition import sequence, with_sequence
 from mrsr_tf.mri.dess import dess_signals, t2_map
+from mrsr_tf.mri.t2 import sequence, with_sequence
 from mrsr_tf.volume import Volume
 
 PAPER = {"tr_ms": 23.0, "te_ms": 7.0, "flip_deg": 20.0}
