@@ -19,18 +19,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 from absl import logging
-from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.data_consistency import enforce_data_consistency, residual_rms
-from mrsr_tf.inference.self_ensemble import MEMBERS, RunningStats, mirrored_predictions
+from mrsr_tf.inference.self_ensemble import MEMBERS, Image, RunningStats, mirrored_predictions
 from mrsr_tf.mri.dess import t2_map
 from mrsr_tf.mri.noise import noise_deviation
 from mrsr_tf.mri.slices import DEFAULT_FACTOR, Profile, interpolate
 from mrsr_tf.mri.t2 import sequence
 from mrsr_tf.volume import Volume, intensity_scale
-
-Image = NDArray[np.floating]
 
 
 class Method(StrEnum):
@@ -93,7 +90,7 @@ class Upsampler(ABC):
     def __init__(
         self,
         name: str,
-        factor: int,
+        factor: int = DEFAULT_FACTOR,
         *,
         profile: str = Profile.FIR,
         first_slice: float = 0.0,
@@ -170,13 +167,10 @@ def _t2_parameters(scan: Volume, label: object) -> dict[str, Any] | None:
 
 
 class Interpolation(Upsampler):
-    """Tricubic ("tci") or Fourier ("fi") interpolation along the slices."""
+    """Tricubic ("tci") or Fourier ("fi") interpolation along the slices.
 
-    def __init__(
-        self, method: str, factor: int = DEFAULT_FACTOR, *, profile: str = Profile.FIR
-    ) -> None:
-        """Takes the method's name; the profile matters to residual and consistency only."""
-        super().__init__(method, factor, profile=profile)
+    The profile matters to residual and consistency only.
+    """
 
     def predictions(self, thick: Image) -> Iterator[Image]:
         """See `Upsampler.predictions`."""
