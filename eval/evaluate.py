@@ -62,10 +62,7 @@ MODEL = flags.DEFINE_string(
     "model", PRETRAINED, "The network of method mrsr, as --model of mrsr_tf.infer."
 )
 PRECISION = flags.DEFINE_enum(
-    "precision",
-    Precision.FLOAT32,
-    list(Precision),
-    "Number format of the convolutions of method mrsr.",
+    "precision", Precision.FLOAT32, list(Precision), "Number format of the network's convolutions."
 )
 ENSEMBLE = flags.DEFINE_bool(
     "ensemble",
@@ -74,10 +71,7 @@ ENSEMBLE = flags.DEFINE_bool(
     "it would not change.)",
 )
 CONSISTENT = flags.DEFINE_bool(
-    "consistent",
-    False,
-    "The result of every method is changed as little as possible so that, thickened again, it "
-    "equals the input.",
+    "consistent", False, "Change results minimally so that, thickened again, they equal the input."
 )
 SCSR = flags.DEFINE_string(
     "scsr", None, "The dictionary of method scsr: the output of eval.train_scsr."

@@ -19,9 +19,7 @@ from mrsr_tf.network.weights_file import PRETRAINED
 DATA = flags.DEFINE_string("data", None, "A folder of subjects, or one scan.", required=True)
 MODEL = flags.DEFINE_string("model", PRETRAINED, "The network, as --model of mrsr_tf.infer.")
 CONSISTENT = flags.DEFINE_bool(
-    "consistent",
-    False,
-    "Make the result agree with the thick scan, as --consistent of mrsr_tf.infer.",
+    "consistent", False, "Change results minimally so that, thickened again, they equal the input."
 )
 SLICE_AXIS = cli.define_slice_axis()
 

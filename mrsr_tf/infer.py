@@ -63,14 +63,12 @@ PRECISION = flags.DEFINE_enum(
     "have it in hardware.",
 )
 ENSEMBLE = flags.DEFINE_bool(
-    "ensemble",
-    False,
-    "Take the mean over eight mirrored inputs, and write maps of their standard deviation.",
+    "ensemble", False, "Average over eight mirrored inputs, and write maps of the deviation."
 )
 CONSISTENT = flags.DEFINE_bool(
     "consistent",
     False,
-    "Change the output as little as possible so that it equals the input when thickened again.",
+    "Change the output minimally so that, thickened again, it equals the input.",
 )
 OVERWRITE = cli.define_overwrite()
 
