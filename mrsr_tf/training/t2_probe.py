@@ -18,8 +18,8 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.io import scans, truth_files
 from mrsr_tf.io.nifti import read_map
 from mrsr_tf.mri import slices
-from mrsr_tf.mri.acquisition import sequence
 from mrsr_tf.mri.dess import t2_map
+from mrsr_tf.mri.t2 import sequence
 from mrsr_tf.network.architecture import space_to_depth_of
 from mrsr_tf.network.streaming import SuperResolver
 from mrsr_tf.volume import Volume
