@@ -182,7 +182,7 @@ def test_one_study_failing_leaves_the_others_alone(bench, tmp_path, capfd, caplo
         )
     ]
     (studies[1] / "slice001_echo1.dcm").unlink()
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     bench.handle(*studies)
     failed = [outcome for outcome in bench.outcomes() if outcome.startswith("nothing made; ")]
     assert len(failed) == 2
