@@ -34,7 +34,7 @@ def regions(
 
     Args:
         subject: the subject's folder.
-        scan: the scan.
+        scan: its scan.
         names: such as "medial_femoral_cartilage", which for a phantom is both of its layers;
             "medial_femoral_cartilage:deep" and ":superficial" are the halves by depth, see
             `cartilage_layers.layers`.

@@ -1,7 +1,7 @@
-"""Derived scans: written as their source is, with the derivation that identifies them.
+"""Derived scans, written as their source is: DICOM as a folder of DICOM, all else as NIfTI.
 
-A DICOM source gives a folder of DICOM, any other source a NIfTI file. Either stores how it was
-derived and from which source, so that a repeated call recognises its own output.
+Either stores how it was derived and from which source, so that a repeated call recognises its own
+output.
 """
 
 from pathlib import Path
@@ -92,7 +92,7 @@ def write(
 
 def maps_beside(output: Path) -> tuple[Path, Path]:
     """The paths for the uncertainty of the image and that of T2: NAME_uncertainty.nii.gz, ..."""
-    name = nifti.without_ending(output.name)
+    name = output.name.removesuffix(".nii.gz").removesuffix(".nii")
     image, t2 = (output.with_name(name + ending) for ending in MAPS)
     return image, t2
 

@@ -1,7 +1,9 @@
 """Finds the scans in a folder, in each of the layouts that data sets have on disk."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +178,7 @@ def _prefer_dess(
 
 
 def _check_apart(folders: list[Path]) -> None:
-    for folder, other in ((a, b) for a in folders for b in folders if a is not b):
+    for folder, other in permutations(folders, 2):
         if folder == other or folder in other.parents:
             raise InputError(
                 f"expected each scan in a folder of its own, got two mixed in {folder}"
@@ -185,18 +187,12 @@ def _check_apart(folders: list[Path]) -> None:
 
 def _short_names(parts: list[tuple[str, ...]]) -> list[str]:
     """For each of some paths, the parts that distinguish it from the others, joined by "_"."""
-    if len(parts) < 2:
-        return [""] * len(parts)
-    groups: dict[str, list[int]] = {}
-    for place, path in enumerate(parts):
-        groups.setdefault(path[0], []).append(place)
-    names = [""] * len(parts)
-    for first, places in groups.items():
-        rest = _short_names([parts[place][1:] for place in places])
-        for place, name in zip(places, rest, strict=True):
-            distinct = (first if len(groups) > 1 else "", name)
-            names[place] = "_".join(part for part in distinct if part)
-    return names
+    folders = {path[: depth + 1] for path in parts for depth in range(len(path))}
+    siblings = Counter(folder[:-1] for folder in folders)
+    return [
+        "_".join(part for depth, part in enumerate(path) if siblings[path[:depth]] > 1)
+        for path in parts
+    ]
 
 
 def _are_parts_of_one_scan(entries: list[Path]) -> bool:

@@ -130,7 +130,14 @@ def _read_segmentation(path: Path) -> tuple[NDArray[Any], NDArray[np.float64], d
     if len(files) != 1:
         raise InputError(f"expected one DICOM SEG or NIfTI label map, found {len(files)}: {path}")
     with readable(files[0]), opened(files[0]) as stream:
-        return _placed(highdicom.seg.segread(stream), path)
+        segmentation = highdicom.seg.segread(stream)
+        numbers = segmentation.segment_numbers
+        labels = [segmentation.get_segment_description(number).segment_label for number in numbers]
+        names = {_region_name(label): number for label, number in zip(labels, numbers, strict=True)}
+        if len(names) < len(numbers):
+            raise InputError(f"expected segments of different names, got two of one in {path}")
+        volume = segmentation.get_volume(combine_segments=True)
+    return volume.array, volume.affine, names
 
 
 def _is_segmentation(file: File) -> bool:
@@ -142,17 +149,6 @@ def _is_segmentation(file: File) -> bool:
     return str(meta.MediaStorageSOPClassUID).startswith(SEGMENTATIONS)
 
 
-def _placed(
-    segmentation: Any, path: Path
-) -> tuple[NDArray[Any], NDArray[np.float64], dict[str, int]]:
-    numbers = segmentation.segment_numbers
-    names = {_name(segmentation.get_segment_description(number)): number for number in numbers}
-    if len(names) < len(numbers):
-        raise InputError(f"expected segments of different names, got two of one in {path}")
-    volume = segmentation.get_volume(combine_segments=True)
-    return volume.array, volume.affine, names
-
-
-def _name(segment: Any) -> str:
-    """The name of a region by its segment: femoral_cartilage for "Femoral cartilage"."""
-    return "_".join(str(segment.segment_label).lower().split())
+def _region_name(segment_label: object) -> str:
+    """Such as femoral_cartilage for the segment "Femoral cartilage"."""
+    return "_".join(str(segment_label).lower().split())

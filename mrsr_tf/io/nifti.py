@@ -8,7 +8,6 @@ Two echoes are one 4-D image, or two 3-D ones named as BIDS names them: NAME_ech
 """
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,23 +18,14 @@ from numpy.typing import NDArray
 
 from mrsr_tf import outputs
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import nifti_file
-from mrsr_tf.io.bids import (
-    DERIVATION,
-    acquisition,
-    acquisition_sidecar,
-    first_echo,
-    read_sidecar,
-    second_echo,
-    sidecar_path,
-    subject_entity,
-)
+from mrsr_tf.io import bids, nifti_file
 from mrsr_tf.io.damage import refuse_damaged
 from mrsr_tf.io.nifti_grid import check_slice_axis, check_unit, lps, same_place, to_lps, to_rows
 from mrsr_tf.io.scan_format import Derivation, Format
 from mrsr_tf.volume import Volume
 
 ENDINGS = (".nii.gz", ".nii")
+Sidecar = Mapping[str, Any]  # plain JSON values
 
 
 class NiftiDerived(Format):
@@ -46,25 +36,25 @@ class NiftiDerived(Format):
     def identity(self, path: Path) -> str:
         """A hash of the file and of the second echo's."""
         digest = hashlib.sha256()
-        for file in filter(None, (path, second_echo(path))):
+        for file in filter(None, (path, bids.second_echo(path))):
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()[:16]
 
     def patient(self, path: Path) -> str | None:
         """The sub-<label> of BIDS in the path."""
-        return subject_entity(path)
+        return bids.subject_entity(path)
 
     def write(
         self, volume: Volume, output: Path, like: Path, derivation: Derivation, slice_axis: int = 2
     ) -> None:
         """Writes an image with the derivation in its sidecar."""
-        sidecar = {DERIVATION: {**derivation, "source": self.identity(like)}}
+        sidecar = {bids.DERIVATION: {**derivation, "source": self.identity(like)}}
         write_nifti(volume, output, slice_axis=slice_axis, sidecar=sidecar)
 
     def read_derivation(self, output: Path) -> dict[str, Any] | None:
         """The derivation in the sidecar."""
-        return read_sidecar(output).get(DERIVATION)
+        return bids.read_sidecar(output).get(bids.DERIVATION)
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,7 @@ class Nifti(NiftiDerived):
 
     def is_scan_file(self, path: Path) -> bool:
         """Whether it is not the second of two echoes."""
-        return first_echo(path) is None
+        return bids.first_echo(path) is None
 
     def read(self, path: Path, slice_axis: int = 2) -> Volume:
         """Reads the image, or both echoes."""
@@ -89,11 +79,6 @@ class Nifti(NiftiDerived):
 def is_nifti(path: Path) -> bool:
     """Whether the name ends as that of a NIfTI file."""
     return path.name.endswith(ENDINGS)
-
-
-def without_ending(name: str) -> str:
-    """NAME for NAME.nii and NAME.nii.gz; other names unchanged."""
-    return re.sub(r"\.nii(\.gz)?$", "", name)
 
 
 def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
@@ -108,7 +93,7 @@ def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
             the other echo has another grid, repetition time or flip angle.
     """
     path = Path(path)
-    first, other = _read_image(path, slice_axis), second_echo(path)
+    first, other = _read_image(path, slice_axis), bids.second_echo(path)
     if other is None or first.echoes == 2:
         return first
     return _join_echoes(first, _read_image(other, slice_axis), path, other)
@@ -121,15 +106,15 @@ def _read_image(path: Path, slice_axis: int) -> Volume:
             f"expected a 3-D NIfTI, or a 4-D one with one or two echoes last, got shape "
             f"{image.shape} in {path}"
         )
-    sidecar = read_sidecar(path)
+    sidecar = bids.read_sidecar(path)
     check_slice_axis(image, path, sidecar.get("SliceAxis"), slice_axis)
     check_unit(image, path)
     with refuse_damaged(path, nifti_file.WHOLE):
         data = image.get_fdata("unchanged", np.float32)
     array = to_rows(data if data.ndim == 4 else data[..., None], slice_axis)
-    known = acquisition(sidecar, sidecar_path(path), echoes=array.shape[3])
+    sidecar_values = bids.acquisition(sidecar, bids.sidecar_path(path), echoes=array.shape[3])
     try:
-        return Volume(array, to_lps(image, slice_axis), **known)
+        return Volume(array, to_lps(image, slice_axis), **sidecar_values)
     except InputError as error:
         raise InputError(f"{error} in {path}") from None
 
@@ -201,24 +186,18 @@ def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArra
 
 
 def write_nifti(
-    volume: Volume,
-    path: str | Path,
-    *,
-    slice_axis: int = 2,
-    sidecar: Mapping[str, Any] | None = None,
+    volume: Volume, path: str | Path, *, slice_axis: int = 2, sidecar: Sidecar | None = None
 ) -> None:
     """Writes float32, 3-D for one echo and 4-D for two, and its sidecar; each appears once whole.
 
-    `sidecar` holds further keys for the sidecar, as plain JSON values.
+    `sidecar` holds further keys for the sidecar.
 
     Raises:
         InputError: `path` ends neither in .nii nor in .nii.gz.
     """
-    path = _check_name(path)
     array = volume.array if volume.echoes > 1 else volume.array[..., 0]
-    content = acquisition_sidecar(volume) | {"SliceAxis": slice_axis} | dict(sidecar or {})
-    outputs.write_json(sidecar_path(path), content)
-    nifti_file.save(array, volume.affine, path, slice_axis)
+    content = bids.acquisition_sidecar(volume) | {"SliceAxis": slice_axis} | dict(sidecar or {})
+    _save(array, volume, Path(path), slice_axis, content)
 
 
 def write_map(
@@ -227,7 +206,7 @@ def write_map(
     path: str | Path,
     *,
     slice_axis: int = 2,
-    sidecar: Mapping[str, Any] | None = None,
+    sidecar: Sidecar | None = None,
 ) -> None:
     """Writes a 3-D map (as float32) or labels (as the smallest integers that hold them).
 
@@ -245,17 +224,17 @@ def write_map(
         raise InputError(f"expected a map of {volume.array.shape[:3]} voxels, got {array.shape}")
     is_map = array.dtype.kind == "f"
     dtype = np.float32 if is_map else _integer_type(int(array.min()), int(array.max()))
-    path = _check_name(path)
-    if sidecar is not None:
-        outputs.write_json(sidecar_path(path), dict(sidecar))
-    nifti_file.save(array.astype(dtype), volume.affine, path, slice_axis)
+    _save(array.astype(dtype), volume, Path(path), slice_axis, sidecar)
 
 
-def _check_name(path: str | Path) -> Path:
-    path = Path(path)
+def _save(
+    array: NDArray[Any], volume: Volume, path: Path, slice_axis: int, sidecar: Sidecar | None
+) -> None:
     if not is_nifti(path):
         raise InputError(f"expected a name ending in .nii or .nii.gz, got {path}")
-    return path
+    if sidecar is not None:
+        outputs.write_json(bids.sidecar_path(path), sidecar)
+    nifti_file.save(array, volume.affine, path, slice_axis)
 
 
 def _integer_type(lowest: int, highest: int) -> type[np.integer]:

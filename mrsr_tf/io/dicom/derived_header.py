@@ -10,8 +10,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import config
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat, validate_value
 
 import mrsr_tf
@@ -62,15 +61,6 @@ def derived_header(
     header.ContributingEquipmentSequence = [_this_program()]
     _place(header, source, affine, index)
     return header
-
-
-def file_meta(header: Dataset) -> FileMetaDataset:
-    """The file meta information (group 2) for `header`."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = header.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return meta
 
 
 def code(value: str, scheme: str, meaning: str) -> Dataset:

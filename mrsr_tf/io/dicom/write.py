@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io.dicom.derived_header import code, decimal, derived_header, file_meta
+from mrsr_tf.io.dicom.derived_header import code, decimal, derived_header
 from mrsr_tf.io.dicom.files import Image, positive, quiet
 from mrsr_tf.io.dicom.ge_private import add_spoiler
 from mrsr_tf.io.dicom.provenance import (
@@ -220,7 +221,8 @@ def _milliseconds(slope: float) -> Dataset:
 def _save(header: Dataset, folder: Path, name: str, seed: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     header.SOPInstanceUID = _uid(seed, name)
-    header.file_meta = file_meta(header)
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     header.save_as(folder / name, enforce_file_format=True)
 
 
