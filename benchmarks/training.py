@@ -171,12 +171,13 @@ def _pytorch(python: str) -> Callable[[], float]:
 
 
 def _make_records(folder: Path) -> Path:
+    from mrsr_tf.records.contrasts import Contrasts
     from tf_records_tools.cohort import make_records
     from tf_records_tools.shard import Settings
 
     for number in range(2):
         write_random_scan(folder / "scans" / f"scan_{number}.nii.gz", (64, 64, 64))
-    settings = Settings("dual", patch_size=PATCH, stride=16)
+    settings = Settings(Contrasts.DUAL, patch_size=PATCH, stride=16)
     make_records([folder / "scans"], folder / "records", settings, validation_subjects=1)
     return folder / "records"
 

@@ -165,7 +165,7 @@ def _translate_error(error: flags.Error) -> str:
         return f"expected also {' and '.join(missing)}"
     wrong = re.match(r"flag --(\w+)=(.*?): ", message, re.DOTALL)
     if wrong is None:
-        return message
+        return message.removeprefix("ERROR:: ").rstrip(" ?")
     name, value = wrong.groups()
     flag = flags.FLAGS[name]
     choices = getattr(flag.parser, "enum_values", None)

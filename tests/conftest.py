@@ -1,4 +1,4 @@
-"""What several test files share."""
+"""Fixtures of several test files."""
 
 import functools
 import os
@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# Before any test imports TensorFlow: the same order of sums in every run.
+# Must be set before any test imports TensorFlow, so that sums have the same order in every run.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-pytest_plugins = ["orthanc_server"]  # its fixtures
+pytest_plugins = ["orthanc_server"]
 REPOSITORY = Path(__file__).parents[1]
 
 
 def real_data(name: str) -> Path:
-    """A folder of the real scans, or a skip that says where it was looked for."""
+    """The folder of a real scan; the test is skipped if there is none."""
     root = Path(os.environ.get("MRSR_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
     if not (root / name).is_dir():
         pytest.skip(f"no real scan {name} under MRSR_REAL_DATA ({root})")
@@ -31,9 +31,9 @@ def real_knee() -> Path:
 
 @pytest.fixture(scope="session")
 def small_records(tmp_path_factory):
-    """Training records of three small made-up scans: `small_records("dual")`, or "single".
+    """A function that makes the records of three small random scans, once for equal settings.
 
-    Other settings of the records are given by name.
+    `small_records("dual", stride=4)` returns their folder; the keywords are those of `Settings`.
     """
     from scipy import ndimage
 
@@ -52,9 +52,11 @@ def small_records(tmp_path_factory):
 
     @functools.cache
     def records(contrasts: str, **settings) -> Path:
-        folder = root / "_".join([contrasts, *(f"{key}_{of}" for key, of in settings.items())])
-        chosen = Settings(contrasts, **{"patch_size": 12, "stride": 8} | settings)
-        make_records([root / "scans"], folder, chosen, validation_subjects=1)
+        folder = root / "_".join([contrasts, *(f"{key}_{n}" for key, n in settings.items())])
+        settings = {"patch_size": 12, "stride": 8} | settings
+        make_records(
+            [root / "scans"], folder, Settings(contrasts, **settings), validation_subjects=1
+        )
         return folder
 
     return records

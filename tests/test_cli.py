@@ -76,7 +76,7 @@ def test_wrong_usage_exits_2(probe, arguments):
     ("arguments", "said"),
     [
         ("--records=a", "expected also --run_dir"),
-        ("--epoch=3", "Unknown command line flag 'epoch'. Did you mean: epochs"),
+        ("--epoch=3", "Unknown command line flag 'epoch'. Did you mean: epochs;"),
         ("--epochs=0", "expected for --epochs a positive integer, got '0'"),
         ("--epochs=two", "expected for --epochs a positive integer, got 'two'"),
         ("--best_by=luck", "expected for --best_by one of loss, psnr, ssim, t2, got 'luck'"),
@@ -93,7 +93,7 @@ def test_wrong_usage_exits_2(probe, arguments):
         ),
         (
             "--flagfile=none",
-            "ERROR:: Unable to open flagfile: [Errno 2] No such file",
+            "Unable to open flagfile: [Errno 2] No such file",
         ),
     ],
 )

@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
     for seed in range(3):
         scan = make_scan((33, 32, 34), spacing_mm=(0.4, 0.4, 0.7), seed=seed)
         write_nifti(scan, folder / "knees" / f"knee_{seed}.nii.gz")
-    (folder / "persons.csv").write_text("subject,person\nknee_0,a\nknee_1,b\nknee_2,a\n")
+    (folder / "patients.csv").write_text("subject,patient\nknee_0,a\nknee_1,b\nknee_2,a\n")
     return folder
 
 

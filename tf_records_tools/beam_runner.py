@@ -6,16 +6,15 @@ one file system. The records are those of `mrsr_tf.parallel.map_in_processes`.
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.parallel import default_workers
 from tf_records_tools.cohort import Work
 from tf_records_tools.shard import Subject
 
-INSTALL = "pip install 'mrsr-tf[beam]'"
 
-
-def on_beam(
+def map_on_beam(
     work: Work,
     subjects: Sequence[Subject],
     title: str,
@@ -26,7 +25,7 @@ def on_beam(
     workers: int | None = None,
     options: Sequence[str] = (),
 ) -> None:
-    """Works on all subjects in one pipeline.
+    """Works on all subjects in one pipeline; see `mrsr_tf.parallel.map_in_processes`.
 
     Args:
         work: called with each subject; a function of a module, so that it can be pickled.
@@ -39,34 +38,32 @@ def on_beam(
         options: further options of the runner, as `name=value`.
 
     Raises:
-        InputError: raised by `work`, Beam is not installed, or it refuses the options.
+        InputError: raised by `work`, or Beam is not installed.
     """
     try:
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError:
-        raise InputError(f"expected Apache Beam for --runner, found none: {INSTALL}") from None
+        raise InputError(
+            "expected Apache Beam for --runner, found none: pip install 'mrsr-tf[beam]'"
+        ) from None
     if not subjects:
         return
-    settings = PipelineOptions([f"--{option}" for option in options], runner=runner)
+    settings: dict[str, Any] = {"runner": runner}
     if runner == "DirectRunner":
-        at_once = min(workers or default_workers(memory_each), len(subjects))
-        settings = PipelineOptions(
-            [f"--{option}" for option in options],
-            runner=runner,
-            direct_num_workers=at_once,
-            direct_running_mode="multi_processing",
-        )
+        settings["direct_num_workers"] = min(workers or default_workers(memory_each), len(subjects))
+        settings["direct_running_mode"] = "multi_processing"
+    pipeline_options = PipelineOptions([f"--{option}" for option in options], **settings)
     try:
-        with beam.Pipeline(options=settings) as pipeline:
+        with beam.Pipeline(options=pipeline_options) as pipeline:
             items = pipeline | title >> beam.Create(list(subjects))
             _ = items | beam.Reshuffle() | beam.Map(work)
-    except Exception as error:  # runners wrap what a worker raises, each in its own way
+    except Exception as error:  # each runner wraps what a worker raises in its own way
         raise _original_error(error) from error
 
 
 def _original_error(error: Exception) -> Exception:
-    """The `InputError` that a worker raised, found in the text that the runner made of it."""
+    """The `InputError` that a worker raised, extracted from the runner's message."""
     pattern = r"mrsr_tf\.errors\.InputError: (.+?)(?: \[while running|\\n|\n|$)"
     message = re.search(pattern, str(error))
     return InputError(message[1]) if message else error

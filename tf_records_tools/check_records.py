@@ -1,11 +1,11 @@
-"""Reads every record and says what is wrong with the first bad one: which shard, which record.
+"""Reads and checks every record, and names the shard and the number of the first bad one.
 
     python -m tf_records_tools.check_records --records=data/records
     python -m tf_records_tools.check_records --records=data/records --input=data/phantom
 
-Checked: checksums, schema, shapes, ranges, each patch of each subject's grid once, the manifest
-and its counts, and that no subject is both trained and validated on. With --input, also that
-these are the very scans that the records were made of.
+It checks checksums, schema, shapes and ranges, that each patch of each subject's grid is there
+once, that the manifest and its counts are right, and that no patient is in both training and
+validation. With --input it also checks that the records were made of these scans.
 """
 
 from absl import flags
@@ -16,8 +16,8 @@ FLAGS = flags.FLAGS
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("records", None, "Folder that make_records made.", required=True)
-    flags.DEFINE_list("input", [], "Folders of the subjects that the records were made of.")
+    flags.DEFINE_string("records", None, "The folder of the records.", required=True)
+    flags.DEFINE_list("input", [], "Folders of the scans of which the records were made.")
 
 
 def main() -> None:

@@ -124,12 +124,13 @@ def _networks(subjects: list[Path], counts: list[int]) -> Iterator[StudyNetwork]
 
 def _make_records(subjects: list[Path], count: int, repeat: int) -> Path:
     """Records of `count` random subjects and of one more for validation."""
+    from mrsr_tf.records.contrasts import Contrasts
     from tf_records_tools.cohort import make_records
     from tf_records_tools.shard import Settings
 
     sample = np.random.default_rng(repeat).permutation(len(subjects))[: count + 1]
     records = Path(OUTPUT.value) / f"records/{count}_{repeat}"
-    settings = Settings("dual", PATCH, STRIDE.value, seed=repeat)
+    settings = Settings(Contrasts.DUAL, PATCH, STRIDE.value, seed=repeat)
     with contextlib.suppress(AlreadyDone):
         make_records(
             [subjects[number] for number in sorted(sample)], records, settings,

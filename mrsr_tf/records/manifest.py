@@ -1,14 +1,15 @@
-"""The manifest of training records: what they hold and how they were made, with a checksum.
+"""The manifest of training records: their content and settings, with a checksum.
 
-Several sets of records can train one network, for example sets of several slice factors: the
-network sees interpolated slices and knows no factor. `read_sets` then joins their manifests.
+Several sets of records can train one network, for example with several slice factors, because the
+network sees interpolated slices and does not depend on the factor. `read_sets` joins their
+manifests.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, TypeVar, final, get_origin, get_type_hints
+from typing import Any, Literal, NotRequired, TypedDict, TypeVar, final, get_origin, get_type_hints
 
 import numpy as np
 
@@ -24,7 +25,7 @@ Records = str | Path | Sequence[str | Path]
 
 
 class SplitCounts(TypedDict):
-    """How much is in the training or the validation part."""
+    """The size of the training or the validation part; `air` counts the patches left out."""
 
     subjects: int
     patients: int
@@ -32,68 +33,46 @@ class SplitCounts(TypedDict):
     air: int
 
 
-class SubjectEntry(TypedDict):
-    """One scan of the records: its shard, and how it was acquired. Nothing says who it is of.
+class ShardInfo(TypedDict):
+    """One scan and its shard, without anything that identifies the patient.
 
-    Attributes:
-        number: of the subject within the records.
-        patient: number of the patient; several subjects may be scans of one.
-        split: "train" or "validation".
-        shard: name of the file.
-        records: number of records in the shard.
-        air: number of patches that were left out as air.
-        bytes: size of the shard.
-        shape: (rows, cols, slices) of the scan.
-        records_sha256: salted hash of the checksums of all records.
-        source_sha256: salted hash of the scan's intensities.
-        intensity_scale: what the intensities were divided by.
-        input_range: lowest and highest input, in units of the scale.
-        target_range: lowest and highest target, in units of the scale.
-        echoes_in_scan: 1 or 2; a single-contrast record of a scan of two combines both.
-        spacing_mm: distance between rows, columns and fine slices.
-        echo_times_ms: one per echo; None where unknown.
-        repetition_time_ms: None where unknown.
-        flip_angle_deg: None where unknown.
+    The ranges are those of the records, in units of `intensity_scale`, by which the scan was
+    divided. The hashes are salted in the manifest: `records_sha256` covers the checksums of all
+    records, `source_sha256` the intensities of the scan.
     """
 
-    number: int
-    patient: int
-    split: str
-    shard: str
     records: int
     air: int
     bytes: int
-    shape: list[int]
     records_sha256: str
-    source_sha256: str
+    shape: list[int]
     intensity_scale: NotRequired[float]
     input_range: NotRequired[list[float]]
     target_range: NotRequired[list[float]]
     echoes_in_scan: NotRequired[int]
     spacing_mm: NotRequired[list[float]]
-    echo_times_ms: NotRequired[list[float] | None]
+    echo_times_ms: NotRequired[Sequence[float] | None]
     repetition_time_ms: NotRequired[float | None]
     flip_angle_deg: NotRequired[float | None]
+    source_sha256: str
+
+
+class SubjectEntry(ShardInfo):
+    """A shard's place in the set: several subjects may be scans of one patient."""
+
+    number: int
+    patient: int
+    split: str
+    shard: str
 
 
 @final
 class Manifest(TypedDict):
-    """What `make_records` writes about one set of records: plain JSON values.
+    """The description of one set of records: plain JSON values.
 
-    Attributes:
-        schema: of the records.
-        contrasts: "single" or "dual", see `Contrasts`.
-        patch_size: in voxels, along rows, columns and slices.
-        stride: in voxels, likewise.
-        slice_factor: fine slices per thick one.
-        counts: by split.
-        salt: of the hashes.
-        subjects: all scans, by number.
-        sha256: checksum of all the rest.
-        thickening: "profile", "first_slice" and what else describes how slices became thick.
-        spacing_mm: "min" and "max" over all subjects.
-        slice_axis: of NIfTI files.
-        group_by: what told which scans are of one patient: "patient", "scan" or "table".
+    `contrasts` is one of `Contrasts`; `patch_size` and `stride` are in voxels along rows, columns
+    and slices; `slice_factor` is the number of fine slices per thick one; `sha256` is the checksum
+    of all the rest; `spacing_mm` holds "min" and "max" over all subjects.
     """
 
     schema: int
@@ -124,13 +103,8 @@ class Manifest(TypedDict):
 class JointManifest(TypedDict):
     """The manifest of several sets that train one network.
 
-    Attributes:
-        contrasts: of all sets.
-        patch_size: of all sets.
-        slice_factor: of the network unless another one is asked for.
-        counts: by split, summed over the sets.
-        sets: the manifest of each.
-        sha256: checksum of all the rest.
+    `slice_factor` is that of the network unless another one is asked for; `counts` are summed over
+    the sets.
     """
 
     contrasts: str
@@ -146,7 +120,7 @@ AnyManifest = TypeVar("AnyManifest", Manifest, JointManifest)
 
 
 def with_checksum(manifest: AnyManifest) -> AnyManifest:
-    """The manifest with the checksum of all the rest of it."""
+    """Returns the manifest with the checksum of everything else in it."""
     rest = {key: value for key, value in manifest.items() if key != "sha256"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
     rest["sha256"] = hashlib.sha256(text.encode()).hexdigest()
@@ -154,10 +128,10 @@ def with_checksum(manifest: AnyManifest) -> AnyManifest:
 
 
 def read_manifest(records_dir: str | Path) -> Manifest:
-    """Reads what `make_records` says about the records it made.
+    """Reads the manifest of one set of records.
 
     Raises:
-        InputError: there is no manifest, it cannot be read, it is of another schema, or it was
+        InputError: there is no manifest, it cannot be read, it has another schema, or it has
             changed since it was written.
     """
     path = Path(records_dir) / MANIFEST
@@ -209,20 +183,18 @@ def read_sets(records: Records) -> TrainingManifest:
     first = manifests[0]
     if len(manifests) == 1:
         return first
+    shared: tuple[Literal["contrasts", "patch_size"], ...] = ("contrasts", "patch_size")
     for folder, manifest in zip(folders, manifests, strict=True):
-        for key, value, expected in (
-            ("contrasts", manifest["contrasts"], first["contrasts"]),
-            ("patch_size", manifest["patch_size"], first["patch_size"]),
-        ):
-            if value != expected:
+        for key in shared:
+            if manifest[key] != first[key]:
                 raise InputError(
-                    f"expected all records of {key} {expected}, found {value}: {folder}"
+                    f"expected all records of {key} {first[key]}, found {manifest[key]}: {folder}"
                 )
     _check_splits(manifests)
     joint: JointManifest = {
         "contrasts": first["contrasts"],
         "patch_size": first["patch_size"],
-        "slice_factor": _by_preference(manifests)[0],
+        "slice_factor": _distinct_factors(manifests)[0],
         "counts": {split: _sum([m["counts"][split] for m in manifests]) for split in SPLITS},
         "sets": manifests,
         "sha256": "",
@@ -232,8 +204,7 @@ def read_sets(records: Records) -> TrainingManifest:
 
 def record_folders(records: Records) -> list[Path]:
     """The folders of one set or of several."""
-    folders = [records] if isinstance(records, str | Path) else records
-    return [Path(folder) for folder in folders]
+    return [Path(records)] if isinstance(records, str | Path) else [Path(part) for part in records]
 
 
 def each_set(manifest: TrainingManifest) -> list[Manifest]:
@@ -244,50 +215,48 @@ def each_set(manifest: TrainingManifest) -> list[Manifest]:
 
 
 def slice_factors(manifest: TrainingManifest) -> list[int]:
-    """The slice factors trained on, once each; the first is for when none is asked for."""
-    return _by_preference(each_set(manifest))
+    """The distinct slice factors of the sets, the default factor first."""
+    return _distinct_factors(each_set(manifest))
 
 
 def count_echoes(manifest: TrainingManifest) -> int:
-    """How many echoes each record has: 1 or 2."""
+    """The number of echoes of each record: 1 or 2."""
     return Contrasts(manifest["contrasts"]).echoes
 
 
 def count_split(subjects: Iterable[SubjectEntry], split: str) -> SplitCounts:
-    """How much the subjects of one split hold together."""
-    chosen = [subject for subject in subjects if subject["split"] == split]
+    """The size of one split."""
+    part = [subject for subject in subjects if subject["split"] == split]
     return {
-        "subjects": len(chosen),
-        "patients": len({subject["patient"] for subject in chosen}),
-        "records": sum(subject["records"] for subject in chosen),
-        "air": sum(subject["air"] for subject in chosen),
+        "subjects": len(part),
+        "patients": len({subject["patient"] for subject in part}),
+        "records": sum(subject["records"] for subject in part),
+        "air": sum(subject["air"] for subject in part),
     }
 
 
 def find_split(volume: Volume, manifests: Iterable[Manifest]) -> str | None:
-    """Tells whether records were made of a scan.
+    """The split in which a scan is; None if no records were made of it.
 
     Args:
-        volume: the scan as it was read; resliced or turned, it is another one.
+        volume: the scan as it was read; a resliced or turned one is not recognized.
         manifests: of the records.
 
     Returns:
-        "train" or "validation"; None if no records were made of it. A scan that one set trains on
-        and another validates on counts as trained on.
+        "train", also if another set validates on the scan, "validation" or None.
     """
-    scan, splits = scan_sha256(volume), set()
-    for manifest in manifests:
-        source = salted_hash(manifest.get("salt", ""), scan)
-        splits |= {
-            subject["split"]
-            for subject in manifest.get("subjects", ())
-            if subject.get("source_sha256") == source
-        }
+    scan = scan_sha256(volume)
+    splits = {
+        subject["split"]
+        for manifest in manifests
+        for subject in manifest.get("subjects", ())
+        if subject.get("source_sha256") == salted_hash(manifest.get("salt", ""), scan)
+    }
     return min(splits, default=None)
 
 
 def scan_sha256(volume: Volume) -> str:
-    """A hash of the scan's intensities, which is stored only after salting."""
+    """A hash of the scan's intensities; it is stored only after salting."""
     digest = hashlib.sha256(str(volume.array.shape).encode())
     digest.update(np.ascontiguousarray(volume.array).data)
     return digest.hexdigest()
@@ -308,7 +277,7 @@ def _misfits(entry: dict[str, Any], fields: type[Any]) -> set[str]:
     }
 
 
-def _by_preference(manifests: Iterable[Manifest]) -> list[int]:
+def _distinct_factors(manifests: Iterable[Manifest]) -> list[int]:
     factors = dict.fromkeys(manifest["slice_factor"] for manifest in manifests)
     return sorted(factors, key=lambda factor: factor != DEFAULT_FACTOR)
 

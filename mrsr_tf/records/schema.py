@@ -86,6 +86,11 @@ def dequantise(record: np.void, inputs: NDArray[np.float32], targets: NDArray[np
         patch += record[f"{name}_offset"]
 
 
+def value_range(offset: np.float32, step: np.float32) -> list[float]:
+    """The intensities of the lowest and the highest level, in units of the subject's scale."""
+    return [float(offset), float(offset) + LEVELS * float(step)]
+
+
 def record_dtype(patch_size: int | Sequence[int], echoes: int) -> np.dtype:
     """The NumPy type of a record of patches (*patch_size, echoes)."""
     shape = (*triple(patch_size, "patch size"), echoes)

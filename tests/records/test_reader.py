@@ -40,15 +40,15 @@ def write_records(folder):
             records["target"] = np.arange(count)[:, None, None, None, None]
             frames = b"".join(framed(record.tobytes()) for record in records)
             (folder / name).write_bytes(frames)
-            facts = {
+            entry = {
                 "number": len(subjects),
                 "patient": len(subjects),
                 "split": split,
                 "shard": name,
                 "records": count,
             }
-            facts |= {"bytes": len(frames), "air": 0, "shape": [9, 9, 9], "records_sha256": ""}
-            subjects.append({**facts, "source_sha256": str(len(subjects))})
+            entry |= {"bytes": len(frames), "air": 0, "shape": [9, 9, 9], "records_sha256": ""}
+            subjects.append({**entry, "source_sha256": str(len(subjects))})
     manifest = {
         "schema": SCHEMA,
         "contrasts": "dual",
@@ -316,7 +316,7 @@ def test_a_split_without_subjects_is_refused(records):
         validation_batches(records, 50)
 
 
-def test_a_set_is_told_from_another_by_its_manifest(records):
+def test_sets_differ_by_their_manifest(records):
     before = read_manifest(records)["sha256"]
     assert len(before) == 64
     manifest = read_manifest(records)

@@ -23,7 +23,7 @@ def test_one_set_is_spoken_for_by_its_own_manifest(small_records):
     assert slice_factors(read_sets(records)) == [2]
 
 
-def test_sets_of_two_factors_are_for_2_unless_told_otherwise(two_factors):
+def test_sets_of_two_factors_are_for_factor_2_by_default(two_factors):
     manifest = read_sets(two_factors)
     assert slice_factors(manifest) == [2, 3]
     assert manifest["slice_factor"] == 2

@@ -120,7 +120,7 @@ def write_enhanced(
     frames = [(index, echo) for index in reversed(range(slices)) for echo in range(echoes)]
     objects = [frames] if one_object else [[f for f in frames if f[1] == e] for e in range(echoes)]
     study, frame_of_reference, series = (generate_uid(None) for _ in range(3))
-    for number, told in enumerate(objects, 1):
+    for number, frames in enumerate(objects, 1):
         header = _header(array[:, :, 0, 0], affine, 0, 0, echoes)
         for keyword in (
             "ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness EchoTime "
@@ -129,12 +129,14 @@ def write_enhanced(
             delattr(header, keyword)
         header.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4.1"
         header.StudyInstanceUID, header.SeriesInstanceUID = study, series
-        header.FrameOfReferenceUID, header.NumberOfFrames = frame_of_reference, len(told)
+        header.FrameOfReferenceUID, header.NumberOfFrames = frame_of_reference, len(frames)
         header.SharedFunctionalGroupsSequence = [_shared_groups(affine)]
-        header.PerFrameFunctionalGroupsSequence = [_frame_groups(affine, *frame) for frame in told]
+        header.PerFrameFunctionalGroupsSequence = [
+            _frame_groups(affine, *frame) for frame in frames
+        ]
         header.PixelData = b"".join(
             array[:, :, index, echo].astype(array.dtype.newbyteorder("<")).tobytes()
-            for index, echo in told
+            for index, echo in frames
         )
         if spoiler:
             block = header.private_block(0x0019, "GEMS_ACQU_01", create=True)

@@ -10,7 +10,7 @@ import pytest
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.nifti import read_nifti, write_nifti
 from mrsr_tf.volume import Volume
-from tf_records_tools.domain_randomization import Ranges, resampled, varied
+from tf_records_tools.domain_randomization import Ranges, randomize_scan, resample
 
 
 def head(shape: tuple[int, ...] = (40, 36, 32), echoes: int = 1) -> Volume:
@@ -26,13 +26,13 @@ def test_resampling_keeps_a_slow_wave_where_it_was():
         return 3 + np.cos(np.pi * 2 * (np.arange(count) + 0.5) / count)  # of the field of view
 
     for count in (20, 48, 77):
-        found = resampled(wave(48)[:, None], (count, 1))
+        found = resample(wave(48)[:, None], (count, 1))
         np.testing.assert_allclose(found[:, 0], wave(count), atol=1e-6)
 
 
 def test_a_window_damps_detail_and_keeps_the_mean():
     noise = np.random.default_rng(0).normal(5, 1, (64, 3))
-    plain, windowed = resampled(noise, (32, 3)), resampled(noise, (32, 3), window=1.0)
+    plain, windowed = resample(noise, (32, 3)), resample(noise, (32, 3), window=1.0)
     np.testing.assert_allclose(windowed.mean(), plain.mean(), rtol=1e-6)
     assert windowed.std() < 0.8 * plain.std()
 
@@ -40,7 +40,9 @@ def test_a_window_damps_detail_and_keeps_the_mean():
 def test_a_scan_covers_the_field_of_view_in_thicker_slices_of_finer_pixels():
     ranges = Ranges(pixels=(1.2, 1.2), interpolated=(1.5, 1.5), thickness=(2.0, 2.0))
     for seed in range(4):
-        scan = varied(head(), 2, np.random.default_rng(seed), fewest_slices=8, ranges=ranges)
+        scan = randomize_scan(
+            head(), 2, np.random.default_rng(seed), fewest_slices=8, ranges=ranges
+        )
         extent = scan.spacing_mm * scan.array.shape[:3]
         np.testing.assert_allclose(sorted(extent), [32, 36, 40], rtol=1e-6)
         assert 1.5 < scan.spacing_mm[2] / scan.spacing_mm[0] < 4
@@ -49,20 +51,20 @@ def test_a_scan_covers_the_field_of_view_in_thicker_slices_of_finer_pixels():
 
 def test_slices_stay_as_many_as_asked_for():
     for seed in range(6):
-        scan = varied(head(), 1, np.random.default_rng(seed), fewest_slices=30)
+        scan = randomize_scan(head(), 1, np.random.default_rng(seed), fewest_slices=30)
         assert scan.array.shape[2] >= 30
 
 
 def test_air_stays_dark_and_the_echoes_differ_beyond_their_noise():
     quiet = Ranges(noise=(0.001, 0.001))
-    scan = varied(head(), 2, np.random.default_rng(3), fewest_slices=8, ranges=quiet)
+    scan = randomize_scan(head(), 2, np.random.default_rng(3), fewest_slices=8, ranges=quiet)
     assert np.median(scan.array[:2, :2]) < 0.02
     assert np.abs(scan.array[..., 0] - scan.array[..., 1]).max() > 0.1
 
 
 def test_noise_is_that_of_a_magnitude_in_air():
     ranges = Ranges(noise=(0.02, 0.02), interpolated=(1.0, 1.0), pixels=(1.0, 1.0))
-    scan = varied(head(), 1, np.random.default_rng(1), fewest_slices=30, ranges=ranges)
+    scan = randomize_scan(head(), 1, np.random.default_rng(1), fewest_slices=30, ranges=ranges)
     air = scan.array[:4, :4, :, 0]
     np.testing.assert_allclose(air.mean(), 0.02 * np.sqrt(np.pi / 2), rtol=0.25)  # Rayleigh
 
@@ -77,7 +79,7 @@ def test_noise_is_that_of_a_magnitude_in_air():
 )
 def test_what_is_no_isotropic_volume_is_refused(volume, why):
     with pytest.raises(InputError, match=why):
-        varied(volume, 1, np.random.default_rng(0), fewest_slices=30)
+        randomize_scan(volume, 1, np.random.default_rng(0), fewest_slices=30)
 
 
 def test_the_command_makes_the_same_scans_again_and_finishes_what_is_missing(tmp_path: Path):

@@ -24,10 +24,9 @@ from mrsr_tf.records.manifest import (
 )
 from mrsr_tf.records.patches import positions
 from mrsr_tf.records.schema import FRAMING_BYTES, decode, dequantise, framed, record_dtype
-from tf_records_tools import cohort
-from tf_records_tools import shard as subject
-from tf_records_tools.cohort import make_records, split
-from tf_records_tools.shard import Settings, contrast, training_pair
+from tf_records_tools import cohort, shard
+from tf_records_tools.cohort import make_records, shard_names
+from tf_records_tools.shard import Settings, training_image, training_pair
 from tf_records_tools.verification import check_records
 
 DUAL = Settings("dual", patch_size=8, stride=4)
@@ -63,19 +62,19 @@ def records(studies, tmp_path):
 def all_records(folder):
     manifest = read_manifest(folder)
     dtype = record_dtype(manifest["patch_size"], count_echoes(manifest))
-    for shard in manifest["subjects"]:
-        for serialized in tf.data.TFRecordDataset(str(folder / shard["shard"])):
-            yield shard, decode(serialized.numpy(), dtype)
+    for entry in manifest["subjects"]:
+        for serialized in tf.data.TFRecordDataset(str(folder / entry["shard"])):
+            yield entry, decode(serialized.numpy(), dtype)
 
 
-def test_the_records_are_the_thickened_and_the_true_scan_over_one_scale(records, studies):
+def test_records_hold_the_thickened_and_the_original_scan_in_one_scale(records, studies):
     hashes = {}
     for name in NAMES:
         volume = scans.read_scan(studies / name)
         hashes[salted_hash(read_manifest(records)["salt"], scan_sha256(volume))] = volume.array
     count = 0
-    for facts, record in all_records(records):
-        fine = hashes[facts["source_sha256"]]
+    for entry, record in all_records(records):
+        fine = hashes[entry["source_sha256"]]
         tci = interpolate(thicken(fine))[:, :, : SHAPE[2]]
         scale = np.percentile(tci, 99.9)
         place = tuple(slice(a, a + 8) for a in record["position"].tolist())
@@ -83,12 +82,12 @@ def test_the_records_are_the_thickened_and_the_true_scan_over_one_scale(records,
         dequantise(record, *patches)
         np.testing.assert_allclose(patches[0], tci[place] / scale, atol=record["input_step"])
         np.testing.assert_allclose(patches[1], fine[place] / scale, atol=record["target_step"])
-        assert facts["intensity_scale"] == pytest.approx(scale)
+        assert entry["intensity_scale"] == pytest.approx(scale)
         count += 1
     assert count == 4 * RECORDS_EACH
 
 
-def test_the_manifest_says_what_was_done(records):
+def test_the_manifest_describes_settings_and_scans(records):
     manifest = read_manifest(records)
     assert manifest["contrasts"] == "dual"
     assert manifest["patch_size"] == [8, 8, 8]
@@ -100,11 +99,11 @@ def test_the_manifest_says_what_was_done(records):
         "validation": {"subjects": 1, "patients": 1, "records": RECORDS_EACH, "air": 0},
     }
     assert manifest["spacing_mm"] == {"min": [0.4, 0.4, 0.7], "max": [0.4, 0.4, 0.73]}
-    for facts in manifest["subjects"]:
-        assert facts["echo_times_ms"] == [7.0, 39.0]
-        assert facts["repetition_time_ms"] == 23.0
-        assert facts["flip_angle_deg"] == 20.0
-        assert facts["shape"] == list(SHAPE)
+    for entry in manifest["subjects"]:
+        assert entry["echo_times_ms"] == [7.0, 39.0]
+        assert entry["repetition_time_ms"] == 23.0
+        assert entry["flip_angle_deg"] == 20.0
+        assert entry["shape"] == list(SHAPE)
     assert {path.name for path in records.iterdir()} == {
         "configuration.json",
         "manifest.json",
@@ -115,31 +114,31 @@ def test_the_manifest_says_what_was_done(records):
     }
 
 
-def test_nothing_written_says_who_or_where(records, studies):
-    told = b"".join(path.read_bytes() for path in records.iterdir()).lower()
+def test_the_output_contains_no_names_and_no_paths(records, studies):
+    content = b"".join(path.read_bytes() for path in records.iterdir()).lower()
     words = [word for name in NAMES for word in [name, *name.split("_")] if len(word) > 3]
     for word in [*words, "studies", str(studies)]:
-        assert word.lower().encode() not in told
+        assert word.lower().encode() not in content
 
 
-def test_the_same_scan_is_another_source_in_another_cohort(records, studies, tmp_path):
+def test_a_scan_has_another_hash_in_another_cohort(records, studies, tmp_path):
     write_scan(studies / "New_One" / "image.nii", 9)
     make_records([studies], tmp_path / "more", DUAL)
     first, second = (
-        {facts["source_sha256"] for facts in read_manifest(folder)["subjects"]}
+        {entry["source_sha256"] for entry in read_manifest(folder)["subjects"]}
         for folder in (records, tmp_path / "more")
     )
     assert not first & second
 
 
-def test_a_remake_of_the_same_cohort_is_the_same_set(records, studies, tmp_path):
+def test_making_the_records_of_a_cohort_again_gives_the_same_manifest(records, studies, tmp_path):
     make_records([studies], tmp_path / "again", DUAL)
     assert (tmp_path / "again" / "manifest.json").read_bytes() == (
         records / "manifest.json"
     ).read_bytes()
     make_records([studies], tmp_path / "other", replace(DUAL, stride=8, contrasts="single"))
-    assert {facts["source_sha256"] for facts in read_manifest(records)["subjects"]} == {
-        facts["source_sha256"] for facts in read_manifest(tmp_path / "other")["subjects"]
+    assert {entry["source_sha256"] for entry in read_manifest(records)["subjects"]} == {
+        entry["source_sha256"] for entry in read_manifest(tmp_path / "other")["subjects"]
     }
 
 
@@ -153,7 +152,7 @@ def test_the_same_call_gives_the_same_records_and_another_seed_another_split(
         assert (tmp_path / "other" / name).read_bytes() != (records / name).read_bytes()
 
 
-def test_records_lie_shuffled_within_their_subject(records):
+def test_the_records_of_a_subject_are_shuffled(records):
     places = [tuple(record["position"]) for _, record in all_records(records)][:RECORDS_EACH]
     assert places != sorted(places)
     assert sorted(places) == sorted(map(tuple, positions(SHAPE, 8, 4)))
@@ -185,14 +184,14 @@ def test_an_interrupted_call_leaves_no_manifest_and_is_completed_by_the_same_cal
 ):
     written = []
 
-    def encode(given, truth, places, patch_size, number, whole=subject.encode):
-        written.extend(places)
+    def interrupt(inputs, targets, positions, patch_size, number, encode=shard.encode):
+        written.extend(positions)
         if len(written) >= stop_at:
             raise KeyboardInterrupt
-        return whole(given, truth, places, patch_size, number)
+        return encode(inputs, targets, positions, patch_size, number)
 
-    monkeypatch.setattr(subject, "RECORDS_AT_ONCE", 3)
-    monkeypatch.setattr(subject, "encode", encode)
+    monkeypatch.setattr(shard, "RECORDS_AT_ONCE", 3)
+    monkeypatch.setattr(shard, "encode", interrupt)
     if stop_at <= 4 * RECORDS_EACH:
         with pytest.raises(KeyboardInterrupt):
             make_records([studies], tmp_path / "records", DUAL)
@@ -204,27 +203,27 @@ def test_an_interrupted_call_leaves_no_manifest_and_is_completed_by_the_same_cal
 
 
 def test_finished_subjects_are_kept_unless_their_scan_has_changed(studies, tmp_path, monkeypatch):
-    def made(folder):
+    def written_subjects(folder):
         numbers = []
 
-        def write(volume, shard, number, settings, whole=subject.write_shard):
-            numbers.append(number)
-            if number == 3 and not (tmp_path / "whole").exists():
+        def write(volume, subject, write_shard=shard.write_shard):
+            numbers.append(subject.number)
+            if subject.number == 3 and not (tmp_path / "whole").exists():
                 raise KeyboardInterrupt
-            return whole(volume, shard, number, settings)
+            return write_shard(volume, subject)
 
         with monkeypatch.context() as patched:
-            patched.setattr(subject, "write_shard", write)
+            patched.setattr(shard, "write_shard", write)
             try:
                 make_records([folder], tmp_path / "records", DUAL)
             except KeyboardInterrupt:
                 (tmp_path / "whole").touch()
         return numbers
 
-    assert made(studies) == [0, 1, 2, 3]
+    assert written_subjects(studies) == [0, 1, 2, 3]
     order = np.random.default_rng(DUAL.seed).permutation(4)
     write_scan(studies / sorted(NAMES)[order[1]] / "image.nii", 42)
-    assert made(studies) == [1, 3]
+    assert written_subjects(studies) == [1, 3]
     check_records(tmp_path / "records")
 
 
@@ -233,7 +232,7 @@ def test_finished_subjects_are_kept_unless_their_scan_has_changed(studies, tmp_p
     [(40, 10, 30), (40, None, 30), (1, None, 1), (2, None, 1), (3, 0, 3), (4, None, 3)],
 )
 def test_the_split_has_as_many_validation_subjects_as_asked(subjects, validation, train):
-    names = split([1] * subjects, validation)
+    names = shard_names([1] * subjects, validation)
     assert len(set(names)) == subjects
     assert sum(name.startswith("train") for name in names) == train
     assert names[0] == f"train-00000-of-{train:05d}.tfrecord"
@@ -254,8 +253,10 @@ def test_the_same_scan_under_two_names_is_refused(studies, tmp_path):
 
 def test_subjects_come_from_several_folders(studies, tmp_path):
     write_scan(tmp_path / "more" / NAMES[0] / "image.nii", 7)
-    made = make_records([studies, tmp_path / "more"], tmp_path / "records", DUAL)
-    assert made["counts"]["train"]["subjects"] + made["counts"]["validation"]["subjects"] == 5
+    manifest = make_records([studies, tmp_path / "more"], tmp_path / "records", DUAL)
+    assert (
+        manifest["counts"]["train"]["subjects"] + manifest["counts"]["validation"]["subjects"] == 5
+    )
 
 
 def test_dual_contrast_of_one_echo_is_refused_by_file(studies, tmp_path):
@@ -285,25 +286,27 @@ def test_a_disk_too_small_for_the_cohort_is_refused_before_anything_is_written(
     usage = cohort.shutil.disk_usage(tmp_path)
     needed = 4 * RECORDS_EACH * FRAME
     monkeypatch.setattr(cohort.shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
-    said = []
+    lines = []
     with pytest.raises(InputError, match=rf"GB of free disk for {4 * RECORDS_EACH} records, found"):
-        make_records([studies], tmp_path / "records", DUAL, tell=said.append)
-    assert f"4 of 4 subjects to make: {4 * RECORDS_EACH} patches, {needed / 1e9:.2f} GB" in said[1]
+        make_records([studies], tmp_path / "records", DUAL, report=lines.append)
+    assert f"4 of 4 subjects to make: {4 * RECORDS_EACH} patches, {needed / 1e9:.2f} GB" in lines[1]
     assert not list(tmp_path.glob("records*"))
 
 
-def test_a_disk_that_fills_up_while_writing_is_told_with_the_file(studies, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_while_writing_is_an_error_that_names_the_file(
+    studies, tmp_path, monkeypatch
+):
     def no_space(record):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(subject, "framed", no_space)
+    monkeypatch.setattr(shard, "framed", no_space)
     with pytest.raises(OSError, match=r"cannot write .*train-00000.*: No space left on device"):
         make_records([studies], tmp_path / "records", DUAL)
 
 
-def test_a_scan_that_changes_while_its_records_are_made_is_told(studies, tmp_path, monkeypatch):
-    def meddling(work, subjects, *told):
-        map_in_sequence(work, subjects, *told)
+def test_a_scan_that_changes_while_its_records_are_made_is_an_error(studies, tmp_path, monkeypatch):
+    def meddling(work, subjects, title, memory_each):
+        map_in_sequence(work, subjects, title, memory_each)
         write_scan(studies / NAMES[1] / "image.nii", 77)
 
     with pytest.raises(InputError, match=r"stay as they are .* another for (train|validation)-"):
@@ -313,16 +316,16 @@ def test_a_scan_that_changes_while_its_records_are_made_is_told(studies, tmp_pat
 
 
 @pytest.mark.parametrize("profile", Profile)
-def test_every_profile_is_made_told_and_aligned(studies, tmp_path, profile):
+def test_every_profile_is_aligned_and_in_the_manifest(studies, tmp_path, profile):
     make_records([studies], tmp_path / "records", replace(DUAL, profile=profile))
     manifest = check_records(tmp_path / "records")
     assert manifest["profile"] == manifest["thickening"]["profile"] == profile
     first = manifest["thickening"]["first_slice"]
     assert first == (0.5 if profile == "box" else 0)
     ramp = np.broadcast_to(np.arange(1.0, 65, dtype=np.float32), (2, 2, 64))[..., None]
-    given, truth, _ = training_pair(ramp, 2, profile)
+    inputs, targets, _ = training_pair(ramp, 2, profile)
     middle = slice(24, 40)
-    np.testing.assert_allclose(given[:, :, middle], truth[:, :, middle], rtol=2e-3)
+    np.testing.assert_allclose(inputs[:, :, middle], targets[:, :, middle], rtol=2e-3)
 
 
 def test_an_unknown_profile_is_refused_before_anything_is_read(studies, tmp_path):
@@ -341,13 +344,13 @@ def write_half_empty(path, seed):
 def test_patches_of_air_are_left_out_and_counted(tmp_path):
     for number in range(2):
         write_half_empty(tmp_path / "scans" / str(number) / "image.nii", number)
-    made = make_records([tmp_path / "scans"], tmp_path / "all", replace(DUAL, stride=8))
-    assert made["counts"]["train"] == {"subjects": 1, "patients": 1, "records": 8, "air": 0}
+    manifest = make_records([tmp_path / "scans"], tmp_path / "all", replace(DUAL, stride=8))
+    assert manifest["counts"]["train"] == {"subjects": 1, "patients": 1, "records": 8, "air": 0}
     settings = replace(DUAL, stride=8, air_below=0.05)
     make_records([tmp_path / "scans"], tmp_path / "some", settings)
-    made = check_records(tmp_path / "some")
-    assert made["counts"]["train"] == {"subjects": 1, "patients": 1, "records": 4, "air": 4}
-    assert made["air_below"] == 0.05
+    manifest = check_records(tmp_path / "some")
+    assert manifest["counts"]["train"] == {"subjects": 1, "patients": 1, "records": 4, "air": 4}
+    assert manifest["air_below"] == 0.05
     assert {int(record["position"][1]) for _, record in all_records(tmp_path / "some")} == {0}
 
 
@@ -367,7 +370,7 @@ def test_any_number_of_workers_makes_the_same_bytes(records, studies, tmp_path, 
     assert content(tmp_path / "parallel") == content(records)
 
 
-def test_a_scan_that_will_not_do_is_told_by_a_worker_before_anything_is_written(studies, tmp_path):
+def test_a_worker_refuses_an_unsuitable_scan_before_anything_is_written(studies, tmp_path):
     write_scan(studies / NAMES[2] / "image.nii", 2, echoes=1)
     with pytest.raises(InputError, match=r"two echoes for --contrasts=dual, got one echo: .*Poe"):
         make_records(
@@ -380,8 +383,8 @@ def die(subject):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_killed_worker_is_told_and_does_not_hang(tmp_path):
-    subjects = [subject.Subject(n, n, tmp_path, tmp_path / f"{n}", DUAL) for n in range(3)]
+def test_a_killed_worker_is_an_error_and_does_not_hang(tmp_path):
+    subjects = [shard.Subject(n, n, tmp_path, tmp_path / f"{n}", DUAL) for n in range(3)]
     with pytest.raises(InputError, match=r"found one killed, .* fewer --workers"):
         map_in_processes(die, subjects, "subjects", 1, workers=2)
 
@@ -395,33 +398,33 @@ def test_workers_are_bounded_by_memory(monkeypatch):
 def test_slices_that_the_scanner_interpolated_are_refused_unless_allowed(
     studies, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(subject, "interpolated_slices", lambda volume: "its slices are ZIP2")
+    monkeypatch.setattr(shard, "interpolated_slices", lambda volume: "its slices are ZIP2")
     with pytest.raises(InputError, match=r"acquired, to train on, but its slices are ZIP2 .*: .*/"):
         make_records([studies], tmp_path / "records", DUAL)
-    made = make_records([studies], tmp_path / "records", replace(DUAL, allow_interpolated=True))
-    assert made["allow_interpolated"]
+    manifest = make_records([studies], tmp_path / "records", replace(DUAL, allow_interpolated=True))
+    assert manifest["allow_interpolated"]
 
 
 def test_single_contrast_joins_two_echoes_and_takes_one_as_it_is(studies, tmp_path):
     volume = scans.read_scan(studies / NAMES[0])
-    joined = contrast(volume, "single")
+    joined = training_image(volume, "single")
     s1, s2 = np.moveaxis(volume.array.astype(np.float64), 3, 0)
     np.testing.assert_allclose(joined[..., 0], np.sqrt(s1**2 + s2**2), rtol=1e-6)
     one = replace(volume, array=volume.array[..., :1], echo_times_ms=None)
-    np.testing.assert_array_equal(contrast(one, "single"), volume.array[..., :1])
+    np.testing.assert_array_equal(training_image(one, "single"), volume.array[..., :1])
     write_scan(studies / NAMES[2] / "image.nii", 2, echoes=1)
     make_records([studies], tmp_path / "records", replace(DUAL, contrasts="single"))
     manifest = check_records(tmp_path / "records")
-    assert sorted(facts["echoes_in_scan"] for facts in manifest["subjects"]) == [1, 2, 2, 2]
+    assert sorted(entry["echoes_in_scan"] for entry in manifest["subjects"]) == [1, 2, 2, 2]
 
 
 @pytest.mark.parametrize("factor", [2, 3, 5])
 def test_any_factor_leaves_the_number_of_slices(factor):
     fine = np.random.default_rng(0).random((4, 5, 13, 2)).astype(np.float32) * 900
-    given, truth, scale = training_pair(fine, factor)
-    assert given.shape == truth.shape == fine.shape
-    assert given.dtype == truth.dtype == np.float32
-    np.testing.assert_allclose(truth * scale, fine, rtol=1e-5)
+    inputs, targets, scale = training_pair(fine, factor)
+    assert inputs.shape == targets.shape == fine.shape
+    assert inputs.dtype == targets.dtype == np.float32
+    np.testing.assert_allclose(targets * scale, fine, rtol=1e-5)
 
 
 def damaged(name, at, value=b"\xff"):
@@ -433,7 +436,7 @@ def damaged(name, at, value=b"\xff"):
     return damage
 
 
-def told_otherwise(key, value):
+def edited_entry(key, value):
     def damage(folder):
         manifest = read_manifest(folder)
         manifest["subjects"][1][key] = value(manifest["subjects"][0][key])
@@ -502,25 +505,25 @@ LENGTH = 12
         (rewritten(of_another_subject), "subject 1, found subject 0: record 3 of .*train-00001"),
         (rewritten(not_finite), "of target from .*: record 2 of .*train-00001"),
         (rewritten(of_another_range), "of input from .*: record 4 of .*train-00001"),
-        (rewritten(swapped), "the records that the manifest tells, found others: .*train-00001"),
+        (rewritten(swapped), "the records of the manifest, found others: .*train-00001"),
         (lambda f: (f / "train-00001-of-00003.tfrecord").unlink(), "missing .*train-00001"),
         (lambda f: (f / "train-00003-of-00003.tfrecord").touch(), "more .*train-00003"),
-        (told_otherwise("source_sha256", lambda x: x), "found a source_sha256 twice"),
-        (told_otherwise("patient", lambda x: 3), "one split, found patient 3 in both"),
-        (told_otherwise("records", lambda x: x - 1), "for train, found"),
-        (told_otherwise("shape", lambda x: [16, 11, 13]), r"expected \d+ records and 0 patches"),
+        (edited_entry("source_sha256", lambda x: x), "found a source_sha256 twice"),
+        (edited_entry("patient", lambda x: 3), "one split, found patient 3 in both"),
+        (edited_entry("records", lambda x: x - 1), "for train, found"),
+        (edited_entry("shape", lambda x: [16, 11, 13]), r"expected \d+ records and 0 patches"),
         (lambda f: edited(f, '"stride": [\n    4', '"stride": [\n    8'), "changed since: .*json"),
         (lambda f: (f / "manifest.json").unlink(), "no manifest.json"),
     ],
 )
-def test_a_damaged_set_is_named_by_shard_and_record(records, damage, message):
+def test_damage_is_refused_by_shard_and_record(records, damage, message):
     check_records(records)
     damage(records)
     with pytest.raises(InputError, match=message):
         check_records(records)
 
 
-def test_the_scans_that_records_were_made_of_are_told_from_others(records, studies, tmp_path):
+def test_scans_that_the_records_were_not_made_of_are_refused(records, studies, tmp_path):
     check_records(records, [studies])
     (studies / NAMES[0]).rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=r"all 4 scans .* found 1 missing in .*studies"):
@@ -542,7 +545,7 @@ def run(command, *flags):
 def test_the_commands_make_and_check(studies, tmp_path):
     times = {"EchoTime": [0.007, 0.035], "RepetitionTime": 0.023, "FlipAngle": 20}
     (studies / NAMES[0] / "image.json").write_text(json.dumps(times))
-    made = run(
+    process = run(
         "make_records",
         f"--input={studies}",
         f"--output={tmp_path / 'records'}",
@@ -553,11 +556,11 @@ def test_the_commands_make_and_check(studies, tmp_path):
         "--profile=box",
         "--workers=2",
     )
-    assert made.returncode == 0, made.stderr
-    (warned,) = made.stderr.splitlines()  # once, though the scan is read twice, by workers
+    assert process.returncode == 0, process.stderr
+    (warned,) = process.stderr.splitlines()  # once, though the scan is read twice, by workers
     assert warned.lower().startswith("warning: expected the second echo of a dess")
     assert NAMES[0] in warned
-    assert f"validation: {2 * RECORDS_EACH} records of 2 subjects" in made.stdout
+    assert f"validation: {2 * RECORDS_EACH} records of 2 subjects" in process.stdout
     checked = run("check_records", f"--records={tmp_path / 'records'}")
     assert checked.returncode == 0, checked.stderr
     assert "are right" in checked.stdout
@@ -572,6 +575,6 @@ def test_the_commands_make_and_check(studies, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["make_records", "check_records"])
-def test_usage_is_shown_and_wrong_usage_is_told(command):
+def test_help_exits_0_and_wrong_usage_exits_2(command):
     assert run(command, "--help").returncode == 0
     assert run(command).returncode == 2

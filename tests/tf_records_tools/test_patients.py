@@ -12,7 +12,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.io import scans
 from mrsr_tf.io.nifti import write_nifti
 from mrsr_tf.records.manifest import read_manifest, salted_hash, scan_sha256, with_checksum
-from tf_records_tools.cohort import grouped, make_records, split
+from tf_records_tools.cohort import make_records, shard_names, shuffle_patients
 from tf_records_tools.patients import patient_numbers
 from tf_records_tools.shard import Settings
 from tf_records_tools.verification import check_records
@@ -49,7 +49,7 @@ def test_all_scans_of_a_patient_are_on_one_side_of_the_split(cohort, tmp_path, s
     settings = replace(SETTINGS, seed=seed)
     make_records([cohort], tmp_path / "records", settings, validation_subjects=2)
     manifest = check_records(tmp_path / "records", [cohort])
-    side = {facts["source_sha256"]: facts["split"] for facts in manifest["subjects"]}
+    side = {entry["source_sha256"]: entry["split"] for entry in manifest["subjects"]}
     sides = {patient: set() for patient in PATIENTS}
     for scan in scans.find_scans(cohort).values():
         source = salted_hash(manifest["salt"], scan_sha256(scan.read()))
@@ -65,14 +65,14 @@ def test_all_scans_of_a_patient_are_on_one_side_of_the_split(cohort, tmp_path, s
 def test_the_split_keeps_patients_together_for_every_seed(seed):
     patient_of = np.random.default_rng(seed).integers(0, 7, 30)
     patient_of = np.unique(patient_of, return_inverse=True)[1].tolist()
-    of_patient = grouped(patient_of, seed)
-    names = split([len(places) for places in of_patient], 3)
-    validated = {patient_of[place] for places in of_patient[-3:] for place in places}
+    patients = shuffle_patients(patient_of, seed)
+    names = shard_names([len(indices) for indices in patients], 3)
+    validated = {patient_of[index] for indices in patients[-3:] for index in indices}
     assert len(validated) == 3
-    flat = [place for places in of_patient for place in places]
+    flat = [index for indices in patients for index in indices]
     assert sorted(flat) == list(range(30))
-    for place, name in zip(flat, names, strict=True):
-        assert name.startswith("validation") == (patient_of[place] in validated)
+    for index, name in zip(flat, names, strict=True):
+        assert name.startswith("validation") == (patient_of[index] in validated)
 
 
 def test_scans_that_name_no_patient_count_as_one_each(tmp_path):
@@ -88,9 +88,9 @@ def test_one_dummy_id_for_all_scans_is_refused_with_advice(cohort, tmp_path):
         study(tmp_path / "same" / str(number), "ANON", seed=number)
     with pytest.raises(InputError, match=r"than the 1 there are, got 1 \(3 scans; .*group_by=scan"):
         make_records([tmp_path / "same"], tmp_path / "records", SETTINGS)
-    made = make_records([tmp_path / "same"], tmp_path / "records", SETTINGS, group_by="scan")
-    assert made["counts"]["train"]["patients"] == 2
-    assert made["group_by"] == "scan"
+    manifest = make_records([tmp_path / "same"], tmp_path / "records", SETTINGS, group_by="scan")
+    assert manifest["counts"]["train"]["patients"] == 2
+    assert manifest["group_by"] == "scan"
     check_records(tmp_path / "records", [tmp_path / "same"])
 
 
@@ -99,23 +99,23 @@ def test_a_table_assigns_scans_to_patients(tmp_path):
         nifti(tmp_path / "scans" / f"knee_{number}.nii.gz", number)
     table = tmp_path / "who.csv"
     rows = [f"knee_{number},{'ab'[number % 2]}" for number in range(4)]
-    table.write_text("\n".join(["subject,person", *rows]))
+    table.write_text("\n".join(["subject,patient", *rows]))
     found = list(scans.find_scans(tmp_path / "scans").items())
     assert patient_numbers(found, str(table)) == [0, 1, 0, 1]
-    made = make_records([tmp_path / "scans"], tmp_path / "out", SETTINGS, group_by=str(table))
-    assert made["group_by"] == "table"
-    assert made["counts"]["validation"]["subjects"] == 2
-    assert "who.csv" not in json.dumps(made)
-    table.write_text("\n".join(["subject,person", *rows[:2]]))
+    manifest = make_records([tmp_path / "scans"], tmp_path / "out", SETTINGS, group_by=str(table))
+    assert manifest["group_by"] == "table"
+    assert manifest["counts"]["validation"]["subjects"] == 2
+    assert "who.csv" not in json.dumps(manifest)
+    table.write_text("\n".join(["subject,patient", *rows[:2]]))
     with pytest.raises(InputError, match=r"found none for knee_2 \(2 in all\): .*who\.csv"):
         patient_numbers(found, str(table))
 
 
-@pytest.mark.parametrize("text", [None, "", "subject;person\nknee_0;a", "subject,person\nknee_0"])
+@pytest.mark.parametrize("text", [None, "", "subject;patient\nknee_0;a", "subject,patient\nknee_0"])
 def test_a_missing_or_malformed_table_is_refused(tmp_path, text):
     if text is not None:
         (tmp_path / "who.csv").write_text(text)
-    with pytest.raises(InputError, match=r"columns subject and person|found none for knee_0"):
+    with pytest.raises(InputError, match=r"columns subject and patient|found none for knee_0"):
         patient_numbers([("knee_0", tmp_path)], str(tmp_path / "who.csv"))
 
 
@@ -124,7 +124,7 @@ def test_records_that_split_one_patient_are_found_by_their_scans(tmp_path):
         study(tmp_path / "scans" / str(number), "PAT-1", seed=number)
     study(tmp_path / "scans" / "other", "PAT-2", seed=9)
     make_records([tmp_path / "scans"], tmp_path / "out", SETTINGS, group_by="scan")
-    manifest = read_manifest(tmp_path / "out") | {"group_by": "person"}
+    manifest = read_manifest(tmp_path / "out") | {"group_by": "patient"}
     (tmp_path / "out" / "manifest.json").write_text(json.dumps(with_checksum(manifest)))
-    with pytest.raises(InputError, match="one person to be told as one, found two"):
+    with pytest.raises(InputError, match="one patient number for one patient, found two"):
         check_records(tmp_path / "out", [tmp_path / "scans"])

@@ -1,4 +1,4 @@
-"""Killed at any moment, damaged at any byte: finished and checked, or told in one sentence."""
+"""Records survive a kill at any moment, and damage to any byte is refused in one sentence."""
 
 import json
 import shutil
@@ -92,8 +92,8 @@ def read_all(records):
     return np.concatenate([np.concatenate(batch[:2]).ravel() for batch in batches])
 
 
-def refusal(read, records):
-    """The one sentence by which records are refused, or None; any other error is the test's."""
+def error_message(read, records):
+    """The message of the error by which records are refused, or None."""
     try:
         read(records)
     except InputError as error:
@@ -122,14 +122,14 @@ def test_damage_is_refused_in_one_sentence_or_changes_nothing(small_set, tmp_pat
     for _ in range(250):
         damaged = mutated(whole, random)
         (records / name).write_bytes(damaged)
-        told = refusal(check_records, records)
-        if told is None:  # white space of the manifest
+        message = error_message(check_records, records)
+        if message is None:  # white space of the manifest
             assert damaged == whole or json.loads(damaged) == json.loads(whole)
         else:
-            assert told.startswith("expected ")
-            assert "\n" not in told
-            assert str(records) in told
-        told = refusal(read_all, records)
-        assert told is None or told.startswith("expected ")
-        if told is None:  # no wrong patch without a word
+            assert message.startswith("expected ")
+            assert "\n" not in message
+            assert str(records) in message
+        message = error_message(read_all, records)
+        assert message is None or message.startswith("expected ")
+        if message is None:  # no wrong patch without an error
             np.testing.assert_array_equal(read_all(records), patches)
