@@ -48,8 +48,7 @@ class Settings:
 
     Attributes:
         contrasts: echoes of the records.
-        patch_size: in voxels, the same along all axes.
-        stride: in voxels, the same along all axes.
+        patch_size: in voxels, the same along all axes; so is the stride.
         slice_factor: fine slices per thick one.
         profile: slice profile of the thick slices, see `mrsr_tf.mri.slices.thicken`.
         air_below: leave out a patch as air if less than 1 % of its voxels have an echo of at least

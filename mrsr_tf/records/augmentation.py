@@ -1,9 +1,9 @@
 """Random changes of patches that leave T2 unchanged: mirroring within the slice and brightness.
 
-All echoes of a patch, input and target, are changed alike, so S2/S1 stays as it was. Slices are
-not mirrored: thick slices lie at every second fine one, and a mirrored patch would begin between
-two. The change of a patch depends on (seed, step, place in the batch) only, so neither an
-interruption nor the number of devices alters it.
+All echoes of a patch, input and target, are changed alike, so S2/S1 stays the same. Slices are not
+mirrored: thick slices lie at every second fine one, and a mirrored patch would begin between two.
+The change of a patch depends only on (seed, step, index in the batch), so neither an interruption
+nor the number of devices alters it.
 """
 
 import tensorflow as tf
@@ -23,8 +23,8 @@ def augment(
     """Mirrors and brightens or darkens patches at random.
 
     Args:
-        batches: of (input, target, weight); every `workers`-th place of the whole batches, from
-            place `worker` on.
+        batches: of (input, target, weight); every `workers`-th record of the whole batches, from
+            number `worker` on.
         flips: mirror rows and columns, each in half of the patches.
         gain: 0.2 multiplies intensities by a random factor from 1/1.2 to 1.2, uniform in its
             logarithm.
@@ -33,9 +33,6 @@ def augment(
         batch_size: of the whole batches, before they are padded.
         workers: number of workers that share the batches.
         worker: number of this worker.
-
-    Returns:
-        Batches of the same kind.
     """
     if not flips and not gain:
         return batches

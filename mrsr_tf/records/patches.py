@@ -1,14 +1,14 @@
-"""The grid of patches over a volume, and cutting them out.
+"""The grid of patches over a volume, and the patches themselves.
 
-Along each axis patches start at every multiple of the stride that leaves room for a whole patch;
-where these do not reach the end, one more lies flush with it. 9 slices, patch 4, stride 3:
+Along each axis patches start at every multiple of the stride that leaves room for a whole patch.
+If these do not reach the end, one more patch ends there. For 9 slices, patch 4, stride 3:
 
     slice      0   1   2   3   4   5   6   7   8
     at 0     |---------------|
     at 3                 |---------------|
-    at 5                         |---------------|     flush: 3 + 4 leaves two slices uncovered
+    at 5                         |---------------|     the extra patch at the end
 
-A volume has every combination of its three axes' starts: 25 x 25 x 9 for 416 x 416 x 160.
+The grid has every combination of the starts along three axes: 25 x 25 x 9 for 416 x 416 x 160.
 """
 
 from collections.abc import Sequence
@@ -25,19 +25,19 @@ def positions(
     patch_size: int | Sequence[int] = 32,
     stride: int | Sequence[int] = 16,
 ) -> NDArray[np.int64]:
-    """First voxels of the patches that cover a volume.
+    """The first voxels of the patches that cover a volume.
 
     Args:
         shape: (rows, cols, slices).
-        patch_size: in voxels; one for all axes or one for each.
-        stride: in voxels, likewise. One larger than the patch leaves voxels out.
+        patch_size: in voxels, one number for all axes or one for each.
+        stride: like `patch_size`; one larger than the patch leaves voxels out.
 
     Returns:
-        (n, 3), ascending, the slice fastest.
+        (n, 3), ascending, the slice index varies fastest.
 
     Raises:
-        InputError: `shape` is not of three axes or smaller than a patch, or the patch or the
-            stride is not positive.
+        InputError: `shape` does not have three axes or is smaller than a patch, or the patch or
+            the stride is not positive.
     """
     if len(shape) != 3:
         raise InputError(f"expected a shape (rows, cols, slices), got {tuple(shape)}")
@@ -58,13 +58,13 @@ def cut(
     Args:
         array: (rows, cols, slices) or (rows, cols, slices, echoes).
         positions: (n, 3), first voxels.
-        patch_size: in voxels; one for all axes or one for each.
+        patch_size: in voxels, one number for all axes or one for each.
 
     Returns:
         (n, *patch_size) or (n, *patch_size, echoes), of the array's type.
 
     Raises:
-        InputError: a patch would reach out of the array.
+        InputError: a patch is not inside the array.
     """
     size = triple(patch_size, "patch size")
     room = np.subtract(array.shape[:3], size)

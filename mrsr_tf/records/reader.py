@@ -181,7 +181,7 @@ class _Reader:
         self._starts = list(accumulate((subject["records"] for _, subject in entries), initial=0))
         self.records = self._starts.pop()
         for shard, subject in entries:
-            check_shard(shard, subject, self._record_type)
+            _check_shard(shard, subject, self._record_type)
 
     def batches(self, order: NDArray[np.int64], share: _BatchShare) -> tf.data.Dataset:
         return (
@@ -216,7 +216,7 @@ class _Reader:
         return [inputs, targets]
 
 
-def check_shard(path: Path, subject: SubjectEntry, record: np.dtype) -> None:
+def _check_shard(path: Path, subject: SubjectEntry, record: np.dtype) -> None:
     """Raises `InputError` unless a shard has its size and begins with a record of this schema."""
     try:
         with path.open("rb") as shard:
