@@ -111,5 +111,5 @@ def intensity_scale(array: NDArray[np.floating]) -> float:
 
 
 def _in_unit(unit: str, *values: float | None) -> str:
-    known = [f"{value:g}" for value in values if value is not None]
-    return f"{' and '.join(known)} {unit}" if known else "unknown"
+    numbers = [f"{value:g}" for value in values if value is not None]
+    return f"{' and '.join(numbers)} {unit}" if numbers else "unknown"

@@ -28,9 +28,8 @@ def regions(
 ) -> dict[str, NDArray[np.bool_]]:
     """The voxels of each region: all labels whose names start with its name, or a layer of them.
 
-    The labels are those drawn for the subject on any grid (see `labels.labels_path`: rois.nii.gz
-    with its names in rois.json ({name: label}), a DICOM SEG, ...), else those of a phantom on the
-    grid of the scan. If nothing names the labels, the only one is taken for any region.
+    The labels are those drawn for the subject on any grid (see `labels.labels_path`), else those of
+    a phantom on the grid of the scan. If nothing names the labels, the only one is any region.
 
     Args:
         subject: the subject's folder.

@@ -20,7 +20,6 @@ from mrsr_tf import outputs
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import bids, nifti_file
 from mrsr_tf.io.damage import refuse_damaged
-from mrsr_tf.io.nifti_grid import check_slice_axis, check_unit, lps, same_place, to_lps, to_rows
 from mrsr_tf.io.scan_format import Derivation, Format
 from mrsr_tf.volume import Volume
 
@@ -107,14 +106,14 @@ def _read_image(path: Path, slice_axis: int) -> Volume:
             f"{image.shape} in {path}"
         )
     sidecar = bids.read_sidecar(path)
-    check_slice_axis(image, path, sidecar.get("SliceAxis"), slice_axis)
-    check_unit(image, path)
+    nifti_file.check_slice_axis(image, path, sidecar.get("SliceAxis"), slice_axis)
+    nifti_file.check_unit(image, path)
     with refuse_damaged(path, nifti_file.WHOLE):
         data = image.get_fdata("unchanged", np.float32)
-    array = to_rows(data if data.ndim == 4 else data[..., None], slice_axis)
+    array = nifti_file.to_rows(data if data.ndim == 4 else data[..., None], slice_axis)
     sidecar_values = bids.acquisition(sidecar, bids.sidecar_path(path), echoes=array.shape[3])
     try:
-        return Volume(array, to_lps(image, slice_axis), **sidecar_values)
+        return Volume(array, nifti_file.to_lps(image, slice_axis), **sidecar_values)
     except InputError as error:
         raise InputError(f"{error} in {path}") from None
 
@@ -139,7 +138,7 @@ def _check_same_scan(first: Volume, second: Volume, path: Path, other: Path) -> 
             f"expected two echoes of one matrix, got {first.array.shape[:3]} and "
             f"{second.array.shape[:3]}: in {path} and {other}"
         )
-    if not same_place(first.affine, second.affine, first.array.shape[:3]):
+    if not nifti_file.same_place(first.affine, second.affine, first.array.shape[:3]):
         raise InputError(f"expected two echoes that lie alike, got others: {path} and {other}")
     for name in ("repetition_time_ms", "flip_angle_deg", "spoiler_area", "spoiler_duration_us"):
         values = getattr(first, name), getattr(second, name)
@@ -160,7 +159,7 @@ def read_placed(path: str | Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     image = nifti_file.load(path)
     if image.ndim != 3:
         raise InputError(f"expected a 3-D NIfTI, got shape {image.shape} in {path}")
-    return nifti_file.stored_values(image, path), lps(image)
+    return nifti_file.stored_values(image, path), nifti_file.lps(image)
 
 
 def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArray[Any]:
@@ -176,13 +175,13 @@ def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArra
     image = nifti_file.load(path)
     array = nifti_file.stored_values(image, path)
     shape = volume.array.shape[:3]
-    if array.ndim != 3 or to_rows(array, slice_axis).shape != shape:
+    if array.ndim != 3 or nifti_file.to_rows(array, slice_axis).shape != shape:
         raise InputError(
             f"expected a map of the scan's {shape} voxels, got {array.shape} in {path}"
         )
-    if not same_place(to_lps(image, slice_axis), volume.affine, shape):
+    if not nifti_file.same_place(nifti_file.to_lps(image, slice_axis), volume.affine, shape):
         raise InputError(f"expected a map that lies where its scan lies, got another: {path}")
-    return to_rows(array, slice_axis)
+    return nifti_file.to_rows(array, slice_axis)
 
 
 def write_nifti(

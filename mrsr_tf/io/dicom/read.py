@@ -76,8 +76,8 @@ def _places_by_file(series: Series) -> dict[File, list[int]]:
 
 def _echo_times_ms(series: Series) -> tuple[float, ...] | None:
     times = [positive(echo[0].header.get("EchoTime")) for echo in series.echoes]
-    known = tuple(time for time in times if time is not None)
-    return known if len(known) == len(times) else None
+    positive_times = tuple(time for time in times if time is not None)
+    return positive_times if len(positive_times) == len(times) else None
 
 
 def _spoiler(series: Series) -> tuple[float | None, float | None]:
