@@ -62,16 +62,8 @@ def write(
     """Writes a derived scan, which replaces what is at `output` once it is whole.
 
     Maps of its uncertainty are NIfTI files beside it (see `maps_beside`); those of a replaced
-    output are removed.
-
-    Args:
-        volume: the derived scan, all echoes.
-        output: a folder for DICOM, which gets one series per echo; or the NIfTI file.
-        source: the scan that it was derived from.
-        derivation: how it was derived.
-        slice_axis: which axis of a NIfTI image shall count slices.
-        uncertainty: of each voxel, in the unit of `volume`.
-        t2_uncertainty_ms: (rows, cols, slices).
+    output are removed. `uncertainty` is in the unit of `volume`, `t2_uncertainty_ms` has (rows,
+    cols, slices), and `slice_axis` is the axis of a NIfTI image that shall count slices.
 
     Raises:
         InputError: the header of the source does not suit the volume.

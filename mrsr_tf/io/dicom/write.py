@@ -36,11 +36,7 @@ UIDS = uuid.UUID("5a1c9e52-0c1e-4d0b-9d7a-6f3d5f0e8b47")  # the name space of al
 
 @quiet()
 def write_series(
-    volume: Volume,
-    path: str | Path,
-    *,
-    like: str | Path,
-    derivation: Derivation | None = None,
+    volume: Volume, path: str | Path, *, like: str | Path, derivation: Derivation | None = None
 ) -> None:
     """Writes one derived series per echo into folder `path`: echo1_0001.dcm, ...
 
@@ -89,14 +85,8 @@ def write_t2_map(
     """Writes a T2 map as a derived series of its own: t2_0001.dcm, ...
 
     Stored values times RescaleSlope are ms, and RealWorldValueMapping says so; stored 0 means
-    invalid (NaN, infinite or not above 0) and has no real-world value.
-
-    Args:
-        t2_ms: (rows, cols, slices) in ms, NaN where invalid.
-        volume: the scan it was computed from.
-        path: as for `write_series`.
-        like: as for `write_series`.
-        derivation: as for `write_series`.
+    invalid (NaN, infinite or not above 0) and has no real-world value. `t2_ms` is (rows, cols,
+    slices), computed from `volume`; the other arguments are those of `write_series`.
 
     Raises:
         InputError: the map has another shape than the volume, or for the reasons of `write_series`.
