@@ -143,21 +143,6 @@ def load_model(path: str | Path, *, slice_factor: int | None = None) -> TrainedM
         weights, card = saved_model.read(folder)
     else:
         weights, card = run_folder.read(folder)
-    return _assemble(folder, weights, card, slice_factor)
-
-
-def _load_shipped(name: str, slice_factor: int | None) -> TrainedModel:
-    """Loads the network for two echoes that comes with the package, and that for one beside it."""
-    dual, single = (
-        replace(_assemble(folder, *weights_file.read(folder), slice_factor), name=f"{name} {kind}")
-        for kind, folder in weights_file.shipped_folders(name).items()
-    )
-    return replace(dual, other=single)
-
-
-def _assemble(
-    folder: Path, weights: Sequence[NDArray[np.float32]], card: ModelCard, slice_factor: int | None
-) -> TrainedModel:
     _check_weights(weights, card, folder)
     factors, factor = model_card.trained_factors(card), slice_factor or card["slice_factor"]
     if factor not in factors:
@@ -169,6 +154,15 @@ def _assemble(
     start = model_card.first_slice(card, factor)
     resolver = SuperResolver(weights, factor, (rows, columns, slices), first_slice=start)
     return TrainedModel(folder.name, resolver, card)
+
+
+def _load_shipped(name: str, slice_factor: int | None) -> TrainedModel:
+    """Loads the network for two echoes that comes with the package, and that for one beside it."""
+    dual, single = (
+        replace(load_model(folder, slice_factor=slice_factor), name=f"{name} {contrasts}")
+        for contrasts, folder in weights_file.shipped_folders(name).items()
+    )
+    return replace(dual, other=single)
 
 
 def _check_weights(weights: Sequence[NDArray[np.float32]], card: ModelCard, folder: Path) -> None:

@@ -81,15 +81,11 @@ def cluster_from_environment() -> tf.distribute.cluster_resolver.ClusterResolver
     if "TF_CONFIG" in os.environ:
         cluster = resolvers.TFConfigClusterResolver()
         return cluster if cluster.cluster_spec() else None
-    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return _slurm_cluster()
-    return None
-
-
-def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver:
+    tasks = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+    if tasks == 1:
+        return None
     # TensorFlow's resolver also assigns GPUs and fails where there are none. Here it only lists
     # the tasks; each task uses the GPUs that srun lets it see.
-    tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
     slurm = resolvers.SlurmClusterResolver(
         port_base=SLURM_PORT, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
     )

@@ -73,13 +73,9 @@ class TrainingMonitor:
             self._log_configuration(configuration)
         elif self._shows:
             print(f"resuming after step {before} of {steps}", flush=True)
+        hidden = None if self._shows else True  # None: hidden unless on a terminal
         self._bar = tqdm(
-            total=steps,
-            initial=before,
-            unit="step",
-            desc="training",
-            disable=None if self._shows else True,
-            delay=2,
+            total=steps, initial=before, unit="step", desc="training", disable=hidden, delay=2
         )
 
     def start_epoch(self) -> None:
