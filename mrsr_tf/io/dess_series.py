@@ -32,8 +32,8 @@ class _Candidate:
 def dess_scans(study: Mapping[str, list[Header]]) -> list[tuple[str, ...]]:
     """Finds the DESS scans of a study: the names of the series that each consists of.
 
-    Derived series and other modalities are left out.
-    `study` holds the headers of the images of each series, by a name for the series.
+    Derived series and other modalities are left out. `study` holds the headers of the images of
+    each series, by a name for the series.
     """
     acquired = [_candidate(name, headers) for name, headers in study.items() if _acquired(headers)]
     single = [series for series in acquired if len(series.echo_times_ms) < 2]

@@ -209,12 +209,8 @@ def write_map(
 ) -> None:
     """Writes a 3-D map (as float32) or labels (as the smallest integers that hold them).
 
-    Args:
-        array: (rows, cols, slices) on the grid of `volume`; NaN is kept.
-        volume: the scan whose grid it is.
-        path: .nii or .nii.gz.
-        slice_axis: which axis of the file shall count slices.
-        sidecar: content of a JSON file beside it, such as {"Units": "ms"}; None for no file.
+    `array` is (rows, cols, slices) on the grid of `volume`; NaN is kept. `sidecar` is the content
+    of a JSON file beside it, such as {"Units": "ms"}; None for no file.
 
     Raises:
         InputError: the array has another shape than the scan, or `path` another ending.
