@@ -1,11 +1,14 @@
 """Image quality against a reference: SSIM, pSNR, MSE, RMSE.
 
-Each metric takes two finite images of one shape in the same unit, and `data_range`, the width of
-the intensity scale in that unit; anything else is an `InputError`. Evaluations divide the images by
-the scale of the truth and clip them to [0, 1], so their range is 1.
+`METRICS` lists what eval.evaluate computes and eval.report shows. Each function takes two finite
+images of one shape in the same unit, and `data_range`, the width of the intensity scale in that
+unit; anything else is an `InputError`. Evaluations divide the images by the scale of the truth and
+clip them to [0, 1], so their range is 1.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -86,3 +89,40 @@ def _checked(reference: ArrayLike, image: ArrayLike, data_range: float) -> tuple
             count = np.count_nonzero(~np.isfinite(array))
             raise InputError(f"expected finite intensities, got {count} in the {name} that are not")
     return reference.astype(dtype, copy=False), image.astype(dtype, copy=False)
+
+
+def _mean_similarity(_: Floats, __: Floats, similarity: np.ma.MaskedArray) -> float:
+    return float(similarity.mean())
+
+
+def _voxelwise(metric: Callable[..., float]) -> Callable[[Floats, Floats, Floats], float]:
+    return lambda truth, estimate, _: metric(truth, estimate, data_range=1.0)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric that evaluations compute and reports show.
+
+    Attributes:
+        label: its name and unit in tables and figures.
+        compute: its value in a region, from the voxels there of the truth and the estimate, both in
+            [0, 1], and of their SSIM map.
+        best: chooses the best of several values.
+        decimals: how many are shown, after multiplication by `factor`.
+        factor: what a value is multiplied by before it is shown.
+    """
+
+    label: str
+    compute: Callable[[Floats, Floats, np.ma.MaskedArray], float]
+    best: Callable[[Sequence[float]], float]
+    decimals: int
+    factor: float = 1.0
+
+
+# By the name of the column in rows.csv, with its unit.
+METRICS = {
+    "ssim": Metric("SSIM", _mean_similarity, max, decimals=3),
+    "psnr_db": Metric("pSNR, dB", _voxelwise(psnr), max, decimals=1),
+    "mse": Metric("MSE x 10³", _voxelwise(mse), min, decimals=2, factor=1e3),
+    "rmse": Metric("RMSE x 10³", _voxelwise(rmse), min, decimals=1, factor=1e3),
+}

@@ -13,7 +13,7 @@ from eval.methods import INPUT, restore
 from eval.regions.body import body_mask
 from eval.results import viewer_boxes
 from eval.results.planes import TRUTH, Picture, Plane, reformats
-from eval.results.rows import QUALITIES, Row
+from eval.results.rows import Row
 from mrsr_tf.inference.upsampling import Image, Interpolation, Upsampler
 from mrsr_tf.volume import Volume, intensity_scale
 
@@ -86,7 +86,7 @@ def scores(
     body: NDArray[np.bool_],
     outer: int = 0,
 ) -> dict[str, float]:
-    """SSIM, pSNR, MSE and RMSE of the whole image and of the body alone.
+    """The `metrics.METRICS` of the whole image and of the body alone.
 
     The SSIM of the body is the mean over it of the whole image's SSIM map.
 
@@ -97,7 +97,7 @@ def scores(
         outer: number of slices at each end that the scores named `_inner` leave out.
 
     Returns:
-        ssim, psnr_db, mse and rmse; the same with _body, _inner and _body_inner. NaN if no voxel is
+        Each metric by its name; the same with _body, _inner and _body_inner. NaN if no voxel is
         left.
     """
     similarity = metrics.ssim_map(truth, estimate, data_range=1.0)
@@ -116,7 +116,8 @@ def _scores(
     truth: NDArray[np.floating], estimate: NDArray[np.floating], similarity: np.ma.MaskedArray
 ) -> dict[str, float]:
     if not similarity.count():
-        return dict.fromkeys(QUALITIES, float("nan"))
-    measures = {"psnr_db": metrics.psnr, "mse": metrics.mse, "rmse": metrics.rmse}
-    errors = {name: measure(truth, estimate, data_range=1.0) for name, measure in measures.items()}
-    return {"ssim": float(similarity.mean()), **errors}
+        return dict.fromkeys(metrics.METRICS, float("nan"))
+    return {
+        name: metric.compute(truth, estimate, similarity)
+        for name, metric in metrics.METRICS.items()
+    }

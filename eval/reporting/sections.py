@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from eval.experiments.resolution import EDGE, TRANSFER
 from eval.methods import INPUT, NETWORK
+from eval.metrics import METRICS
 from eval.reporting import figures, plots, published_values
 from eval.reporting.summaries import Summary
 from eval.reporting.summaries.lesions import METRICS as LESION_METRICS
@@ -18,7 +19,7 @@ from eval.reporting.viewer import Viewer, viewer
 from eval.results.planes import GAMMA, IMAGES, TRUTH, load_pictures
 from eval.results.rows import Experiment, Results, unique
 
-GAIN_DECIMALS = {"psnr_db": 1, "ssim": 3}  # the metrics whose gain over TCI is shown
+HEADLINE_METRICS = ("psnr_db", "ssim")  # those whose gain over TCI is shown
 REFERENCE_NAMES = {"thick": "the thick scan's", "truth": "the truth"}
 NOISE = "Noise in the truth"
 Captioned = Mapping[str, tuple[str, Figure]]  # file stem -> (caption, figure)
@@ -79,8 +80,8 @@ def _image_quality(results: Results) -> Parts:
     tiles = [
         Tile(
             f"{_title(metric, echo)}: MRSR minus TCI",
-            signed(np.mean(values[NETWORK]), GAIN_DECIMALS[metric]),
-            f"mean of {subjects}; paper {signed(_paper_gain(metric, echo), GAIN_DECIMALS[metric])}",
+            signed(np.mean(values[NETWORK]), METRICS[metric].decimals),
+            f"mean of {subjects}{_paper_gain(metric, echo)}",
         )
         for (metric, echo), values in gains.items()
         if NETWORK in values
@@ -113,18 +114,21 @@ def _gains(results: Results) -> dict[tuple[str, int], dict[str, list[float]]]:
             ).tolist()
             for method in others
         }
-        for metric in GAIN_DECIMALS
+        for metric in HEADLINE_METRICS
         for echo in unique(row["echo"] for row in results.rows)
     }
 
 
 def _title(metric: str, echo: int) -> str:
-    return f"S{echo} {'pSNR, dB' if metric == 'psnr_db' else 'SSIM'}"
+    return f"S{echo} {METRICS[metric].label}"
 
 
-def _paper_gain(metric: str, echo: int) -> float:
-    published = published_values.TABLE_1[metric, echo]
-    return published[NETWORK].paper_mean - published[INPUT].paper_mean
+def _paper_gain(metric: str, echo: int) -> str:
+    published = published_values.TABLE_1.get((metric, echo))
+    if not published:
+        return ""
+    gain = published[NETWORK].paper_mean - published[INPUT].paper_mean
+    return f"; paper {signed(gain, METRICS[metric].decimals)}"
 
 
 def signed(value: float | np.floating, decimals: int) -> str:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from eval.metrics import METRICS
 from mrsr_tf.errors import InputError
 from mrsr_tf.outputs import output_file, read_configuration
 
@@ -26,11 +27,10 @@ class Experiment(StrEnum):
     RESOLUTION = "resolution"
 
 
-QUALITIES = ("ssim", "psnr_db", "mse", "rmse")
 COLUMNS = {
     Experiment.IMAGE_QUALITY: (
         *("subject", "method", "echo"),
-        *(metric + part for part in ("", "_body", "_inner", "_body_inner") for metric in QUALITIES),
+        *(metric + part for part in ("", "_body", "_inner", "_body_inner") for metric in METRICS),
     ),
     Experiment.T2: (
         *("subject", "roi", "method", "t2_ms", "t2_thick_ms", "t2_truth_ms"),

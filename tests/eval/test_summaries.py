@@ -5,12 +5,13 @@ import pytest
 from small_scans import image_quality_rows, t2_rows, write_results
 
 from eval import statistics
+from eval.metrics import METRICS
 from eval.reporting import published_values
 from eval.reporting.summaries import summarize
 from eval.reporting.summaries.image_quality import quality_records, quality_table
 from eval.reporting.summaries.t2 import t2_records, t2_table
 from eval.reporting.table_layout import to_text
-from eval.results.rows import QUALITIES, Results, read_results, read_rows, write_rows
+from eval.results.rows import Results, read_results, read_rows, write_rows
 from mrsr_tf.errors import InputError
 
 QUALITY = {
@@ -61,7 +62,7 @@ def test_table_1_has_the_bootstrap_interval_of_each_mean(quality):
 def test_table_1_has_the_inner_slices_where_a_scan_has_any(tmp_path, quality):
     assert {r.region for r in quality_records(quality)} == {"whole", "body"}
     rows = [
-        row | {f"{name}_inner": row[name] + 0.001 for name in QUALITIES}
+        row | {f"{name}_inner": row[name] + 0.001 for name in METRICS}
         for row in image_quality_rows(QUALITY)
     ]
     inner = read_results(write_results(tmp_path / "inner", "image_quality", rows))

@@ -1,12 +1,13 @@
 """Table 1 of the paper: image quality of each method and its tests against MRSR."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eval import statistics
 from eval.methods import NETWORK
+from eval.metrics import METRICS
 from eval.reporting import published_values
 from eval.reporting.published_values import Published
 from eval.reporting.summaries.summary import NAN, Summary, compare, mean_and_sd
@@ -18,7 +19,7 @@ from eval.reporting.table_layout import (
     format_mean,
     why_untested,
 )
-from eval.results.rows import QUALITIES, Results, method_name, unique
+from eval.results.rows import Results, method_name, unique
 from mrsr_tf.cli import counted
 
 SIGNIFICANT = 0.05
@@ -28,13 +29,6 @@ REGIONS = {
     "body": ("_body", "Body only"),
     "whole_inner": ("_inner", "Whole image, without the outer slices"),
     "body_inner": ("_body_inner", "Body only, without the outer slices"),
-}
-# Metric -> (label, factor to print it with, decimals, which value is best).
-LAYOUT: dict[str, tuple[str, float, int, Callable[[Sequence[float]], float]]] = {
-    "ssim": ("SSIM", 1, 3, max),
-    "psnr_db": ("pSNR, dB", 1, 1, max),
-    "mse": ("MSE x 10³", 1e3, 2, min),
-    "rmse": ("RMSE x 10³", 1e3, 1, min),
 }
 NOTE = (
     "Mean ± SD over subjects; below it the 95 % bootstrap interval of the mean, and the value of "
@@ -85,8 +79,8 @@ def quality_records(results: Results) -> list[QualityRecord]:
     return [
         record
         for region, (suffix, _) in REGIONS.items()
-        if not any(math.isnan(row[QUALITIES[0] + suffix]) for row in results.rows)
-        for metric in QUALITIES
+        if not any(math.isnan(row["ssim" + suffix]) for row in results.rows)
+        for metric in METRICS
         for record in _records(results, metric, region)
     ]
 
@@ -157,8 +151,9 @@ def quality_table(records: Sequence[QualityRecord]) -> Table:
 
 
 def _line(records: Sequence[QualityRecord]) -> Line:
-    label, factor, decimals, best_of = LAYOUT[records[0].metric]
-    best = best_of([record.mean for record in records])
+    metric = METRICS[records[0].metric]
+    factor, decimals = metric.factor, metric.decimals
+    best = metric.best([record.mean for record in records])
     cells = [
         Cell(
             format_mean(r.mean * factor, r.sd * factor, decimals)
@@ -170,4 +165,4 @@ def _line(records: Sequence[QualityRecord]) -> Line:
         )
         for r in records
     ]
-    return Line((label, f"S{records[0].echo}"), tuple(cells))
+    return Line((metric.label, f"S{records[0].echo}"), tuple(cells))
