@@ -93,7 +93,7 @@ def test_a_run_of_another_network_is_refused(tmp_path, small_records):
     run = make_run(tmp_path / "run", echoes=1)
     refused(
         tmp_path,
-        "found a network of 2 contrasts, 3 convolutions, 4 filters",
+        "found a network of 2 echoes, 3 convolutions, 4 filters",
         "mrsr_tf.train",
         f"--records={small_records('dual')}",
         "--run_dir=OUTPUT",
