@@ -10,10 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from eval import statistics
-from eval.reporting.style import COLOURS, INK, OTHER_COLOUR, STYLE
-from eval.results.rows import method_name
-
-MARKERS = {"mrsr": "o", "tci": "s", "fi": "^", "scsr": "D"}  # anything else is a dashed line
+from eval.reporting.style import INK, STYLE, method_name, method_style
 
 
 def dots(panels: Mapping[str, Mapping[str, Sequence[float]]], *, shared_x: bool = False) -> Figure:
@@ -39,7 +36,7 @@ def dots(panels: Mapping[str, Mapping[str, Sequence[float]]], *, shared_x: bool 
 def _dots(ax: Axes, title: str, values: Mapping[str, Sequence[float]]) -> None:
     ax.axvline(0, color=INK, linewidth=0.8)
     for row, (method, numbers) in enumerate(values.items()):
-        colour = COLOURS.get(method, OTHER_COLOUR)
+        colour = method_style(method).colour
         # A subject has the same height within every row.
         heights = row + np.linspace(-0.22, 0.22, len(numbers) + 2)[1:-1]
         ax.plot(numbers, heights, "o", color=colour, markersize=5, alpha=0.85, markeredgewidth=0)
@@ -61,7 +58,7 @@ def bland_altman(
         figure = Figure(figsize=(2.2 * len(methods) + 0.6, 2.5), layout="constrained")
         axes = np.atleast_1d(figure.subplots(1, len(methods), sharex=True, sharey=True))
         for ax, (method, values) in zip(axes, methods.items(), strict=True):
-            _bland_altman(ax, reference, values, COLOURS.get(method, OTHER_COLOUR))
+            _bland_altman(ax, reference, values, method_style(method).colour)
             ax.set_title(method_name(method), loc="left", fontsize=9)
         axes[0].set_ylabel(f"T2 minus {reference_name}, ms")
         figure.supxlabel(f"mean of T2 and {reference_name}, ms", fontsize=9)
@@ -89,8 +86,8 @@ def lines(panels: Mapping[str, Mapping[str, Sequence[ArrayLike]]], x_label: str)
         legend = {}
         for ax, (title, curves) in zip(axes, panels.items(), strict=True):
             for method, (x, y) in curves.items():
-                colour, marker = COLOURS.get(method, OTHER_COLOUR), MARKERS.get(method)
-                (legend[method_name(method)],) = ax.plot(
+                name, colour, marker = method_style(method)
+                (legend[name],) = ax.plot(
                     x, y, color=colour, marker=marker, markersize=4,
                     linestyle="-" if marker else "--", linewidth=1.4,
                 )  # fmt: skip

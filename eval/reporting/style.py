@@ -1,20 +1,17 @@
-"""Colours and fonts that all figures of the report share, and how figures are written.
+"""Names, colours and fonts that all tables and figures of the report share, and saving of figures.
 
 The colours can be distinguished by colour-blind readers.
 """
 
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 # No other element has this colour, so the report can replace it in SVG by the page's own.
 INK = "#12161c"
-# Okabe and Ito's colours, for white and for black backgrounds.
-COLOURS = {"mrsr": "#D55E00", "tci": "#56B4E9", "fi": "#009E73", "scsr": "#CC79A7"}
-OTHER_COLOUR = "#7f7f7f"
 INSET_COLOUR = "#F0E442"
 T2_COLOURS, DIFFERENCE_COLOURS = "viridis", "RdBu_r"
 T2_WINDOW_MS = (0.0, 80.0)
@@ -32,6 +29,35 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "mrsr-tf",
 }
 DPI = 160
+
+
+class MethodStyle(NamedTuple):
+    """How a method or reference is shown: without a marker, its line is dashed."""
+
+    name: str
+    colour: str = "#7f7f7f"
+    marker: str | None = None
+
+
+# The colours are Okabe and Ito's, for white and for black backgrounds.
+METHOD_STYLES = {
+    "mrsr": MethodStyle("MRSR", "#D55E00", "o"),
+    "tci": MethodStyle("TCI", "#56B4E9", "s"),
+    "fi": MethodStyle("FI", "#009E73", "^"),
+    "scsr": MethodStyle("ScSR", "#CC79A7", "D"),
+    "thick": MethodStyle("Thick scan"),
+    "truth": MethodStyle("Truth"),
+}
+
+
+def method_style(method: str) -> MethodStyle:
+    """The style of a method or reference; any other is shown by the name that it has."""
+    return METHOD_STYLES.get(method, MethodStyle(method))
+
+
+def method_name(method: str) -> str:
+    """The display name of a method or reference."""
+    return method_style(method).name
 
 
 def save_figure(figure: Figure, folder: Path, stem: str) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.results.rows import Results, method_name
+from eval.reporting.style import method_name
+from eval.results.rows import Results
 from mrsr_tf.cli import counted
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from eval.methods import NETWORK
 from eval.reporting.figures import display_order, heading
-from eval.reporting.style import T2_COLOURS, T2_WINDOW_MS
+from eval.reporting.style import T2_COLOURS, T2_WINDOW_MS, method_name
 from eval.results.planes import GAMMA, IMAGES, T2_MAPS, VIEWS, load_pictures
-from eval.results.rows import Results, method_name
+from eval.results.rows import Results
 from eval.results.viewer_boxes import T2_STEP_MS, WHITE
 
 GRADIENT_STOPS = 9

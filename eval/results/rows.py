@@ -14,7 +14,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.outputs import output_file, read_configuration
 
 ROWS, PICTURES = "rows.csv", "reformats"
-VERSIONS = "made_with.json"
+VERSIONS = "versions.json"
 SEEN = "seen_in_training"  # a folder with a file for each subject that the network has seen
 
 
@@ -48,16 +48,6 @@ COLUMNS = {
 }
 TEXT = ("subject", "method", "roi")
 KEYS = ("subject", "echo", "roi", "size_mm")  # each method has one row for each combination
-
-# Display names of methods and references.
-NAMES = {
-    "mrsr": "MRSR",
-    "tci": "TCI",
-    "fi": "FI",
-    "scsr": "ScSR",
-    "thick": "Thick scan",
-    "truth": "Truth",
-}
 
 Row = dict[str, Any]
 
@@ -121,11 +111,6 @@ class Results:
 def unique(values: Iterable[Any]) -> list[Any]:
     """The distinct values, in order of first appearance."""
     return list(dict.fromkeys(values))
-
-
-def method_name(method: str) -> str:
-    """The display name of a method or reference."""
-    return NAMES.get(method, method)
 
 
 def read_results(folder: Path) -> Results:

@@ -152,7 +152,7 @@ def test_the_report_has_a_section_of_lesions_and_one_of_resolution(tmp_path):
         runner.evaluate(subjects, [TCI, FI], config, out)
         stated = {"methods": ["tci", "fi"], "model": None, "subjects": list(subjects)}
         write_json(out / "configuration.json", config.relevant() | stated)
-        write_json(out / "made_with.json", {"python": "3"})
+        write_json(out / "versions.json", {"python": "3"})
         results = read_results(out)
         summary = summarize(results)
         files.append(summary.file)

@@ -39,7 +39,7 @@ def evaluate(folder, experiment: str, methods=("mrsr", "tci", "fi"), subjects: i
     model = {"name": "small", "weights_sha256": "0123456789abcdef"} if "mrsr" in methods else None
     configuration = {"methods": list(methods), "model": model, "subjects": list(scans)}
     write_json(out / "configuration.json", config.relevant() | configuration)
-    write_json(out / "made_with.json", {"python": "3.12", "mrsr_tf": "0.1.0"})
+    write_json(out / "versions.json", {"python": "3.12", "mrsr_tf": "0.1.0"})
     return out
 
 

@@ -90,5 +90,5 @@ def write_results(folder: Path, experiment: str, rows: list[dict], **configurati
     write_rows(folder / "rows.csv", rows, experiment)
     stated = {"experiment": experiment, "model": None, "subjects": []} | configuration
     (folder / "configuration.json").write_text(json.dumps(stated))
-    (folder / "made_with.json").write_text(json.dumps({"python": "3"}))
+    (folder / "versions.json").write_text(json.dumps({"python": "3"}))
     return folder

@@ -10,6 +10,7 @@ from eval.methods import NETWORK
 from eval.metrics import METRICS
 from eval.reporting import published_values
 from eval.reporting.published_values import Published
+from eval.reporting.style import method_name
 from eval.reporting.summaries.summary import NAN, Summary, compare, mean_and_sd
 from eval.reporting.table_layout import (
     Cell,
@@ -19,7 +20,7 @@ from eval.reporting.table_layout import (
     format_mean,
     why_untested,
 )
-from eval.results.rows import Results, method_name, unique
+from eval.results.rows import Results, unique
 from mrsr_tf.cli import counted
 
 SIGNIFICANT = 0.05

@@ -8,9 +8,10 @@ import numpy as np
 
 from eval import statistics
 from eval.reporting import published_values
+from eval.reporting.style import method_name
 from eval.reporting.summaries.summary import NAN, Summary, compare, mean_and_sd
 from eval.reporting.table_layout import Cell, Group, Line, Table, format_mean, why_untested
-from eval.results.rows import Results, method_name, unique
+from eval.results.rows import Results, unique
 from mrsr_tf.cli import counted
 
 # Reference -> its column in the rows.
