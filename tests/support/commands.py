@@ -1,6 +1,9 @@
-"""The commands of the packages, and the flags that each defines."""
+"""The commands of the packages, and the flags of each."""
 
+import functools
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -10,16 +13,14 @@ COMMANDS = sorted(
     for path in (ROOT / package).glob("*.py")
     if "    cli.run(main)\n" in path.read_text().split("__main__")[-1]
 )
-EVERYWHERE = {"help", "version", "flagfile", "v"}
 
 
+@functools.cache
 def flags_of(module: str) -> set[str]:
-    """The flags that a module defines, whether absl's or argparse's."""
-    source = ROOT.joinpath(*module.split(".")).with_suffix(".py").read_text()
-    parsers = r"(?:[\w.]+(?:\(\))?,\s*)*"
-    absl = re.findall(rf"DEFINE(\w*)\(\s*{parsers}\"(\w+)\"", source)
-    absl += [("_bool" if name == "overwrite" else "_integer", name)
-             for name in re.findall(r"cli\.define_(\w+)\(", source)]  # fmt: skip
-    negated = {f"no{name}" for kind, name in absl if kind in ("_bool", "_boolean")}
-    argparse = {name.replace("-", "_") for name in re.findall(r"\"--([\w-]+)\"", source)}
-    return EVERYWHERE | negated | {name for _, name in absl} | argparse
+    """The flags that the help of a module lists, whether absl's or argparse's."""
+    page = subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    listed = re.findall(r"^ +(?:-\w, )?--(\[no\])?([\w-]+)", page.stdout, re.MULTILINE)
+    negated = {f"no{name}" for negatable, name in listed if negatable}
+    return {"help", "v"} | negated | {name.replace("-", "_") for _, name in listed}
