@@ -11,8 +11,8 @@ or a phantom's truth/), or is one scan.
 
     image_quality   each scan is the truth; it is thickened, and what each method makes of it is
                     compared with the truth
-    t2              each scan is the thick one; its slices are multiplied, their signals combined
-                    again, and T2 in the regions is compared with the scan's own
+    t2              each scan is the thick one; it is upsampled, the signals of its fine slices are
+                    combined again, and T2 in the regions is compared with the scan's own
     lesions         small lesions are added to the regions of a scan of fine slices, which is
                     thickened and upsampled: how many are detected, and how many are made up?
     resolution      how much of the structure along the slices is restored, how sharp edges are,
@@ -51,7 +51,12 @@ if TYPE_CHECKING:
     from mrsr_tf.network.trained_model import TrainedModel
 
 EXPERIMENT = flags.DEFINE_enum(
-    "experiment", None, list(Experiment), "What is measured.", required=True
+    "experiment",
+    None,
+    list(Experiment),
+    "What is measured: image quality, T2 in regions, how many small lesions are detected, or the "
+    "resolution along the slices.",
+    required=True,
 )
 DATA = flags.DEFINE_string("data", None, "A folder of subjects, or one scan.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
@@ -130,7 +135,8 @@ COMBINATION = flags.DEFINE_enum(
     Combination.COVERING,
     list(Combination),
     "How fine slices make up a thick one for T2: weighted by the part of it that they cover, or as "
-    "the plain mean of as many as the factor, whose centre lies half a fine slice further.",
+    "the plain mean of as many as the factor, which shifts its centre (for a factor of 2, by half "
+    "a fine slice).",
 )
 WORKERS = flags.DEFINE_integer(
     "workers",

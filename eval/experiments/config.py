@@ -67,6 +67,11 @@ class EvaluationConfig:
         """The settings that this experiment depends on, as JSON values."""
         settings = asdict(self)
         common = {"experiment", "slice_factor", "slice_axis"}
-        own = {Experiment.T2: {*settings} - {"lesion_mm"}, Experiment.LESIONS: {"roi", "lesion_mm"}}
-        used = common | own.get(Experiment(self.experiment), set())
+        own = {
+            Experiment.IMAGE_QUALITY: set(),
+            Experiment.T2: {*settings} - {"lesion_mm"},
+            Experiment.LESIONS: {"roi", "lesion_mm"},
+            Experiment.RESOLUTION: set(),
+        }
+        used = common | own[Experiment(self.experiment)]
         return {name: value for name, value in settings.items() if name in used}

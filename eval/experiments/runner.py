@@ -101,27 +101,32 @@ def _evaluate(
 def _measure(
     source: Scan, scan: Volume, upsamplers: Sequence[Upsampler], config: EvaluationConfig
 ) -> tuple[list[Row], list[Picture]]:
-    if config.experiment == Experiment.IMAGE_QUALITY:
-        return image_quality.evaluate(scan, upsamplers)
-    if config.experiment == Experiment.RESOLUTION:
-        return resolution.evaluate(scan, upsamplers)
-    parameters = sequence(scan, source)
-    regions = _regions(source, scan, config)
-    if config.experiment == Experiment.LESIONS:
-        cartilage = np.any([region.inside for region in regions], axis=0)
-        rows = lesions.evaluate(
-            scan, upsamplers, sequence=parameters, cartilage=cartilage, sizes_mm=config.lesion_mm
-        )
-        return rows, []
-    return t2_accuracy.evaluate(
-        scan,
-        upsamplers,
-        parameters={**parameters, "method": config.t2_method},
-        regions=regions,
-        true_t2_ms=rois.true_t2(source.subject, scan, slice_axis=config.slice_axis),
-        combination=config.combination,
-        outliers=config.outliers,
-    )
+    match Experiment(config.experiment):
+        case Experiment.IMAGE_QUALITY:
+            return image_quality.evaluate(scan, upsamplers)
+        case Experiment.RESOLUTION:
+            return resolution.evaluate(scan, upsamplers)
+        case Experiment.LESIONS:
+            parameters, regions = sequence(scan, source), _regions(source, scan, config)
+            rows = lesions.evaluate(
+                scan,
+                upsamplers,
+                sequence=parameters,
+                cartilage=np.any([region.inside for region in regions], axis=0),
+                sizes_mm=config.lesion_mm,
+            )
+            return rows, []
+        case Experiment.T2:
+            parameters = sequence(scan, source)
+            return t2_accuracy.evaluate(
+                scan,
+                upsamplers,
+                parameters={**parameters, "method": config.t2_method},
+                regions=_regions(source, scan, config),
+                true_t2_ms=rois.true_t2(source.subject, scan, slice_axis=config.slice_axis),
+                combination=config.combination,
+                outliers=config.outliers,
+            )
 
 
 def _warn_of_training(scan: Volume, source: Scan, card: Mapping[str, Any], note: Path) -> None:

@@ -19,9 +19,9 @@ def body_mask(scan: Volume) -> NDArray[np.bool_]:
 
     The threshold is the lower of Otsu's two thresholds for three classes, applied to the logarithm
     of echo 1 after smoothing in plane. Bone and suppressed fat can be as dark as air, but a line
-    from front to back crosses the leg in one piece, so the mask is filled between the foremost and
-    the hindmost voxel of each such line. An image with fewer distinct values than classes is all
-    body.
+    from front to back crosses the leg in one piece, so the mask is filled between the most anterior
+    and the most posterior voxel of each such line. An image with fewer distinct values than classes
+    is all body.
     """
     image = scan.array[..., 0] / intensity_scale(scan.array)
     rows_mm, cols_mm, _ = scan.spacing_mm

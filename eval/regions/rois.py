@@ -48,33 +48,35 @@ def regions(
         InputError: there are no labels, none of that name, or no voxel of it in the scan; or the
             layer is unknown or the cartilage has none.
     """
-    drawn, true = labels_path(subject), truth_path(subject, LABELS)
-    if drawn is not None:
-        labels, names_of_labels = read_labels(drawn, scan)
-    elif true.exists():
-        labels = read_map(true, scan, slice_axis=slice_axis)
+    manual_path, phantom_path = labels_path(subject), truth_path(subject, LABELS)
+    if manual_path is not None:
+        labels, names_of_labels = read_labels(manual_path, scan)
+    elif phantom_path.exists():
+        labels = read_map(phantom_path, scan, slice_axis=slice_axis)
         names_of_labels = label_names(subject)
     else:
         raise InputError(
             f"expected the region {names[0]} in rois.nii.gz or {FOLDER}/{LABELS}, found none: "
             f"{subject}"
         )
-    path = drawn or true
+    path = manual_path or phantom_path
     return {name: _region(name, labels, names_of_labels, scan, path, rim) for name in names}
 
 
 def _region(
     name: str, labels: NDArray, names: Mapping[str, int], scan: Volume, path: Path, rim: bool
 ) -> NDArray[np.bool_]:
-    whole, _, layer = name.partition(":")
+    region, _, layer = name.partition(":")
     if layer not in ("", *LAYERS):
         raise InputError(f"expected a layer {' or '.join(LAYERS)}, got {layer!r} in {name}")
-    drawn = np.isin(labels, _labels_of(whole, names, labels, path))
-    if not drawn.any():
-        raise InputError(f"expected at least one voxel of the region {whole}, found none in {path}")
-    inside = cartilage_layers.layers(drawn, scan, whole)[layer] if layer else drawn
+    mask = np.isin(labels, _labels_of(region, names, labels, path))
+    if not mask.any():
+        raise InputError(
+            f"expected at least one voxel of the region {region}, found none in {path}"
+        )
+    inside = cartilage_layers.layers(mask, scan, region)[layer] if layer else mask
     if not rim:
-        inside = inside & ndimage.binary_erosion(drawn, IN_PLANE, border_value=1)
+        inside = inside & ndimage.binary_erosion(mask, IN_PLANE, border_value=1)
     if not inside.any():
         raise InputError(f"expected a voxel of {name}, found the region too thin for it: {path}")
     return inside
