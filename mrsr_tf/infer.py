@@ -95,8 +95,8 @@ def main() -> None:
     elif failed := batch.derive_all(studies, upsampler, **options):
         names = ", ".join(str(study.source) for study in failed)
         raise InputError(
-            f"expected {len(studies)} studies to be made, {len(failed)} failed, as warned of "
-            f"above; the others stand: {names}"
+            f"expected all {len(studies)} studies to succeed, {len(failed)} failed (see the "
+            f"warnings above): {names}; the others are complete"
         )
 
 

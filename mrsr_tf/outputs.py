@@ -50,7 +50,7 @@ def output_folder(
         remove(partial)
     if path.exists():
         check_configuration(path, read_configuration(path), configuration)
-        raise AlreadyDone(f"{path} is finished: nothing to do (--overwrite makes it anew)")
+        raise AlreadyDone(f"{path} is finished: nothing to do (--overwrite makes it again)")
     if partial.exists():
         if resume:
             check_configuration(partial, read_configuration(partial), configuration)
@@ -82,7 +82,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise InputError(f"expected to be alone, got another process at work on {path}") from None
+        raise InputError(f"expected no other process, found one that uses {path}") from None
     except OSError:
         pass  # a file system without locks
     try:
@@ -151,7 +151,7 @@ def check_configuration(
         )
         raise InputError(
             f"expected the configuration that made {path}, got another: {changes} "
-            "(--overwrite starts anew)"
+            "(--overwrite starts again)"
         )
 
 

@@ -101,10 +101,10 @@ class Entry:
     """The worker's metadata entry on a study.
 
     Attributes:
-        outcome: what was added or why nothing was; empty while the study is being made.
+        outcome: what was added or why nothing was; empty while series are being made.
         images: digest of the derivation and of all images that the worker did not make.
         source: digest of the derivation and of the images of the DESS.
-        attempts: how often making these was begun and not ended.
+        attempts: number of unfinished attempts to make them.
         series: SeriesInstanceUIDs of the derived series, also of those still being uploaded.
         send_to: the modality that has not received them yet.
     """
@@ -132,7 +132,7 @@ class Worker:
     destination: str | None = None
 
     def run(self) -> NoReturn:
-        """Handles studies for ever. Raises `InputError` if the server cannot be used."""
+        """Handles studies until stopped. Raises `InputError` if the server cannot be used."""
         system = self.orthanc.get("system")
         if system.get("ApiVersion", 0) < OLDEST_API:
             version = system.get("Version")
@@ -197,7 +197,7 @@ class Worker:
         else:
             try:
                 entry = self._derive(study, entry, scans)
-            except SystemExit:  # SIGTERM is no fault of the study
+            except SystemExit:  # SIGTERM says nothing about the study
                 self._write(study, replace(self._entry(study), attempts=attempts - 1))
                 raise
         logging.info("study %s: %s", study, entry.outcome)
@@ -223,7 +223,7 @@ class Worker:
     def _upload(self, study: str, entry: Entry, files: list[Path]) -> Entry:
         """Uploads derived images and deletes the derived series that they replace."""
         if not files:
-            return replace(entry, outcome="nothing made")
+            return replace(entry, outcome="no series made")
         headers = (pydicom.dcmread(file, stop_before_pixels=True) for file in files)
         uids, old = {str(header.SeriesInstanceUID) for header in headers}, set(entry.series)
         self._write(study, replace(entry, series=tuple(old | uids)))

@@ -84,7 +84,7 @@ def test_a_file_in_place_of_the_folder_is_refused_and_kept(tmp_path, overwrite):
 def test_a_second_process_is_refused_and_the_first_finishes(tmp_path, options):
     with output_folder(tmp_path / "out", {"stride": 16}, overwrite=False) as folder:
         (folder / "early").write_text("whole")
-        with pytest.raises(InputError, match="another process at work on"):
+        with pytest.raises(InputError, match="expected no other process"):
             make(tmp_path / "out", **options)
         (folder / "late").write_text("whole")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {

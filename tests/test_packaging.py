@@ -83,8 +83,8 @@ def test_the_source_distribution_holds_what_tests_and_documents_it(sdist):
 
 
 def test_installed_it_runs_away_from_the_source(installed):
-    told = python(installed, "-m", "mrsr_tf.infer", "--version")
-    assert told == f"MRSR-TF {next(installed.glob('*.dist-info')).name.split('-')[1][:-5]}\n"
+    version = python(installed, "-m", "mrsr_tf.infer", "--version")
+    assert version == f"MRSR-TF {next(installed.glob('*.dist-info')).name.split('-')[1][:-5]}\n"
     loaded = python(installed, "-c", "import eval.report, mrsr_tf; print(mrsr_tf.__file__)")
     assert loaded.strip().startswith(str(installed))
 

@@ -103,7 +103,7 @@ def test_a_nifti_whose_name_climbs_out_of_its_archive_is_read_and_written_nowher
 def test_locale_time_zone_and_a_name_beyond_ascii_change_nothing(tmp_path):
     source = tmp_path / "Knie, größer" / "knee.nii.gz"
     nifti.write_nifti(make_scan(affine=SAGITTAL), source)
-    told = set()
+    outputs = set()
     for name, environment in {
         "plain": {"LC_ALL": "C.UTF-8"},
         "bare": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
@@ -112,8 +112,8 @@ def test_locale_time_zone_and_a_name_beyond_ascii_change_nothing(tmp_path):
         code, _, said = interpolated(source, tmp_path / name / "fine.nii.gz", **environment)
         assert (code, said) == (0, "")
         fine = tmp_path / name / "fine.nii.gz"
-        told.add(bids.sidecar_path(fine).read_bytes() + nib.load(fine).get_fdata().tobytes())
-    assert len(told) == 1
+        outputs.add(bids.sidecar_path(fine).read_bytes() + nib.load(fine).get_fdata().tobytes())
+    assert len(outputs) == 1
 
 
 def test_too_little_memory_is_said_in_one_line_and_leaves_nothing(tmp_path):
@@ -140,7 +140,7 @@ def test_two_processes_on_one_series_one_is_refused_and_the_other_ends_whole(tmp
     study = Study(source, tmp_path / "fine")
     (tmp_path / "fine.partial").mkdir()
     lock = exclusive_lock(tmp_path / "fine.partial")
-    with lock, pytest.raises(InputError, match="another process"):
+    with lock, pytest.raises(InputError, match="no other process"):
         derive(study, Interpolation("tci"))
     assert (tmp_path / "fine.partial").is_dir()
     (tmp_path / "fine.partial" / "left_by_a_killed_call").touch()

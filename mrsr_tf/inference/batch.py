@@ -220,6 +220,6 @@ def _write(
     noise = result.residual_of_noise
     of_noise = "" if noise is None else f", {noise:.2g} of the noise"
     return (
-        f"{thick.echoes} x {before} slices -> {after}: {study.output} (thick again, it is the "
-        f"input within {result.residual_of_scale:.2%} of the intensity scale{of_noise})"
+        f"{thick.echoes} x {before} slices -> {after}: {study.output} (thickened again, it differs "
+        f"from the input by {result.residual_of_scale:.2%} of the intensity scale{of_noise})"
     )

@@ -35,18 +35,18 @@ def check_new(output: Path, source: Scan, derivation: Derivation, *, overwrite: 
         raise InputError(f"expected {expected} for the output, as the input is, got {output}")
     for path in maps_beside(output):
         if path.exists() and read_derivation(path) is None:
-            raise InputError(f"expected no file or a map of ours, found another: {path}")
+            raise InputError(f"expected no file or a map written by MRSR-TF, found another: {path}")
     if not output.exists():
         return
     existing = read_derivation(output)
     if existing is None:
         raise InputError(
-            f"expected a new name or a derived scan of ours, found other data: {output}"
+            f"expected a new name or a derived scan written by MRSR-TF, found other data: {output}"
         )
     if not overwrite:
         complete = {**derivation, "source": source.identity()}
         check_configuration(output, {key: existing.get(key) for key in complete}, complete)
-        raise AlreadyDone(f"{output} is finished: nothing to do (--overwrite makes it anew)")
+        raise AlreadyDone(f"{output} is finished: nothing to do (--overwrite makes it again)")
 
 
 def write(

@@ -139,7 +139,9 @@ def _check_same_scan(first: Volume, second: Volume, path: Path, other: Path) -> 
             f"{second.array.shape[:3]}: in {path} and {other}"
         )
     if not nifti_file.same_place(first.affine, second.affine, first.array.shape[:3]):
-        raise InputError(f"expected two echoes that lie alike, got others: {path} and {other}")
+        raise InputError(
+            f"expected two echoes on one grid, got different grids: {path} and {other}"
+        )
     for name in ("repetition_time_ms", "flip_angle_deg", "spoiler_area", "spoiler_duration_us"):
         values = getattr(first, name), getattr(second, name)
         if values[0] != values[1]:
@@ -180,7 +182,9 @@ def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArra
             f"expected a map of the scan's {shape} voxels, got {array.shape} in {path}"
         )
     if not nifti_file.same_place(nifti_file.to_lps(image, slice_axis), volume.affine, shape):
-        raise InputError(f"expected a map that lies where its scan lies, got another: {path}")
+        raise InputError(
+            f"expected a map at the position of its scan, got another position: {path}"
+        )
     return nifti_file.to_rows(array, slice_axis)
 
 

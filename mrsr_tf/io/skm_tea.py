@@ -67,8 +67,8 @@ class SkmTea(NiftiDerived):
         if source is not None:
             return _placed_as(dicom.read_series(source), array, path)
         logging.warning(
-            "%s tells no geometry: SKM-TEA's published 0.3125 x 0.3125 x 0.8 mm and left-to-right "
-            "order of slices are taken",
+            "%s has no geometry; SKM-TEA's published 0.3125 x 0.3125 x 0.8 mm and left-to-right "
+            "order of slices are assumed",
             path,
         )
         timing = acquisition(read_sidecar(path), sidecar_path(path), echoes=2)

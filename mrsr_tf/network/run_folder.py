@@ -54,7 +54,7 @@ def check_run(run_dir: Path, configuration: Mapping[str, Any]) -> bool:
         return False
     check_configuration(run_dir, read_configuration(run_dir), configuration)
     if (run_dir / TRAINED).exists():
-        raise AlreadyDone(f"{run_dir} is trained: nothing to do (--overwrite trains anew)")
+        raise AlreadyDone(f"{run_dir} is trained: nothing to do (--overwrite trains again)")
     return True
 
 

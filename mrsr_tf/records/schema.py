@@ -163,7 +163,7 @@ def check_header(beginning: bytes, expected: np.dtype) -> None:
         raise InputError(f"expected patches {expected['input'].shape}, found {shape}")
     if header["reserved"]:
         raise InputError(
-            "expected uncompressed records, found compressed ones (make them anew with this "
+            "expected uncompressed records, found compressed ones (make them again with this "
             "version)"
         )
 

@@ -151,7 +151,7 @@ class TrainingMonitor:
         if np.ptp(predictions - inputs, axis=(0, 1, 2, 3)).max() < CONSTANT:
             logging.warning(
                 "after %d steps the network returns its input: its units are dead and will not "
-                "learn again. Start anew with --overwrite and a lower --learning_rate, or with "
+                "learn again. Start again with --overwrite and a lower --learning_rate, or with "
                 "--warmup_steps",
                 steps_taken(self._model),
             )

@@ -57,7 +57,7 @@ def train(
             records are of two contrasts.
         checkpoint_steps: number of steps between checkpoints.
         flagfile: flags that replay the training, kept in the run folder.
-        overwrite: whether to remove the run folder and start anew.
+        overwrite: whether to remove the run folder and start again.
         strategy: the devices.
         deterministic: whether every operation gives bitwise the same result each time.
         t2_probe: folder of a phantom subject whose T2 is measured after each epoch.
@@ -180,8 +180,8 @@ def _input_errors() -> Iterator[None]:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise InputError(
-            "expected all workers to go on, lost one of them or its connection; the same call on "
-            "all of them goes on from the last checkpoint"
+            "expected all workers to keep running, lost one of them or its connection; the same "
+            "call on all of them resumes from the last checkpoint"
         ) from error
     except tf.errors.OpError as error:
         _, is_input_error, message = error.message.partition("InputError: ")

@@ -86,7 +86,7 @@ def test_an_skm_tea_file_alone_reads_bit_for_bit_with_the_published_geometry(tmp
     volume = scans.read_scan(path)
     np.testing.assert_array_equal(volume.array, make_array())
     np.testing.assert_allclose(volume.spacing_mm, [0.3125, 0.3125, 0.8])
-    assert "tells no geometry: SKM-TEA's published" in caplog.text
+    assert "has no geometry; SKM-TEA's published" in caplog.text
     assert "from 1.6 mm" in interpolated_slices(volume)
     assert volume.echo_times_ms is None
 
@@ -243,7 +243,7 @@ def test_a_pair_of_different_grids_is_refused(tmp_path):
     away = SAGITTAL.copy()
     away[0, 3] += 1
     pair(tmp_path, make_array(), affine=[SAGITTAL, away])
-    with pytest.raises(InputError, match="two echoes that lie alike"):
+    with pytest.raises(InputError, match="two echoes on one grid"):
         nifti.read_nifti(first)
 
 

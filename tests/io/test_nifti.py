@@ -358,7 +358,7 @@ def test_a_map_of_another_shape_or_place_is_refused(path):
     shifted = SAGITTAL.copy()
     shifted[0, 3] += 0.75
     with pytest.raises(
-        InputError, match=r"lies where its scan lies, got another: .*image\.nii\.gz"
+        InputError, match=r"at the position of its scan, got another position: .*image\.nii\.gz"
     ):
         nifti.read_map(path, Volume(volume.array, shifted))
     with pytest.raises(

@@ -173,7 +173,7 @@ def test_a_run_that_another_process_trains_is_left_alone(tmp_path, new, overwrit
     with opened(run_dir, configuration):
         before = sorted(path.name for path in run_dir.iterdir())
         second = opened(run_dir, configuration, overwrite=overwrite)
-        with pytest.raises(InputError, match=r"another process at work on .*run"), second:
+        with pytest.raises(InputError, match=r"found one that uses .*run"), second:
             pass
         assert sorted(path.name for path in run_dir.iterdir()) == before
     assert list(tmp_path.iterdir()) == [run_dir]
@@ -186,7 +186,7 @@ def test_two_processes_do_not_make_one_run_folder(tmp_path):
     aside.mkdir()
     with (
         exclusive_lock(aside),
-        pytest.raises(InputError, match=r"another process at work on .*run\.partial"),
+        pytest.raises(InputError, match=r"no other process, found one that uses .*run\.partial"),
         opened(tmp_path / "run", {}),
     ):
         pass

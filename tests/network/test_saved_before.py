@@ -57,5 +57,5 @@ def test_an_old_network_is_saved_again_under_the_new_names(saved, tmp_path):
 def test_an_old_run_is_not_resumed_and_the_message_says_what_to_do(saved):
     configuration = read_configuration(saved / "run")
     configuration["space_to_depth"] = configuration.pop("fold")
-    with pytest.raises(InputError, match=r"fold 2x2x1 -> None.*--overwrite starts anew"):
+    with pytest.raises(InputError, match=r"fold 2x2x1 -> None.*--overwrite starts again"):
         run_folder.check_run(saved / "run", configuration)

@@ -125,7 +125,7 @@ def test_the_order_is_decided_by_seed_and_epoch_alone(records):
     tf.random.set_seed(1)
     first = flat(map(names, epoch(records)))
     tf.random.set_seed(2)
-    np.random.seed(5)  # noqa: NPY002 (a stranger's seed)
+    np.random.seed(5)  # noqa: NPY002 (the caller's own seed)
     assert flat(map(names, epoch(records))) == first
     assert flat(map(names, epoch(records, batch_size=7, replicas=3))) == first
     assert flat(map(names, epoch(records, epoch=2))) != first

@@ -120,7 +120,7 @@ def record_bytes(**header):
         (record_bytes(patch_size=8), r"expected patches \(4, 4, 4, 2\), found \(8, 8, 8, 2\)"),
         (record_bytes(echoes=1), r"expected patches \(4, 4, 4, 2\), found \(4, 4, 4, 1\)"),
         (record_bytes(magic=b"XXXX"), "found other bytes"),
-        (record_bytes(reserved=1), "uncompressed records, found compressed ones .make them anew"),
+        (record_bytes(reserved=1), "uncompressed records, found compressed ones .make them again"),
         (b"", "found other bytes"),
         (record_bytes()[:20], "found other bytes"),
         (record_bytes()[:-1], "expected a record of 560 bytes, found 559"),

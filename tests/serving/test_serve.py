@@ -286,14 +286,14 @@ def test_a_password_on_the_command_line_is_refused(serve):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """An authority, certificates that it signed for a server and a client, and a stranger's."""
+    """An authority, certificates that it signed for a server and a client, and an untrusted one."""
     folder, openssl = tmp_path_factory.mktemp("tls"), tool("openssl", "openssl")
     key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 
     def run(call):
         subprocess.run([openssl, *call.split()], cwd=folder, check=True, capture_output=True)
 
-    for name in ("ca", "stranger"):
+    for name in ("ca", "untrusted"):
         run(f"req -x509 {key} -keyout {name}.key -out {name}.pem -subj /CN={name} -days 2")
     (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
     for name in ("server", "client"):
@@ -347,8 +347,8 @@ def test_both_sides_trust_each_others_certificates(serve, secure_url, certificat
     until(lambda: "watching the studies" in worker.text())
 
 
-@pytest.mark.parametrize(("name", "authority"), [("client", "stranger"), ("stranger", "ca")])
-def test_a_strangers_certificate_is_refused_in_one_line(
+@pytest.mark.parametrize(("name", "authority"), [("client", "untrusted"), ("untrusted", "ca")])
+def test_an_untrusted_certificate_is_refused_in_one_line(
     serve, secure_url, certificates, name, authority
 ):
     worker = serve(secure_url, *client_flags(certificates, name, authority))

@@ -184,7 +184,7 @@ def test_one_study_failing_leaves_the_others_alone(bench, tmp_path, capfd, caplo
     (studies[1] / "slice001_echo1.dcm").unlink()
     caplog.set_level("INFO", logger="absl")
     bench.handle(*studies)
-    failed = [outcome for outcome in bench.outcomes() if outcome.startswith("nothing made; ")]
+    failed = [outcome for outcome in bench.outcomes() if outcome.startswith("no series made; ")]
     assert len(failed) == 2
     assert "added 3 series of 18 images" in bench.outcomes()
     assert len([line for line in caplog.messages if line.startswith("study ")]) == 3
@@ -201,7 +201,7 @@ def test_a_damaged_slice_is_named_as_orthanc_names_it(bench, tmp_path):
     header.save_as(broken)
     bench.handle(study)
     (outcome,) = bench.outcomes()
-    assert outcome.startswith("nothing made; expected ")
+    assert outcome.startswith("no series made; expected ")
     (name,) = [name for name in bench.server.get("instances") if f"scan1/{name}.dcm" in outcome]
     tags = bench.server.get(f"instances/{name}/simplified-tags")
     assert tags["SOPInstanceUID"] == header.SOPInstanceUID

@@ -57,7 +57,7 @@ def test_four_replicas_train_as_one_device(records, one_device, tmp_path):
 
 @pytest.mark.slow
 def test_two_workers_train_as_one_device_after_one_was_lost(records, one_device, tmp_path):
-    """One is killed after the first checkpoint; the other stops with a word; then both resume."""
+    """One is killed after the first checkpoint; the other stops with one line; both resume."""
     options = {"settings": TEN_STEPS, "checkpoint_steps": 1}
     arguments = (records, tmp_path / "run")
     chief, lost = (start(*arguments, worker=worker, **options) for worker in workers(2))
@@ -65,10 +65,10 @@ def test_two_workers_train_as_one_device_after_one_was_lost(records, one_device,
         time.sleep(0.02)
         assert chief.poll() is None
     lost.kill()
-    ((code, word),) = finish(chief)
+    ((code, message),) = finish(chief)
     finish(lost)
     assert code == 1
-    assert word.startswith("error: expected all workers to go on, lost one")
+    assert message.startswith("error: expected all workers to keep running, lost one")
     again = [start(*arguments, worker=worker, **options) for worker in workers(2)]
     assert finish(*again) == [(0, ""), (0, "")]
     assert_same_training(one_device, tmp_path / "run")

@@ -1,7 +1,7 @@
 """The header of a derived image: attributes of its source that still hold, and new ones.
 
 Nothing is copied blindly: of each module of the MR Image IOD (DICOM PS3.3 A.4), only the
-attributes that hold for the derived image are copied; the others are omitted or written anew.
+attributes that hold for the derived image are copied; the others are omitted or replaced.
 """
 
 from collections.abc import Iterable
