@@ -1,4 +1,4 @@
-"""Imports run one way through the house."""
+"""Imports run one way through the package."""
 
 import ast
 import subprocess
@@ -10,10 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("mrsr_tf", "tf_records_tools", "phantom", "eval")
-# In the order the data flows: a wing imports itself and those before it.
-WINGS = "mri io records network training inference serving".split()
-FOUNDATION = "__init__ errors outputs volume".split()  # below every wing
-COMMANDS = "train export infer serve".split()  # above every wing, with what only they share
+# In the order the data flows: a subpackage imports itself and those before it.
+SUBPACKAGES = "mri io records network training inference serving".split()
+FOUNDATION = "__init__ errors outputs volume".split()  # below all subpackages
+COMMANDS = "train export infer serve".split()  # above all subpackages, with what only they share
 SHARED_BY_COMMANDS = "cli parallel".split()
 WITHOUT_TENSORFLOW = (
     "mrsr_tf mrsr_tf.volume mrsr_tf.cli mrsr_tf.io.scans mrsr_tf.io.labels mrsr_tf.mri.slices "
@@ -42,8 +42,8 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def wing(name: str) -> str:
-    """`mrsr_tf.io.dicom.read` is part of the wing `io`."""
+def subpackage(name: str) -> str:
+    """`mrsr_tf.io.dicom.read` is part of the subpackage `io`."""
     return name.split(".")[1]
 
 
@@ -51,30 +51,32 @@ CORE = modules("mrsr_tf")
 
 
 @pytest.mark.parametrize("name", CORE)
-def test_a_wing_imports_only_those_before_it(name):
-    order = [*FOUNDATION, *WINGS]
-    own = wing(name)
+def test_a_subpackage_imports_only_those_before_it(name):
+    order = [*FOUNDATION, *SUBPACKAGES]
+    own = subpackage(name)
     if own in FOUNDATION:
         allowed = set(FOUNDATION)
-    elif own in WINGS:
+    elif own in SUBPACKAGES:
         allowed = {*order[: order.index(own) + 1]}
     else:
         allowed = {*order, *SHARED_BY_COMMANDS}
-    found = {n for n in imported(CORE[name]) if n.startswith("mrsr_tf.")}
-    ours = {wing(n) for n in found if n in CORE or f"{n}.__init__" in CORE}
-    assert ours <= allowed
+    names = {n for n in imported(CORE[name]) if n.startswith("mrsr_tf.")}
+    used = {subpackage(n) for n in names if n in CORE or f"{n}.__init__" in CORE}
+    assert used <= allowed
 
 
-def test_the_core_has_commands_wings_and_a_few_modules():
+def test_the_core_has_commands_subpackages_and_a_few_modules():
     top = {path.stem for path in (ROOT / "mrsr_tf").glob("*.py")}
     assert top - set(COMMANDS) == {*FOUNDATION, *SHARED_BY_COMMANDS, "serving"} & top
     folders = {path.parent.name for path in (ROOT / "mrsr_tf").glob("*/__init__.py")}
-    assert folders <= set(WINGS)
+    assert folders <= set(SUBPACKAGES)
 
 
 def test_no_module_imports_itself_by_way_of_others():
-    every = {name: path for package in PACKAGES for name, path in modules(package).items()}
-    needs = {name: (imported(path) & set(every)) - {name} for name, path in every.items()}
+    all_modules = {name: path for package in PACKAGES for name, path in modules(package).items()}
+    needs = {
+        name: (imported(path) & set(all_modules)) - {name} for name, path in all_modules.items()
+    }
     TopologicalSorter(needs).prepare()  # raises CycleError
 
 
@@ -86,14 +88,14 @@ def test_packages_beside_the_core_do_not_know_each_other(package):
 
 
 def test_only_commands_define_flags_and_nothing_imports_a_command():
-    every = {name: path for package in PACKAGES for name, path in modules(package).items()}
+    all_modules = {name: path for package in PACKAGES for name, path in modules(package).items()}
     commands = {
         name
-        for name, path in every.items()
+        for name, path in all_modules.items()
         if "    cli.run(main)\n" in path.read_text().split("__main__")[-1]
     }
     assert len(commands) >= 9
-    for name, path in every.items():
+    for name, path in all_modules.items():
         assert name in commands | {"mrsr_tf.cli"} or "DEFINE_" not in path.read_text(), name
         assert not imported(path) & commands, name
 
