@@ -96,7 +96,7 @@ def main() -> None:
         names = ", ".join(str(study.source) for study in failed)
         raise InputError(
             f"expected all {len(studies)} studies to succeed, {len(failed)} failed (see the "
-            f"warnings above): {names}; the others are complete"
+            f"warnings above; the others are complete): {names}"
         )
 
 

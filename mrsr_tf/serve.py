@@ -22,11 +22,22 @@ from mrsr_tf.network.weights_file import PRETRAINED
 
 ORTHANC = flags.DEFINE_string("orthanc", None, "URL of the Orthanc server.", required=True)
 DESTINATION = flags.DEFINE_string(
-    "destination", None, "Also send derived series to this modality, by its name in Orthanc."
+    "destination",
+    None,
+    "Modality that derived series are also sent to, by its name in Orthanc. By default nothing is "
+    "sent.",
 )
-TLS_CA = flags.DEFINE_string("tls_ca", None, "PEM file of the server's certificate authority.")
-TLS_CERT = flags.DEFINE_string("tls_cert", None, "PEM file of the worker's own certificate.")
-TLS_KEY = flags.DEFINE_string("tls_key", None, "PEM file of the key of that certificate.")
+TLS_CA = flags.DEFINE_string(
+    "tls_ca",
+    None,
+    "PEM file of the server's certificate authority. By default public authorities are trusted.",
+)
+TLS_CERT = flags.DEFINE_string(
+    "tls_cert", None, "PEM file of the worker's own certificate. By default it shows none."
+)
+TLS_KEY = flags.DEFINE_string(
+    "tls_key", None, "PEM file of the key of --tls_cert. By default --tls_cert holds it."
+)
 METHOD = flags.DEFINE_enum(
     "method", Method.MRSR, list(Method), "The network, tricubic or Fourier interpolation."
 )
