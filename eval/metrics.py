@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from skimage.metrics import structural_similarity
 
 from mrsr_tf.errors import InputError
 
@@ -35,6 +34,9 @@ def ssim(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> float:
 
 def ssim_map(reference: ArrayLike, image: ArrayLike, *, data_range: float) -> np.ma.MaskedArray:
     """The SSIM of each pixel with the border masked; `ssim` is the mean of this map."""
+    # Imported here because commands need only the names in METRICS to print their help.
+    from skimage.metrics import structural_similarity
+
     reference, image = _checked(reference, image, data_range)
     if reference.ndim not in (2, 3) or min(reference.shape[:2]) < WINDOW:
         raise InputError(
