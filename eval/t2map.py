@@ -96,7 +96,7 @@ def _write_maps(source: "Scan", sequence: dict[str, float | None], folder: Path)
         for name, image in (("t2_ms", t2_ms), ("t2_sd_ms", deviation_ms)):
             path = folder / f"{name}.nii.gz"
             nifti.write_map(image, scan, path, slice_axis=SLICE_AXIS.value, sidecar=sidecar)
-        source.format.write_t2_map(t2_ms, scan, folder / "dicom", source.path, derivation)
+        source.format.write_t2_map(t2_ms, scan, folder / "dicom", source, derivation)
         progress.update()
         title = f"T2, {METHOD.value}, T1 {T1_MS.value:g} ms"
         t2_figure(t2_ms, scan, tissue, title).savefig(folder / "t2_ms.png")

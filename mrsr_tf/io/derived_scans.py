@@ -14,8 +14,8 @@ from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.io import nifti
 from mrsr_tf.io.bids import DERIVATION, sidecar_path
 from mrsr_tf.io.discovery import MAPS
-from mrsr_tf.io.formats import Scan, format_of
-from mrsr_tf.io.scan_format import Derivation
+from mrsr_tf.io.formats import format_of
+from mrsr_tf.io.scan_format import Derivation, Scan
 from mrsr_tf.outputs import check_configuration
 from mrsr_tf.volume import Volume
 
@@ -79,7 +79,7 @@ def write(
         if t2_uncertainty_ms is not None:
             in_ms = {"Units": "ms", **sidecar}
             nifti.write_map(t2_uncertainty_ms, volume, t2, slice_axis=slice_axis, sidecar=in_ms)
-    source.format.write(volume, output, source.path, derivation, slice_axis)
+    source.format.write(volume, output, source, derivation, slice_axis)
 
 
 def maps_beside(output: Path) -> tuple[Path, Path]:

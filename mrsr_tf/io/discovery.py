@@ -14,7 +14,8 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.io.bids import without_echo
 from mrsr_tf.io.dicom.files import first_header, is_dicom
 from mrsr_tf.io.dicom.series import frame_of_reference
-from mrsr_tf.io.formats import FORMATS, Scan, format_of
+from mrsr_tf.io.formats import FORMATS, format_of
+from mrsr_tf.io.scan_format import Scan
 
 IMAGES = ("image.nii.gz", "image.nii")
 REGIONS = ("rois.nii.gz", "rois.nii")

@@ -20,7 +20,7 @@ from mrsr_tf import outputs
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import bids, nifti_file
 from mrsr_tf.io.damage import refuse_damaged
-from mrsr_tf.io.scan_format import Derivation, Format
+from mrsr_tf.io.scan_format import Derivation, Format, Scan
 from mrsr_tf.volume import Volume
 
 ENDINGS = (".nii.gz", ".nii")
@@ -32,20 +32,20 @@ class NiftiDerived(Format):
 
     output_ending = ".nii.gz"
 
-    def identity(self, path: Path) -> str:
+    def identity(self, scan: Scan) -> str:
         """A hash of the file and of the second echo's."""
         digest = hashlib.sha256()
-        for file in filter(None, (path, bids.second_echo(path))):
+        for file in filter(None, (scan.path, bids.second_echo(scan.path))):
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()[:16]
 
-    def patient(self, path: Path) -> str | None:
+    def patient(self, scan: Scan) -> str | None:
         """The sub-<label> of BIDS in the path."""
-        return bids.subject_entity(path)
+        return bids.subject_entity(scan.path)
 
     def write(
-        self, volume: Volume, output: Path, like: Path, derivation: Derivation, slice_axis: int = 2
+        self, volume: Volume, output: Path, like: Scan, derivation: Derivation, slice_axis: int = 2
     ) -> None:
         """Writes an image with the derivation in its sidecar."""
         sidecar = {bids.DERIVATION: {**derivation, "source": self.identity(like)}}
@@ -70,9 +70,9 @@ class Nifti(NiftiDerived):
         """Whether it is not the second of two echoes."""
         return bids.first_echo(path) is None
 
-    def read(self, path: Path, slice_axis: int = 2) -> Volume:
+    def read(self, scan: Scan, slice_axis: int = 2) -> Volume:
         """Reads the image, or both echoes."""
-        return read_nifti(path, slice_axis=slice_axis)
+        return read_nifti(scan.path, slice_axis=slice_axis)
 
 
 def is_nifti(path: Path) -> bool:

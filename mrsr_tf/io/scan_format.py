@@ -1,20 +1,85 @@
-"""The interface of a format of scans; `formats.FORMATS` lists all formats."""
+"""A scan on disk, and the interface of its format; `formats.FORMATS` lists all formats."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from absl import logging
 from numpy.typing import NDArray
 
+from mrsr_tf.errors import InputError
+from mrsr_tf.mri.dess import is_dess_timing
+from mrsr_tf.mri.zero_filling import ADVICE, interpolated_slices
 from mrsr_tf.volume import Volume
 
 Derivation = Mapping[str, Any]  # how a scan was derived, as plain JSON values
 
 
+@dataclass(frozen=True)
+class Scan:
+    """A scan on disk; as a string it is the subject's path, by which messages name it.
+
+    Attributes:
+        subject: the subject's folder, in which labels and true maps may lie beside the scan; or
+            the file.
+        path: the scan itself.
+        format: its format.
+        series: the SeriesInstanceUIDs of those DICOM images at `path` that are the scan; empty if
+            all are.
+    """
+
+    subject: Path
+    path: Path
+    format: "Format"
+    series: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return str(self.subject)
+
+    def absolute(self) -> "Scan":
+        """The same scan by its absolute path, for other processes."""
+        return replace(self, subject=self.subject.absolute(), path=self.path.absolute())
+
+    def read(self, slice_axis: int = 2) -> Volume:
+        """Reads the scan; warns of interpolated slices and of echo times that are not a DESS's.
+
+        Raises:
+            InputError: as `Format.read`, or an echo is all zeros.
+        """
+        volume = self.format.read(self, slice_axis)
+        for echo in range(volume.echoes):
+            if not volume.array[..., echo].any():
+                raise InputError(f"expected an image, got only zeros as echo {echo + 1} of {self}")
+        self._warn_of_echo_times(volume)
+        reason = interpolated_slices(volume)
+        if reason:
+            logging.warning("%s: %s; %s", self, reason, ADVICE)
+        return volume
+
+    def identity(self) -> str:
+        """16 hexadecimal digits that identify the scan without saying whose it is."""
+        return self.format.identity(self)
+
+    def patient(self) -> str | None:
+        """What names the patient, to be compared and never to be stored or shown."""
+        return self.format.patient(self)
+
+    def _warn_of_echo_times(self, volume: Volume) -> None:
+        times, tr_ms = volume.echo_times_ms, volume.repetition_time_ms
+        if times is None or tr_ms is None or len(times) != 2 or is_dess_timing(times, tr_ms):
+            return
+        logging.warning(
+            "expected the second echo of a DESS at 2 TR - TE1 = %g ms, got %g ms (TE1 %g, TR %g "
+            "ms) in %s: its T2 map would be wrong",
+            2 * tr_ms - times[0], times[1], times[0], tr_ms, self,
+        )  # fmt: skip
+
+
 class Format(Protocol):
     """How scans of a format are recognised, read and identified, and derived scans written.
 
-    All methods but `matches` expect a path that matches.
+    All methods but `matches` expect a scan or a path that matches.
 
     Attributes:
         endings: how the names of its files end, if they have endings.
@@ -31,20 +96,20 @@ class Format(Protocol):
         """Whether a file that matches is a scan by itself, and not only a part of one."""
         return True
 
-    def read(self, path: Path, slice_axis: int = 2) -> Volume:
+    def read(self, scan: Scan, slice_axis: int = 2) -> Volume:
         """Reads the scan, or raises an `InputError` that names the file.
 
         `slice_axis` is the axis of a NIfTI image that counts slices; the other formats record it.
         """
 
-    def identity(self, path: Path) -> str:
+    def identity(self, scan: Scan) -> str:
         """16 hexadecimal digits that identify the scan without saying whose it is."""
 
-    def patient(self, path: Path) -> str | None:
+    def patient(self, scan: Scan) -> str | None:
         """What names the patient, to be compared and never to be stored or shown; may be None."""
 
     def write(
-        self, volume: Volume, output: Path, like: Path, derivation: Derivation, slice_axis: int = 2
+        self, volume: Volume, output: Path, like: Scan, derivation: Derivation, slice_axis: int = 2
     ) -> None:
         """Writes a scan derived from `like`, replacing what is at `output` once it is whole.
 
@@ -58,7 +123,7 @@ class Format(Protocol):
         """The derivation that `write` stored; None for a scan that this package did not write."""
 
     def write_t2_map(
-        self, t2_ms: NDArray[Any], volume: Volume, folder: Path, like: Path, derivation: Derivation
+        self, t2_ms: NDArray[Any], volume: Volume, folder: Path, like: Scan, derivation: Derivation
     ) -> None:
         """Writes the T2 map of `volume` into the study of `like`, if the format has studies."""
         return

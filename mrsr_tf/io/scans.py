@@ -4,8 +4,7 @@ from pathlib import Path
 
 from mrsr_tf.io import derived_scans
 from mrsr_tf.io.discovery import find_scan, find_scans
-from mrsr_tf.io.formats import Scan
-from mrsr_tf.io.scan_format import Derivation
+from mrsr_tf.io.scan_format import Derivation, Scan
 from mrsr_tf.volume import Volume
 
 __all__ = ["Scan", "find_scan", "find_scans", "read_scan", "write_scan"]

@@ -21,6 +21,7 @@ from mrsr_tf.io import dicom
 from mrsr_tf.io.bids import acquisition, read_sidecar, sidecar_path
 from mrsr_tf.io.damage import refuse_damaged
 from mrsr_tf.io.nifti import NiftiDerived
+from mrsr_tf.io.scan_format import Scan
 from mrsr_tf.volume import Volume
 
 ECHOES, LABELS = ("echo1", "echo2"), "seg"
@@ -54,31 +55,40 @@ class SkmTea(NiftiDerived):
         except InputError:
             return False
 
-    def read(self, path: Path, slice_axis: int = 2) -> Volume:
+    def read(self, scan: Scan, slice_axis: int = 2) -> Volume:
         """Reads both echoes; the acquisition comes from the DICOM files, else from a sidecar."""
-        with _open(path) as file:
-            first, second = (_image(file, name, path) for name in ECHOES)
-        if first.shape != second.shape:
-            raise InputError(
-                f"expected echoes of one matrix, got {first.shape} and {second.shape} in {path}"
-            )
-        array = np.stack([first, second], axis=3)
-        source = _dicom_of(path)
-        if source is not None:
-            return _placed_as(dicom.read_series(source), array, path)
-        logging.warning(
-            "%s has no geometry; SKM-TEA's published 0.3125 x 0.3125 x 0.8 mm and left-to-right "
-            "order of slices are assumed",
-            path,
-        )
-        timing = acquisition(read_sidecar(path), sidecar_path(path), echoes=2)
-        timing["slice_thickness_mm"] = timing["slice_thickness_mm"] or PUBLISHED_THICKNESS_MM
-        return Volume(array, PUBLISHED_AFFINE, **timing)
+        return read_skm_tea(scan.path)
 
-    def patient(self, path: Path) -> str | None:
+    def patient(self, scan: Scan) -> str | None:
         """The patient of the DICOM that the file was extracted from."""
-        source = _dicom_of(path)
-        return None if source is None else dicom.Dicom().patient(source)
+        source = _dicom_of(scan.path)
+        return None if source is None else dicom.read_patient(source)
+
+
+def read_skm_tea(path: Path) -> Volume:
+    """Reads both echoes; the acquisition comes from the DICOM files, else from a sidecar.
+
+    Raises:
+        InputError: the file is damaged, lacks an echo, or its DICOM holds other images.
+    """
+    with _open(path) as file:
+        first, second = (_image(file, name, path) for name in ECHOES)
+    if first.shape != second.shape:
+        raise InputError(
+            f"expected echoes of one matrix, got {first.shape} and {second.shape} in {path}"
+        )
+    array = np.stack([first, second], axis=3)
+    source = _dicom_of(path)
+    if source is not None:
+        return _placed_as(dicom.read_series(source), array, path)
+    logging.warning(
+        "%s has no geometry; SKM-TEA's published 0.3125 x 0.3125 x 0.8 mm and left-to-right "
+        "order of slices are assumed",
+        path,
+    )
+    timing = acquisition(read_sidecar(path), sidecar_path(path), echoes=2)
+    timing["slice_thickness_mm"] = timing["slice_thickness_mm"] or PUBLISHED_THICKNESS_MM
+    return Volume(array, PUBLISHED_AFFINE, **timing)
 
 
 def _dicom_of(path: Path) -> Path | None:
@@ -102,7 +112,7 @@ def read_labels(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     labels = np.zeros(one_hot.shape[:3], np.uint8)
     for number in LABEL_NAMES.values():
         labels[one_hot[..., number - 1] > 0] = number
-    return labels, SkmTea().read(path).affine
+    return labels, read_skm_tea(path).affine
 
 
 def _placed_as(scanned: Volume, array: NDArray[np.float32], path: Path) -> Volume:

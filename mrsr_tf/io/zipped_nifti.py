@@ -9,6 +9,7 @@ from mrsr_tf.io import nifti
 from mrsr_tf.io.archives import File, files_at, is_zip
 from mrsr_tf.io.bids import first_echo
 from mrsr_tf.io.damage import refuse_damaged
+from mrsr_tf.io.scan_format import Scan
 from mrsr_tf.volume import Volume
 
 
@@ -25,8 +26,9 @@ class ZippedNifti(nifti.NiftiDerived):
         except InputError:  # unreadable, whatever it holds
             return False
 
-    def read(self, path: Path, slice_axis: int = 2) -> Volume:
+    def read(self, scan: Scan, slice_axis: int = 2) -> Volume:
         """Reads the image or the two echoes, unpacked into a temporary folder for nibabel."""
+        path = scan.path
         with tempfile.TemporaryDirectory() as folder:
             files = _files_in(path, (*nifti.ENDINGS, ".json"))
             for file in files:

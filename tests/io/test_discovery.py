@@ -160,14 +160,14 @@ def test_an_skm_tea_file_without_two_echoes_of_one_matrix_is_refused(tmp_path, c
             skm_tea.read_labels(path)
     else:
         with pytest.raises(InputError, match=words):
-            skm_tea.SkmTea().read(path)
+            skm_tea.read_skm_tea(path)
 
 
 def test_a_damaged_skm_tea_file_is_refused_by_name(tmp_path):
     path = write_hdf5_scan(tmp_path, make_array())
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(InputError, match=r"MTR_001\.h5"):
-        skm_tea.SkmTea().read(path)
+        skm_tea.read_skm_tea(path)
 
 
 # BIDS: a file for each echo

@@ -216,7 +216,7 @@ def test_the_labels_of_an_skm_tea_file_are_its_tissues(tmp_path):
         file["echo1"] = file["echo2"] = make_array()[..., 0]
         file["seg"] = one_hot
     path = tmp_path / "MTR_001.h5"
-    found, names = rois.read_labels(rois.labels_path(path), skm_tea.SkmTea().read(path))
+    found, names = rois.read_labels(rois.labels_path(path), skm_tea.read_skm_tea(path))
     assert {tuple(place): found[tuple(place)] for place in np.argwhere(found)} == {
         (1, 1, 1): 1,
         (2, 2, 2): 6,

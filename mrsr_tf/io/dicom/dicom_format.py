@@ -8,11 +8,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mrsr_tf.io.archives import is_zip
-from mrsr_tf.io.dicom.files import first_header
-from mrsr_tf.io.dicom.provenance import read_derivation, source_digest
+from mrsr_tf.io.dicom.provenance import read_derivation, read_patient, source_digest
 from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.write import write_series, write_t2_map
-from mrsr_tf.io.scan_format import Derivation, Format
+from mrsr_tf.io.scan_format import Derivation, Format, Scan
 from mrsr_tf.outputs import exclusive_lock
 from mrsr_tf.volume import Volume
 
@@ -31,22 +30,20 @@ class Dicom(Format):
         """Whether it is a zip archive; files are parts of the scan in their folder."""
         return path.suffix == ".zip" and is_zip(path)
 
-    def read(self, path: Path, slice_axis: int = 2) -> Volume:
-        """Reads the one scan in all the files."""
-        return read_series(path)
+    def read(self, scan: Scan, slice_axis: int = 2) -> Volume:
+        """Reads the one scan in all the files, or in those of its series."""
+        return read_series(scan.path, scan.series)
 
-    def identity(self, path: Path) -> str:
+    def identity(self, scan: Scan) -> str:
         """A hash of the SOPInstanceUIDs."""
-        return source_digest(path)
+        return source_digest(scan.path, scan.series)
 
-    def patient(self, path: Path) -> str | None:
+    def patient(self, scan: Scan) -> str | None:
         """PatientID, or PatientName if that is empty."""
-        header = first_header(path)
-        names = (header.get("PatientID"), header.get("PatientName")) if header else ()
-        return next(filter(None, (str(name or "").strip() for name in names)), None)
+        return read_patient(scan.path, scan.series)
 
     def write(
-        self, volume: Volume, output: Path, like: Path, derivation: Derivation, slice_axis: int = 2
+        self, volume: Volume, output: Path, like: Scan, derivation: Derivation, slice_axis: int = 2
     ) -> None:
         """Writes a series per echo into the study of `like`."""
         partial = output.with_name(output.name + ".partial")
@@ -55,7 +52,9 @@ class Dicom(Format):
             for remnant in partial.iterdir():  # of an interrupted call
                 remnant.unlink()
             try:
-                write_series(volume, partial, like=like, derivation=derivation)
+                write_series(
+                    volume, partial, like=like.path, series_uids=like.series, derivation=derivation
+                )
                 shutil.rmtree(output, ignore_errors=True)
                 partial.rename(output)
             finally:
@@ -66,7 +65,9 @@ class Dicom(Format):
         return read_derivation(output)
 
     def write_t2_map(
-        self, t2_ms: NDArray[Any], volume: Volume, folder: Path, like: Path, derivation: Derivation
+        self, t2_ms: NDArray[Any], volume: Volume, folder: Path, like: Scan, derivation: Derivation
     ) -> None:
         """Writes the map as a series in the study of `like`."""
-        write_t2_map(t2_ms, volume, folder, like=like, derivation=derivation)
+        write_t2_map(
+            t2_ms, volume, folder, like=like.path, series_uids=like.series, derivation=derivation
+        )

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -82,10 +82,11 @@ def quiet() -> Iterator[None]:
 
 
 @quiet()
-def find_images(path: str | Path) -> tuple[list[Image], str]:
+def find_images(path: str | Path, series_uids: Collection[str] = ()) -> tuple[list[Image], str]:
     """Reads the MR images in a folder and below, a zip archive or one file, without their pixels.
 
     Also returns in words how many other files of which kind there are ("2 not DICOM"); "" if none.
+    `series_uids` holds the SeriesInstanceUIDs of the images that are meant; by default all are.
 
     Raises:
         InputError: there is no MR image, or a DICOM file cannot be read or is cut short.
@@ -95,7 +96,13 @@ def find_images(path: str | Path) -> tuple[list[Image], str]:
         raise InputError(f"expected a DICOM folder or file, found nothing at {path}")
     with ThreadPoolExecutor(READERS) as pool:
         contents = list(pool.map(_images_in, files_at(path)))
-    images = [image for content in contents if not isinstance(content, str) for image in content]
+    images = [
+        image
+        for content in contents
+        if not isinstance(content, str)
+        for image in content
+        if is_of(image.header, series_uids)
+    ]
     others = [content for content in contents if isinstance(content, str)]
     skipped = ", ".join(f"{others.count(kind)} {kind}" for kind in sorted(set(others)))
     if not images:
@@ -119,13 +126,21 @@ def is_dicom(path: File) -> bool:
 
 
 @quiet()
-def first_header(path: Path) -> FileDataset | None:
-    """The header of the first DICOM file in a folder and below, by name; None without any."""
+def first_header(path: Path, series_uids: Collection[str] = ()) -> FileDataset | None:
+    """The header of the first DICOM file in a folder and below, by name; None without any.
+
+    `series_uids` is as for `find_images`.
+    """
     for file in files_at(path):
         with readable(file):
-            if is_dicom(file):
-                return _read_header(file)
+            if is_dicom(file) and is_of(header := _read_header(file), series_uids):
+                return header
     return None
+
+
+def is_of(header: Dataset, series_uids: Collection[str]) -> bool:
+    """Whether an image is of one of the series; of none given, every image is."""
+    return not series_uids or str(header.get("SeriesInstanceUID", "")) in series_uids
 
 
 def _images_in(path: File) -> list[Image] | str:

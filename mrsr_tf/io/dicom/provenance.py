@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +53,22 @@ def is_derived(header: Dataset) -> bool:
     return str(header.get("DerivationDescription", "")).startswith(MARK)
 
 
-def source_digest(path: str | Path) -> str:
+def read_patient(path: Path, series_uids: Collection[str] = ()) -> str | None:
+    """PatientID, or PatientName if that is empty, in the first file; None if neither is there."""
+    header = first_header(path, series_uids)
+    names = (header.get("PatientID"), header.get("PatientName")) if header else ()
+    return next(filter(None, (str(name or "").strip() for name in names)), None)
+
+
+def source_digest(path: str | Path, series_uids: Collection[str] = ()) -> str:
     """16 hexadecimal digits that identify the images in a folder: a hash of their UIDs.
+
+    `series_uids` is as for `find_images`.
 
     Raises:
         InputError: an image has no SOPInstanceUID, or `find_images` found none.
     """
-    return images_digest(find_images(path)[0])
+    return images_digest(find_images(path, series_uids)[0])
 
 
 def images_digest(images: Iterable[Image]) -> str:

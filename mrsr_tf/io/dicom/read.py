@@ -1,6 +1,6 @@
 """Reads a folder of DICOM files as a `Volume`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,18 +24,19 @@ DECODERS = "python-gdcm pylibjpeg pylibjpeg-openjpeg"
 
 
 @quiet()
-def read_series(path: str | Path) -> Volume:
+def read_series(path: str | Path, series_uids: Collection[str] = ()) -> Volume:
     """Reads the one scan in a folder and below, in a zip archive or in one file.
 
     Echoes are distinguished by EchoNumbers and EchoTime, in one series or in two of one study.
     Slices are sorted and spaced by their positions; only a scan of one slice has its spacing from
-    the header (SpacingBetweenSlices, else SliceThickness). RescaleSlope is applied.
+    the header (SpacingBetweenSlices, else SliceThickness). RescaleSlope is applied. `series_uids`
+    is as for `find_images`.
 
     Raises:
         InputError: the folder does not hold exactly one whole scan, or a file cannot be read; the
             message names the file or the position.
     """
-    series = find_series(path)
+    series = find_series(path, series_uids)
     if series.skipped:
         logging.warning("skipped in %s: %s", path, series.skipped)
     header = series.images[0].header

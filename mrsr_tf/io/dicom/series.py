@@ -1,6 +1,6 @@
 """Sorts images into the echoes and slices of one scan, and checks that the scan is complete."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -39,14 +39,16 @@ class Series:
 
 
 @quiet()
-def find_series(path: str | Path) -> Series:
+def find_series(path: str | Path, series_uids: Collection[str] = ()) -> Series:
     """Finds the one scan in a folder and below, and checks that it is complete; reads no pixels.
+
+    `series_uids` is as for `find_images`.
 
     Raises:
         InputError: there are no images, or they are not exactly one scan of one or two echoes with
             each slice once, evenly spaced along the normal.
     """
-    images, skipped = find_images(path)
+    images, skipped = find_images(path, series_uids)
     _check_one_scan(images)
     echoes = [_ordered(echo) for echo in _split_echoes(images)]
     if len(echoes) == 2:

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,12 @@ UIDS = uuid.UUID("5a1c9e52-0c1e-4d0b-9d7a-6f3d5f0e8b47")  # the name space of al
 
 @quiet()
 def write_series(
-    volume: Volume, path: str | Path, *, like: str | Path, derivation: Derivation | None = None
+    volume: Volume,
+    path: str | Path,
+    *,
+    like: str | Path,
+    series_uids: Collection[str] = (),
+    derivation: Derivation | None = None,
 ) -> None:
     """Writes one derived series per echo into folder `path`: echo1_0001.dcm, ...
 
@@ -49,13 +54,14 @@ def write_series(
         volume: a scan on the in-plane grid of `like`, with any slice spacing.
         path: the folder to write into, which is created if it does not exist.
         like: the DICOM of the source, for patient, study and acquisition.
+        series_uids: the series of those images in `like` that are the source; by default all are.
         derivation: how the volume was derived; `source` and `acquired_slice_thickness_mm` are
             added.
 
     Raises:
         InputError: `like` cannot be read, or the volume has another grid or number of echoes.
     """
-    source = find_series(like)
+    source = find_series(like, series_uids)
     if volume.echoes != len(source.echoes):
         raise InputError(f"expected the {len(source.echoes)} echoes of {like}, got {volume.echoes}")
     scale = _scale(volume.array, source.images[0].rescale)
@@ -80,6 +86,7 @@ def write_t2_map(
     path: str | Path,
     *,
     like: str | Path,
+    series_uids: Collection[str] = (),
     derivation: Derivation | None = None,
 ) -> None:
     """Writes a T2 map as a derived series of its own: t2_0001.dcm, ...
@@ -93,7 +100,7 @@ def write_t2_map(
     """
     if t2_ms.shape != volume.array.shape[:3]:
         raise InputError(f"expected a T2 map of {volume.array.shape[:3]}, got {t2_ms.shape}")
-    source = find_series(like)
+    source = find_series(like, series_uids)
     valid_ms = np.where(np.isfinite(t2_ms) & (t2_ms > 0), t2_ms, 0)
     slope = max(T2_STEP_MS, float(decimal(valid_ms.max() / LARGEST)))
     text = derivation_text(_completed(derivation or {}, source))
