@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mrsr_tf.io.scans import Scan
+    from mrsr_tf.volume import Volume
 
 INPUT = flags.DEFINE_string("input", None, "A folder of DICOM, or a NIfTI file.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
@@ -56,6 +57,7 @@ def main() -> None:
     from mrsr_tf.io.scans import find_scan
 
     source = find_scan(INPUT.value)
+    scan = source.read(SLICE_AXIS.value)
     overrides = (TR_MS, TE_MS, FLIP_DEG, SPOILER_AREA, SPOILER_DURATION_US)
     sequence = {flag.name: flag.value for flag in overrides}
     configuration = {
@@ -63,15 +65,17 @@ def main() -> None:
         "method": METHOD.value,
         "t1_ms": T1_MS.value,
         **sequence,
-        "source": source.identity(),
+        "source": scan.identity,
         "slice_axis": SLICE_AXIS.value,
     }
     output = outputs.output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value)
     with output as folder:
-        print(f"{_write_maps(source, sequence, folder)}: {OUTPUT.value}")
+        print(f"{_write_maps(scan, source, sequence, folder)}: {OUTPUT.value}")
 
 
-def _write_maps(source: "Scan", sequence: dict[str, float | None], folder: Path) -> str:
+def _write_maps(
+    scan: "Volume", source: "Scan", sequence: dict[str, float | None], folder: Path
+) -> str:
     """Writes all files of the output; returns a summary of the map."""
     from tqdm import tqdm
 
@@ -81,9 +85,8 @@ def _write_maps(source: "Scan", sequence: dict[str, float | None], folder: Path)
     from mrsr_tf.io import nifti
     from mrsr_tf.mri.t2 import scan_t2, with_sequence
 
-    with tqdm(total=4, desc="T2 map", unit="step", disable=None, delay=2) as progress:
-        scan = with_sequence(source.read(SLICE_AXIS.value), **sequence)
-        progress.update()
+    identity, scan = scan.identity, with_sequence(scan, **sequence)
+    with tqdm(total=3, desc="T2 map", unit="step", disable=None, delay=2) as progress:
         try:
             t2_ms, parameters = scan_t2(scan, method=METHOD.value, t1_ms=T1_MS.value, label=source)
         except InputError as error:
@@ -91,7 +94,7 @@ def _write_maps(source: "Scan", sequence: dict[str, float | None], folder: Path)
         deviation_ms = t2_noise.t2_deviation(scan, **parameters)
         tissue = t2_noise.above_noise(scan)
         progress.update()
-        derivation = {"version": __version__, **parameters}
+        derivation = {"version": __version__, **parameters, "source": identity}
         sidecar: dict[str, Any] = {"Units": "ms", "Derivation": derivation}
         for name, image in (("t2_ms", t2_ms), ("t2_sd_ms", deviation_ms)):
             path = folder / f"{name}.nii.gz"

@@ -3,7 +3,9 @@
 Every array has the axis order (rows, cols, slices, echoes): DICOM images, stacked.
 """
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 from mrsr_tf.errors import InputError
 
 SCALE_PERCENTILE = 99.9
+# Of intensities in this range, sums of squares in units of the scale stay in that of float32.
+SMALLEST_SCALE, LARGEST_SCALE = 1e-20, 1e15
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,6 +76,19 @@ class Volume:
         """(3,) distances between neighbouring rows, columns and slices."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
+    @cached_property
+    def identity(self) -> str:
+        """16 hexadecimal digits that differ where intensities, position or acquisition differ.
+
+        They say nothing of whose scan it is, nor of the format and names of its files.
+        """
+        facts = {field.name: getattr(self, field.name) for field in fields(self)}
+        array = facts.pop("array").transpose(3, 2, 0, 1)  # the order in memory of most scans
+        digest = hashlib.sha256(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array, "<f4").data)
+        digest.update(repr({**facts, "affine": self.affine.tolist()}).encode())
+        return digest.hexdigest()[:16]
+
     def __repr__(self) -> str:
         voxels = " x ".join(str(size) for size in self.array.shape[:3])
         spacing = " x ".join(f"{spacing:.4g}" for spacing in self.spacing_mm)
@@ -102,11 +119,17 @@ def intensity_scale(array: NDArray[np.floating]) -> float:
         array: the input of the network (after interpolation), all echoes.
 
     Raises:
-        InputError: the percentile is not positive (an empty image).
+        InputError: the percentile is not positive (an empty image), or so small or large that
+            float32 cannot compute with it.
     """
     scale = float(np.percentile(array, SCALE_PERCENTILE))
     if not scale > 0:
         raise InputError(f"expected an image, got a 99.9th percentile intensity of {scale:g}")
+    if not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
+        raise InputError(
+            f"expected intensities between {SMALLEST_SCALE:g} and {LARGEST_SCALE:g}, got a 99.9th "
+            f"percentile of {scale:g}"
+        )
     return scale
 
 

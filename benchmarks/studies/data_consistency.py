@@ -14,6 +14,7 @@ import numpy as np
 from absl import flags
 
 from mrsr_tf import cli
+from mrsr_tf.inference.data_consistency import measure_residual
 from mrsr_tf.inference.methods import choose_upsampler
 from mrsr_tf.inference.upsampling import (
     DataConsistent,
@@ -56,7 +57,8 @@ def _errors(truth: Volume, profile: str, upsampler: Upsampler) -> Iterator[tuple
     for each in (upsampler, DataConsistent(upsampler)):
         result = each(thick)
         difference = (result.volume.array[:, :, : truth.array.shape[2]] - truth.array) / scale
-        yield 1000 * float(np.mean(np.square(difference))), result.residual_of_scale
+        residual = measure_residual(result.volume, thick, profile=upsampler.profile)
+        yield 1000 * float(np.mean(np.square(difference))), residual.of_scale
 
 
 if __name__ == "__main__":

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from logging import LogRecord
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 from tqdm import tqdm
 
 from mrsr_tf import __version__
 from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.inference.data_consistency import measure_residual
 from mrsr_tf.inference.domain_check import out_of_range
 from mrsr_tf.inference.upsampling import Upsampler, UpsamplingResult
 from mrsr_tf.io import derived_scans, dicom
@@ -159,7 +161,7 @@ def derive_series(source: Path, output: Path, upsampler: Upsampler) -> list[str]
             scan = output / "fine"
             volume = read_scan(scan)
             t2_ms, parameters = scan_t2(volume, label=scan)
-            derivation = {"version": __version__, **parameters}
+            derivation = {"version": __version__, **parameters, "source": volume.identity}
             dicom.write_t2_map(t2_ms, volume, output / "t2", like=scan, derivation=derivation)
         except Exception as error:
             notes.append(error_message(error))
@@ -191,35 +193,41 @@ def error_message(error: Exception) -> str:
 
 
 def _read(study: Study, upsampler: Upsampler, slice_axis: int, overwrite: bool) -> Volume:
-    """Reads the scan unless its output is finished, and warns of what is unusual about it."""
-    derivation = {"version": __version__, **upsampler.derivation}
-    derived_scans.check_new(study.output, study.source, derivation, overwrite=overwrite)
+    """Reads the scan, and warns of what is unusual about it, unless its output is finished."""
+    derived_scans.check_replaceable(study.output, study.source)
     thick = study.source.read(slice_axis)
+    if not overwrite:
+        derived_scans.check_unfinished(study.output, _derivation(upsampler, thick))
     for finding in out_of_range(thick, upsampler.card, upsampler.factor):
         logging.warning("%s: %s", study.source, finding)
     return thick
+
+
+def _derivation(upsampler: Upsampler, thick: Volume) -> dict[str, Any]:
+    """What determines the output."""
+    return {"version": __version__, **upsampler.derivation, "source": thick.identity}
 
 
 def _write(
     study: Study, upsampler: Upsampler, slice_axis: int, thick: Volume, result: UpsamplingResult
 ) -> str:
     """Writes the output; returns the line that sums it up."""
+    fine = study.source.format.as_stored(result.volume, study.source)
+    residual = measure_residual(fine, thick, profile=upsampler.profile)
     derived_scans.write(
-        result.volume,
+        fine,
         study.output,
         source=study.source,
-        derivation={"version": __version__, **upsampler.derivation, **result.residuals},
+        derivation={**_derivation(upsampler, thick), **residual.rounded()},
         slice_axis=slice_axis,
         uncertainty=result.uncertainty,
         t2_uncertainty_ms=result.t2_uncertainty_ms,
     )
     before, after = (
-        f"{volume.array.shape[2]} of {volume.spacing_mm[2]:.3g} mm"
-        for volume in (thick, result.volume)
+        f"{volume.array.shape[2]} of {volume.spacing_mm[2]:.3g} mm" for volume in (thick, fine)
     )
-    noise = result.residual_of_noise
-    of_noise = "" if noise is None else f", {noise:.2g} of the noise"
+    of_noise = "" if residual.of_noise is None else f", {residual.of_noise:.2g} of the noise"
     return (
         f"{thick.echoes} x {before} slices -> {after}: {study.output} (thickened again, it differs "
-        f"from the input by {result.residual_of_scale:.2%} of the intensity scale{of_noise})"
+        f"from the input by {residual.of_scale:.2%} of the intensity scale{of_noise})"
     )

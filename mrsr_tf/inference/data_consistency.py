@@ -11,12 +11,15 @@ whatever is there. Gains are therefore bounded from below, and at those frequenc
 removed only in part.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsr_tf.mri.noise import noise_deviation
 from mrsr_tf.mri.slices import Profile, thicken, thicken_matrix
+from mrsr_tf.volume import Volume, intensity_scale
 
 # As a fraction of the power that the profile passes at frequency 0. The lowest power of fir, box
 # and kspace is 0.39, that of kspace_hamming 0.004.
@@ -36,12 +39,39 @@ def residual(
     return thick - thicken(fine, fine.shape[2] // thick.shape[2], profile=profile)
 
 
-def residual_rms(
-    fine: NDArray[np.floating], thick: NDArray[np.floating], *, profile: str = Profile.FIR
-) -> float:
-    """The root mean square of `residual` over all voxels and echoes."""
-    difference = residual(fine, thick, profile=profile)
-    return float(np.sqrt(np.mean(np.square(difference, out=difference))))
+@dataclass(frozen=True)
+class Residual:
+    """How far an upsampled scan, thickened again, is from the scan it came from.
+
+    Attributes:
+        of_scale: root mean square of `residual` as a fraction of the intensity scale.
+        of_noise: the same in standard deviations of the thick scan's noise; None where the noise
+            cannot be estimated.
+    """
+
+    of_scale: float
+    of_noise: float | None
+
+    def rounded(self) -> dict[str, float | None]:
+        """Both to two digits, as the header of a derived scan states them."""
+        return {
+            "residual_of_scale": float(f"{self.of_scale:.2g}"),
+            "residual_of_noise": self.of_noise and float(f"{self.of_noise:.2g}"),
+        }
+
+
+def measure_residual(fine: Volume, thick: Volume, *, profile: str = Profile.FIR) -> Residual:
+    """Measures the residual over all voxels and echoes; arguments as `residual`.
+
+    Raises:
+        InputError: the thick scan is empty, see `intensity_scale`.
+    """
+    difference = residual(fine.array, thick.array, profile=profile)
+    largest = float(np.abs(difference).max()) or 1.0  # whose square float32 may not hold
+    difference /= largest
+    rms = largest * float(np.sqrt(np.mean(np.square(difference, out=difference))))
+    noise = float(np.mean([noise_deviation(echo) for echo in np.moveaxis(thick.array, 3, 0)]))
+    return Residual(rms / intensity_scale(thick.array), rms / noise if noise else None)
 
 
 def enforce_data_consistency(

@@ -21,10 +21,9 @@ import numpy as np
 from absl import logging
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.data_consistency import enforce_data_consistency, residual_rms
+from mrsr_tf.inference.data_consistency import enforce_data_consistency
 from mrsr_tf.inference.self_ensemble import MEMBERS, Image, RunningStats, mirrored_predictions
 from mrsr_tf.mri.dess import t2_map
-from mrsr_tf.mri.noise import noise_deviation
 from mrsr_tf.mri.slices import DEFAULT_FACTOR, Profile, interpolate
 from mrsr_tf.mri.t2 import sequence
 from mrsr_tf.volume import Volume, intensity_scale
@@ -48,10 +47,6 @@ class UpsamplingResult:
 
     Attributes:
         volume: the scan with fine slices.
-        residual_of_scale: root mean square of the difference between the thick scan and `volume`
-            thickened again, as a fraction of the intensity scale.
-        residual_of_noise: the same in standard deviations of the thick scan's noise; None where
-            the noise cannot be estimated.
         uncertainty: standard deviation of each voxel over the predictions, on the grid and in the
             unit of `volume`; None if there was one prediction.
         t2_uncertainty_ms: (rows, cols, slices), standard deviation of T2 (analytic, T1 1200 ms)
@@ -60,19 +55,8 @@ class UpsamplingResult:
     """
 
     volume: Volume
-    residual_of_scale: float
-    residual_of_noise: float | None
     uncertainty: Volume | None = None
     t2_uncertainty_ms: Image | None = None
-
-    @property
-    def residuals(self) -> dict[str, float | None]:
-        """Both residuals to two digits, as the header of a derived scan states them."""
-        of_noise = self.residual_of_noise
-        return {
-            "residual_of_scale": float(f"{self.residual_of_scale:.2g}"),
-            "residual_of_noise": of_noise and float(f"{of_noise:.2g}"),
-        }
 
 
 class Upsampler(ABC):
@@ -137,22 +121,19 @@ class Upsampler(ABC):
             InputError: the method cannot be used for this scan, or the scan is empty.
             MemoryError: the scan is too large for this machine.
         """
-        scale = intensity_scale(scan.array)
+        # Squares of the quotients stay in the range of float32; a power of two divides exactly.
+        unit = np.float32(2 ** np.floor(np.log2(intensity_scale(scan.array))))
         images, t2_maps = RunningStats(), RunningStats()
         is_ensemble = self.derivation["ensemble"] > 1
         parameters = _t2_parameters(scan, label) if is_ensemble else None
         for prediction in self.predictions(scan.array):
-            images.add(prediction)
+            images.add(prediction / unit)
             if parameters:
                 t2_maps.add(t2_map(prediction[..., 0], prediction[..., 1], **parameters))
-        volume = scan.resliced(images.mean, self.factor, self.first_slice)
-        residual = residual_rms(volume.array, scan.array, profile=self.profile)
-        noise = float(np.mean([noise_deviation(echo) for echo in np.moveaxis(scan.array, 3, 0)]))
+        volume = scan.resliced(unit * images.mean, self.factor, self.first_slice)
         return UpsamplingResult(
             volume=volume,
-            residual_of_scale=residual / scale,
-            residual_of_noise=residual / noise if noise else None,
-            uncertainty=replace(volume, array=images.deviation) if is_ensemble else None,
+            uncertainty=replace(volume, array=unit * images.deviation) if is_ensemble else None,
             t2_uncertainty_ms=t2_maps.deviation if parameters else None,
         )
 

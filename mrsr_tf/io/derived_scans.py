@@ -20,13 +20,10 @@ from mrsr_tf.outputs import check_configuration
 from mrsr_tf.volume import Volume
 
 
-def check_new(output: Path, source: Scan, derivation: Derivation, *, overwrite: bool) -> None:
-    """Checks that a derived scan can be written to `output` without losing other data.
-
-    `overwrite` allows to replace another derived scan there; anything else never is replaced.
+def check_replaceable(output: Path, source: Scan) -> None:
+    """Checks that there is nothing at `output` but what this package derived, which is replaced.
 
     Raises:
-        AlreadyDone: the same derived scan is there.
         InputError: something else is there, or `output` is of another kind than `source`.
     """
     ending = source.format.output_ending
@@ -36,16 +33,22 @@ def check_new(output: Path, source: Scan, derivation: Derivation, *, overwrite: 
     for path in maps_beside(output):
         if path.exists() and read_derivation(path) is None:
             raise InputError(f"expected no file or a map written by MRSR-TF, found another: {path}")
-    if not output.exists():
-        return
-    existing = read_derivation(output)
-    if existing is None:
+    if output.exists() and read_derivation(output) is None:
         raise InputError(
             f"expected a new name or a derived scan written by MRSR-TF, found other data: {output}"
         )
-    if not overwrite:
-        complete = {**derivation, "source": source.identity()}
-        check_configuration(output, {key: existing.get(key) for key in complete}, complete)
+
+
+def check_unfinished(output: Path, derivation: Derivation) -> None:
+    """Checks that there is no derived scan at `output`, which `check_replaceable` has checked.
+
+    Raises:
+        AlreadyDone: the derived scan of this derivation is there.
+        InputError: another one is there.
+    """
+    existing = read_derivation(output) if output.exists() else None
+    if existing is not None:
+        check_configuration(output, {key: existing.get(key) for key in derivation}, derivation)
         raise AlreadyDone(f"{output} is finished: nothing to do (--overwrite makes it again)")
 
 
@@ -61,8 +64,9 @@ def write(
 ) -> None:
     """Writes a derived scan, which replaces what is at `output` once it is whole.
 
-    Maps of its uncertainty are NIfTI files beside it (see `maps_beside`); those of a replaced
-    output are removed. `uncertainty` is in the unit of `volume`, `t2_uncertainty_ms` has (rows,
+    The derivation holds the `Volume.identity` of the source as "source". Maps of its
+    uncertainty are NIfTI files beside it (see `maps_beside`); those of a replaced output are
+    removed. `uncertainty` is in the unit of `volume`, `t2_uncertainty_ms` has (rows,
     cols, slices), and `slice_axis` is the axis of a NIfTI image that shall count slices.
 
     Raises:
@@ -73,7 +77,7 @@ def write(
         path.unlink(missing_ok=True)
         sidecar_path(path).unlink(missing_ok=True)
     if uncertainty is not None or t2_uncertainty_ms is not None:
-        sidecar = {DERIVATION: {**derivation, "source": source.identity()}}
+        sidecar = {DERIVATION: derivation}
         if uncertainty is not None:
             nifti.write_nifti(uncertainty, image, slice_axis=slice_axis, sidecar=sidecar)
         if t2_uncertainty_ms is not None:

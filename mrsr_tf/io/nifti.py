@@ -7,7 +7,6 @@ slices keep their direction, so an image is written in the axis order in which i
 Two echoes are one 4-D image, or two 3-D ones named as BIDS names them: NAME_echo-1 and NAME_echo-2.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,14 +31,6 @@ class NiftiDerived(Format):
 
     output_ending = ".nii.gz"
 
-    def identity(self, scan: Scan) -> str:
-        """A hash of the file and of the second echo's."""
-        digest = hashlib.sha256()
-        for file in filter(None, (scan.path, bids.second_echo(scan.path))):
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        return digest.hexdigest()[:16]
-
     def patient(self, scan: Scan) -> str | None:
         """The sub-<label> of BIDS in the path."""
         return bids.subject_entity(scan.path)
@@ -48,7 +39,8 @@ class NiftiDerived(Format):
         self, volume: Volume, output: Path, like: Scan, derivation: Derivation, slice_axis: int = 2
     ) -> None:
         """Writes an image with the derivation in its sidecar."""
-        sidecar = {bids.DERIVATION: {**derivation, "source": self.identity(like)}}
+        source = derivation.get("source") or self.read(like, slice_axis).identity
+        sidecar = {bids.DERIVATION: {**derivation, "source": source}}
         write_nifti(volume, output, slice_axis=slice_axis, sidecar=sidecar)
 
     def read_derivation(self, output: Path) -> dict[str, Any] | None:
@@ -149,6 +141,19 @@ def _check_same_scan(first: Volume, second: Volume, path: Path, other: Path) -> 
                 f"expected one {name.replace('_', ' ')}, got {values[0]} and {values[1]}: beside "
                 f"{path} and {other}"
             )
+
+
+def read_placed(path: str | Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Reads a 3-D image as it is stored, and the affine from its own axes to patient mm, LPS.
+
+    Raises:
+        InputError: the file is missing, damaged or not 3-D.
+    """
+    path = Path(path)
+    image = nifti_file.load(path)
+    if image.ndim != 3:
+        raise InputError(f"expected a 3-D NIfTI, got shape {image.shape} in {path}")
+    return nifti_file.stored_values(image, path), nifti_file.lps(image)
 
 
 def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArray[Any]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from absl import logging
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.mri.dess import is_dess_timing
 from mrsr_tf.mri.zero_filling import ADVICE, interpolated_slices
-from mrsr_tf.volume import Volume
+from mrsr_tf.volume import LARGEST_SCALE, SMALLEST_SCALE, Volume
 
 Derivation = Mapping[str, Any]  # how a scan was derived, as plain JSON values
 
@@ -45,25 +46,31 @@ class Scan:
         """Reads the scan; warns of interpolated slices and of echo times that are not a DESS's.
 
         Raises:
-            InputError: as `Format.read`, or an echo is all zeros.
+            InputError: as `Format.read`, or an echo is all zeros or has intensities that float32
+                cannot compute with.
         """
         volume = self.format.read(self, slice_axis)
-        for echo in range(volume.echoes):
-            if not volume.array[..., echo].any():
-                raise InputError(f"expected an image, got only zeros as echo {echo + 1} of {self}")
+        self._check_intensities(volume)
         self._warn_of_echo_times(volume)
         reason = interpolated_slices(volume)
         if reason:
             logging.warning("%s: %s; %s", self, reason, ADVICE)
         return volume
 
-    def identity(self) -> str:
-        """16 hexadecimal digits that identify the scan without saying whose it is."""
-        return self.format.identity(self)
-
     def patient(self) -> str | None:
         """What names the patient, to be compared and never to be stored or shown."""
         return self.format.patient(self)
+
+    def _check_intensities(self, volume: Volume) -> None:
+        for number, echo in enumerate(np.moveaxis(volume.array, 3, 0), 1):
+            largest = max(float(echo.max()), -float(echo.min()))
+            if not largest:
+                raise InputError(f"expected an image, got only zeros as echo {number} of {self}")
+            if not SMALLEST_SCALE <= largest <= LARGEST_SCALE:
+                raise InputError(
+                    f"expected intensities of up to {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}, got "
+                    f"{largest:g} in echo {number} of {self}"
+                )
 
     def _warn_of_echo_times(self, volume: Volume) -> None:
         times, tr_ms = volume.echo_times_ms, volume.repetition_time_ms
@@ -77,7 +84,7 @@ class Scan:
 
 
 class Format(Protocol):
-    """How scans of a format are recognised, read and identified, and derived scans written.
+    """How scans of a format are recognised and read, and derived scans written.
 
     All methods but `matches` expect a scan or a path that matches.
 
@@ -102,9 +109,6 @@ class Format(Protocol):
         `slice_axis` is the axis of a NIfTI image that counts slices; the other formats record it.
         """
 
-    def identity(self, scan: Scan) -> str:
-        """16 hexadecimal digits that identify the scan without saying whose it is."""
-
     def patient(self, scan: Scan) -> str | None:
         """What names the patient, to be compared and never to be stored or shown; may be None."""
 
@@ -113,11 +117,16 @@ class Format(Protocol):
     ) -> None:
         """Writes a scan derived from `like`, replacing what is at `output` once it is whole.
 
-        The identity of `like` is added to the derivation as "source".
+        The derivation holds the `Volume.identity` of `like` as "source"; without it, `like` is
+        read to add it.
 
         Raises:
             InputError: the header of `like` does not suit the volume.
         """
+
+    def as_stored(self, volume: Volume, like: Scan) -> Volume:
+        """The volume as it reads back after `write`, which may round intensities."""
+        return volume
 
     def read_derivation(self, output: Path) -> dict[str, Any] | None:
         """The derivation that `write` stored; None for a scan that this package did not write."""

@@ -51,5 +51,5 @@ def write_scan(
     """
     source = like if isinstance(like, Scan) else find_scan(like)
     output, derivation = Path(path), derivation or {}
-    derived_scans.check_new(output, source, derivation, overwrite=True)
+    derived_scans.check_replaceable(output, source)
     derived_scans.write(volume, output, source=source, derivation=derivation, slice_axis=slice_axis)

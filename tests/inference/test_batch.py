@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from dicom_studies import SECRETS, write_study
 from random_scans import make_array, make_scan
@@ -13,6 +14,7 @@ from upsamplers import FunctionUpsampler
 
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.inference.batch import Study, derive, derive_all, find_studies
+from mrsr_tf.inference.data_consistency import measure_residual
 from mrsr_tf.inference.upsampling import Interpolation, SelfEnsemble, wrap
 from mrsr_tf.io import derived_scans, scans
 from mrsr_tf.io.nifti import read_map
@@ -77,8 +79,7 @@ def test_many_studies_come_out_as_each_alone(cohort, tmp_path, capsys):
     for study in studies:
         expected = TCI(scans.read_scan(study.source)).volume
         written = scans.read_scan(study.output)
-        lowest = -np.inf if study.output.suffix == ".gz" else 0  # DICOM stores no negative ones
-        np.testing.assert_allclose(written.array, expected.array.clip(lowest), atol=0.51)
+        np.testing.assert_allclose(written.array, expected.array, atol=0.51)
         assert written.derived
 
 
@@ -203,10 +204,10 @@ def test_thickened_again_a_consistent_result_is_the_input(ensemble):
         wrap(UNEVEN, ensemble=ensemble, consistent=consistent)(thick)
         for consistent in (False, True)
     )
-    assert before.residual_of_scale > 0.01
-    assert after.residual_of_scale < 1e-6
     np.testing.assert_allclose(thicken(after.volume.array), thick.array, atol=0.02)
-    assert after.residual_of_noise < 1e-4 < before.residual_of_noise
+    before, after = (measure_residual(result.volume, thick) for result in (before, after))
+    assert after.of_scale < 1e-6 < 0.01 < before.of_scale
+    assert after.of_noise < 1e-4 < before.of_noise
 
 
 def test_the_uncertainty_is_the_deviation_of_the_predictions():
@@ -230,8 +231,51 @@ def test_without_t2_there_is_no_uncertainty_of_t2(caplog):
 def test_too_few_rows_have_no_estimate_of_the_noise():
     thick = make_scan((8, 9, 6), **SPOILER)
     two_rows = replace(thick, array=thick.array[:2])
-    assert TCI(two_rows).residual_of_noise is None
-    assert TCI(thick).residual_of_noise > 0
+    assert measure_residual(TCI(two_rows).volume, two_rows).of_noise is None
+    assert measure_residual(TCI(thick).volume, thick).of_noise > 0
+
+
+@pytest.mark.parametrize("lowest", [0, -300])
+@pytest.mark.parametrize("consistent", [False, True])
+def test_the_residual_is_that_of_the_files(tmp_path, lowest, consistent):
+    array = make_array((8, 9, 6)).astype(np.int16) + np.int16(lowest)
+    study = Study(find_scan(write_study(tmp_path / "knee", array)), tmp_path / "out")
+    line = derive(study, wrap(TCI, consistent=consistent))
+    written, thick = scans.read_scan(study.output), scans.read_scan(study.source)
+    assert written.array.min() < 0
+    measured = measure_residual(written, thick)
+    derivation = derived_scans.read_derivation(study.output)
+    assert derivation["residual_of_scale"] == pytest.approx(measured.of_scale, rel=0.051)
+    assert derivation["residual_of_noise"] == pytest.approx(measured.of_noise, rel=0.051)
+    assert f"by {measured.of_scale:.2%} of the intensity scale" in line
+    assert (measured.of_scale < 5e-4) == consistent  # half a stored value
+
+
+@pytest.mark.parametrize("change", [{"RepetitionTime": "24"}, {"ImagePositionPatient": [0, 0, 0]}])
+def test_the_same_call_on_a_changed_scan_is_not_finished(tmp_path, change):
+    folder = write_study(tmp_path / "knee", make_array((8, 9, 1)))
+    study = Study(find_scan(folder), tmp_path / "out")
+    derive(study, TCI)
+    with pytest.raises(AlreadyDone):
+        derive(study, TCI)
+    for file in folder.iterdir():
+        header = pydicom.dcmread(file)
+        header.update(change)
+        header.save_as(file)
+    with pytest.raises(InputError, match=r"source \w{16} -> \w{16} \(--overwrite"):
+        derive(study, TCI)
+
+
+def test_other_pixels_under_the_same_uids_are_another_scan(tmp_path):
+    folder = write_study(tmp_path / "knee", make_array((8, 9, 3)))
+    study = Study(find_scan(folder), tmp_path / "out")
+    derive(study, TCI)
+    file = next(folder.iterdir())
+    header = pydicom.dcmread(file)
+    header.PixelData = (header.pixel_array // 2).tobytes()
+    header.save_as(file)
+    with pytest.raises(InputError, match="got another: source"):
+        derive(study, TCI)
 
 
 def test_the_derivation_states_what_was_done(cohort, tmp_path):
@@ -243,6 +287,6 @@ def test_the_derivation_states_what_was_done(cohort, tmp_path):
         1,
         True,
     )
-    assert derivation["residual_of_scale"] < 1e-5
+    assert derivation["source"] == scans.read_scan(study.source).identity
     with pytest.raises(InputError, match="consistent True -> False"):
         derive(study, TCI)

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 
 import h5py
 import nibabel as nib
@@ -133,7 +134,7 @@ def test_a_scan_derived_from_an_skm_tea_file_is_a_nifti(tmp_path):
     volume = scans.read_scan(path)
     fine = volume.resliced(slices.interpolate(volume.array), 2)
     with pytest.raises(InputError, match=r"expected a name ending in \.nii\.gz"):
-        derived_scans.check_new(tmp_path / "out", scans.find_scan(path), {}, overwrite=False)
+        derived_scans.check_replaceable(tmp_path / "out", scans.find_scan(path))
     scans.write_scan(fine, tmp_path / "out.nii.gz", like=path, derivation={"method": "tci"})
     again = scans.read_scan(tmp_path / "out.nii.gz")
     np.testing.assert_allclose(again.array, fine.array)
@@ -215,9 +216,10 @@ def test_a_bids_tree_has_a_subject_for_each_folder(tmp_path):
 
 def test_both_files_of_a_pair_are_the_source_of_what_is_derived(tmp_path):
     first, second = pair(tmp_path, make_array())
-    before = scans.find_scan(first).identity()
-    nifti.write_nifti(Volume(make_array(seed=1)[..., :1], SAGITTAL), second)
-    assert scans.find_scan(first).identity() != before
+    before = scans.read_scan(first).identity
+    volume = nifti.read_nifti(second)
+    nifti.write_nifti(replace(volume, array=volume.array[::-1]), second)
+    assert scans.read_scan(first).identity != before
 
 
 @pytest.mark.parametrize(

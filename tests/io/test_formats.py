@@ -6,6 +6,7 @@ import zipfile
 import h5py
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from dicom_studies import SECRETS, write_study
 from hdf5_scans import write_hdf5_scan
@@ -57,11 +58,9 @@ def test_every_scan_is_of_the_format_it_was_written_in(paths):
 
 def test_every_format_reads_and_identifies_its_scan(paths):
     one_of_each = [scans.find_scan(path) for path in paths.values()]
-    for scan in one_of_each:
-        assert scan.read().array.size == make_array().size
-    identities = {scan.identity() for scan in one_of_each}
-    assert {len(identity) for identity in identities} == {16}
-    assert len(identities) == len(one_of_each)
+    volumes = [scan.read() for scan in one_of_each]
+    assert {volume.array.size for volume in volumes} == {make_array().size}
+    assert {len(volume.identity) for volume in volumes} == {16}
 
 
 def test_a_scan_is_the_same_one_in_another_process(paths):
@@ -127,7 +126,7 @@ def test_a_scan_derived_from_a_file_is_a_nifti(paths, tmp_path, name):
     fine, output = fine_of(paths[name]), tmp_path / "out" / "fine.nii.gz"
     scans.write_scan(fine, output, like=paths[name], derivation={"method": "tci"})
     np.testing.assert_allclose(scans.read_scan(output).array, fine.array)
-    source = scans.find_scan(paths[name]).identity()
+    source = scans.read_scan(paths[name]).identity
     assert read_sidecar(output)["Derivation"] == {"method": "tci", "source": source}
     with pytest.raises(InputError, match=r"expected a name ending in \.nii\.gz for the output"):
         scans.write_scan(fine, tmp_path / "folder", like=paths[name])
@@ -137,7 +136,7 @@ def test_a_scan_derived_from_dicom_is_a_folder_of_dicom(paths, tmp_path):
     fine = fine_of(paths["Dicom"])
     scans.write_scan(fine, tmp_path / "fine", like=paths["Dicom"])
     again = scans.read_scan(tmp_path / "fine")
-    np.testing.assert_allclose(again.array, fine.array.clip(0), atol=0.51)
+    np.testing.assert_allclose(again.array, fine.array, atol=0.51)
     assert again.derived
     with pytest.raises(InputError, match="expected a folder for DICOM for the output"):
         scans.write_scan(fine, tmp_path / "fine.nii.gz", like=paths["Dicom"])
@@ -156,7 +155,11 @@ def test_two_derived_scans_without_a_derivation_are_different_images(paths, tmp_
     fine = fine_of(paths["Dicom"])
     for name in ("a", "b"):
         scans.write_scan(fine, tmp_path / name, like=paths["Dicom"])
-    assert dicom.source_digest(tmp_path / "a") != dicom.source_digest(tmp_path / "b")
+    first, second = (
+        {pydicom.dcmread(file).SOPInstanceUID for file in (tmp_path / name).iterdir()}
+        for name in ("a", "b")
+    )
+    assert not first & second
 
 
 def test_uncertainty_maps_are_named_after_their_output(tmp_path):

@@ -1,7 +1,7 @@
 """DICOM: a scan's files as a `Volume`, and a `Volume` as derived series of its study."""
 
 from mrsr_tf.io.dicom.dicom_format import Dicom
-from mrsr_tf.io.dicom.provenance import read_derivation, read_patient, source_digest
+from mrsr_tf.io.dicom.provenance import read_derivation, read_patient
 from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.write import write_series, write_t2_map
 
@@ -10,7 +10,6 @@ __all__ = [
     "read_derivation",
     "read_patient",
     "read_series",
-    "source_digest",
     "write_series",
     "write_t2_map",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import config
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pydicom.valuerep import DSfloat, validate_value
 
 import mrsr_tf
@@ -57,10 +58,17 @@ def derived_header(
     header.InstanceCreationTime = header.ContentTime = now.strftime("%H%M%S")
     header.Modality = "MR"
     header.InstanceNumber = index + 1
-    header.SourceImageSequence = [_reference(image) for image in covering]
+    referable = [image for image in covering if has_valid_uid(image.header, "SOPInstanceUID")]
+    if referable:
+        header.SourceImageSequence = [_reference(image) for image in referable]
     header.ContributingEquipmentSequence = [_this_program()]
     _place(header, source, affine, index)
     return header
+
+
+def has_valid_uid(header: Dataset, keyword: str) -> bool:
+    """Whether an attribute is one UID as DICOM allows it: numbers and dots, at most 64 of them."""
+    return UID(str(header.get(keyword) or "")).is_valid
 
 
 def code(value: str, scheme: str, meaning: str) -> Dataset:

@@ -8,9 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mrsr_tf.io.archives import is_zip
-from mrsr_tf.io.dicom.provenance import read_derivation, read_patient, source_digest
+from mrsr_tf.io.dicom.provenance import read_derivation, read_patient
 from mrsr_tf.io.dicom.read import read_series
-from mrsr_tf.io.dicom.write import write_series, write_t2_map
+from mrsr_tf.io.dicom.write import as_stored, write_series, write_t2_map
 from mrsr_tf.io.scan_format import Derivation, Format, Scan
 from mrsr_tf.outputs import exclusive_lock
 from mrsr_tf.volume import Volume
@@ -34,10 +34,6 @@ class Dicom(Format):
         """Reads the one scan in all the files, or in those of its series."""
         return read_series(scan.path, scan.series)
 
-    def identity(self, scan: Scan) -> str:
-        """A hash of the SOPInstanceUIDs."""
-        return source_digest(scan.path, scan.series)
-
     def patient(self, scan: Scan) -> str | None:
         """PatientID, or PatientName if that is empty."""
         return read_patient(scan.path, scan.series)
@@ -59,6 +55,10 @@ class Dicom(Format):
                 partial.rename(output)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
+
+    def as_stored(self, volume: Volume, like: Scan) -> Volume:
+        """The volume with intensities rounded to 16 bits."""
+        return as_stored(volume, like=like.path, series_uids=like.series)
 
     def read_derivation(self, output: Path) -> dict[str, Any] | None:
         """The DerivationDescription of the first image."""

@@ -1,15 +1,13 @@
 """The derivation of an image in its header, readable by people and by this package."""
 
-import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
 
-from mrsr_tf.errors import InputError
-from mrsr_tf.io.dicom.files import Image, find_images, first_header
+from mrsr_tf.io.dicom.files import first_header
 from mrsr_tf.io.scan_format import Derivation
 
 MARK = "Derived by MRSR-TF: "
@@ -31,8 +29,8 @@ def derivation_text(derivation: Derivation) -> str:
 def read_derivation(path: str | Path) -> dict[str, Any] | None:
     """Reads the derivation in the first DICOM file of a folder; None if it is not by this package.
 
-    Besides the keys that the writer was called with, it has `source`, the `source_digest` of the
-    source images, and `acquired_slice_thickness_mm` if their header had a slice thickness.
+    Besides the keys that the writer was called with, it has `source`, the `Volume.identity` of
+    the source, and `acquired_slice_thickness_mm` if their header had a slice thickness.
     """
     path = Path(path)
     header = first_header(path) if path.exists() else None
@@ -58,27 +56,6 @@ def read_patient(path: Path, series_uids: Collection[str] = ()) -> str | None:
     header = first_header(path, series_uids)
     names = (header.get("PatientID"), header.get("PatientName")) if header else ()
     return next(filter(None, (str(name or "").strip() for name in names)), None)
-
-
-def source_digest(path: str | Path, series_uids: Collection[str] = ()) -> str:
-    """16 hexadecimal digits that identify the images in a folder: a hash of their UIDs.
-
-    `series_uids` is as for `find_images`.
-
-    Raises:
-        InputError: an image has no SOPInstanceUID, or `find_images` found none.
-    """
-    return images_digest(find_images(path, series_uids)[0])
-
-
-def images_digest(images: Iterable[Image]) -> str:
-    """`source_digest` of images whose headers are known."""
-    uids = []
-    for image in images:
-        uids.append(image.header.get("SOPInstanceUID"))
-        if not uids[-1]:
-            raise InputError(f"expected a SOPInstanceUID, found none in {image.path}")
-    return hashlib.sha256("\n".join(sorted(uids)).encode()).hexdigest()[:16]
 
 
 def _format_value(value: Any) -> str:

@@ -3,32 +3,32 @@
 import re
 import uuid
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io.dicom.derived_header import code, decimal, derived_header
+from mrsr_tf.io.dicom.derived_header import code, decimal, derived_header, has_valid_uid
 from mrsr_tf.io.dicom.files import Image, positive, quiet
 from mrsr_tf.io.dicom.ge_private import add_spoiler
-from mrsr_tf.io.dicom.provenance import (
-    derivation_text,
-    header_derivation,
-    images_digest,
-    is_derived,
-)
+from mrsr_tf.io.dicom.pixels import UNSIGNED, PixelScale, pixel_scale
+from mrsr_tf.io.dicom.provenance import derivation_text, header_derivation, is_derived
+from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.series import Series, find_series
 from mrsr_tf.io.scan_format import Derivation
 from mrsr_tf.volume import Volume
 
 ACQUIRED = "acquired_slice_thickness_mm"
-LARGEST = 65535  # the largest stored value, of unsigned 16 bits
+LARGEST = np.iinfo(UNSIGNED).max
 LONGEST_DESCRIPTION = 64  # characters
-FINE_STEPS = 1000
+GREY = ("MONOCHROME1", "MONOCHROME2")  # the lowest value is displayed white, black
+SHARED_UIDS = ("StudyInstanceUID", "FrameOfReferenceUID")
 T2_STEP_MS = 0.01
 GRID_TOLERANCE_VOXELS = 1e-3
 UIDS = uuid.UUID("5a1c9e52-0c1e-4d0b-9d7a-6f3d5f0e8b47")  # the name space of all UIDs made here
@@ -45,37 +45,40 @@ def write_series(
 ) -> None:
     """Writes one derived series per echo into folder `path`: echo1_0001.dcm, ...
 
-    Intensities are stored as unsigned 16-bit integers on one scale for all echoes, negative ones as
-    0. It is the scale of the source if that is fine and wide enough, so that stored values keep
-    their meaning. With a derivation the UIDs follow from it and from those of the source, so the
-    same images computed and sent again replace the first ones; otherwise they are new each time.
+    Intensities are stored on one scale for all echoes (see `as_stored`) and displayed in the sense
+    of the source, dark on bright if that is MONOCHROME1. With a derivation the UIDs follow from it
+    and from those of the source, so the same images computed and sent again replace the first ones;
+    otherwise they are new each time. Study and frame of reference are those of the source. Where
+    one is not valid or missing, a warning says so, and all that is derived of this source shares a
+    new one.
 
     Args:
         volume: a scan on the in-plane grid of `like`, with any slice spacing.
         path: the folder to write into, which is created if it does not exist.
         like: the DICOM of the source, for patient, study and acquisition.
         series_uids: the series of those images in `like` that are the source; by default all are.
-        derivation: how the volume was derived; `source` and `acquired_slice_thickness_mm` are
-            added.
+        derivation: how the volume was derived; `acquired_slice_thickness_mm` is added, and so is
+            `source` if it is missing (see `Format.write`).
 
     Raises:
         InputError: `like` cannot be read, or the volume has another grid or number of echoes.
     """
-    source = find_series(like, series_uids)
+    source = _source(like, series_uids)
     if volume.echoes != len(source.echoes):
         raise InputError(f"expected the {len(source.echoes)} echoes of {like}, got {volume.echoes}")
-    scale = _scale(volume.array, source.images[0].rescale)
-    text = derivation_text(_completed(derivation or {}, source))
+    scale = pixel_scale(volume.array, _rescale(source))
+    completed = _completed(derivation or {}, source, like, series_uids)
+    text = derivation_text(completed)
     for echo, images in enumerate(source.echoes):
-        seed = _seed(text, echo + 1, derivation)
-        series = _series(images[0], f"MRSR echo {echo + 1}", echo + 1, seed)
+        seed = _seed(images[0], text, echo + 1, derivation)
+        series = _series(images[0], f"MRSR echo {echo + 1}", echo + 1, seed, completed["source"])
         for index, header in enumerate(_headers(volume, source, [images])):
             header.update(series)
             header.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
             header.DerivationDescription = text
             header.EchoNumbers = echo + 1
             _add_acquisition(header, volume, echo)
-            _add_pixels(header, volume.array[:, :, index, echo], *scale)
+            _add_pixels(header, volume.array[:, :, index, echo], scale, _photometric(images[0]))
             _save(header, Path(path), f"echo{echo + 1}_{index + 1:04d}.dcm", seed)
 
 
@@ -100,21 +103,47 @@ def write_t2_map(
     """
     if t2_ms.shape != volume.array.shape[:3]:
         raise InputError(f"expected a T2 map of {volume.array.shape[:3]}, got {t2_ms.shape}")
-    source = find_series(like, series_uids)
+    source = _source(like, series_uids)
     valid_ms = np.where(np.isfinite(t2_ms) & (t2_ms > 0), t2_ms, 0)
     slope = max(T2_STEP_MS, float(decimal(valid_ms.max() / LARGEST)))
-    text = derivation_text(_completed(derivation or {}, source))
-    seed = _seed(text, "T2", derivation)
-    series = _series(source.images[0], "T2 map", 10, seed)
+    completed = _completed(derivation or {}, source, like, series_uids)
+    text = derivation_text(completed)
+    seed = _seed(source.images[0], text, "T2", derivation)
+    series = _series(source.images[0], "T2 map", 10, seed, completed["source"])
     for index, header in enumerate(_headers(volume, source, source.echoes)):
         header.update(series)
         header.ImageType = ["DERIVED", "SECONDARY", "T2 MAP"]
         header.DerivationDescription = text
         header.EchoTime = None
         header.WindowCenter, header.WindowWidth = 50, 100
-        _add_pixels(header, valid_ms[:, :, index], slope, 0.0)
+        _add_pixels(header, valid_ms[:, :, index], PixelScale(slope, 0.0, UNSIGNED))
         header.RealWorldValueMappingSequence = [_milliseconds(slope)]
         _save(header, Path(path), f"t2_{index + 1:04d}.dcm", seed)
+
+
+@quiet()
+def as_stored(volume: Volume, *, like: str | Path, series_uids: Collection[str] = ()) -> Volume:
+    """The volume as it reads back after `write_series`: rounded to 16 bits, nothing clipped.
+
+    The scale is that of the source if all its images share one that is fine and wide enough, so
+    that stored values keep their meaning.
+    """
+    scale = pixel_scale(volume.array, _rescale(find_series(like, series_uids)))
+    return replace(volume, array=scale.to_intensities(scale.to_stored(volume.array)))
+
+
+def _source(like: str | Path, series_uids: Collection[str]) -> Series:
+    """The source; warns of UIDs that derived images cannot share or refer to."""
+    source = find_series(like, series_uids)
+    invalid = [
+        keyword
+        for keyword in (*SHARED_UIDS, "SOPInstanceUID")
+        if not all(has_valid_uid(image.header, keyword) for image in source.images)
+    ]
+    if invalid:
+        logging.warning("expected valid UIDs, got none as %s: %s (derived images have their own)",
+                        " and ".join(invalid), like)  # fmt: skip
+    return source
 
 
 def _headers(volume: Volume, source: Series, echoes: list[list[Image]]) -> Iterator[Dataset]:
@@ -144,11 +173,13 @@ def _source_positions(volume: Volume, source: Series) -> NDArray[np.float64]:
     return to_source[2, 3] + np.arange(slices) * to_source[2, 2]
 
 
-def _series(source: Image, description: str, number: int, seed: str) -> Dataset:
+def _series(source: Image, description: str, number: int, seed: str, identity: str) -> Dataset:
     series, source_number = Dataset(), int(positive(source.header.get("SeriesNumber")) or 0)
     series.SeriesInstanceUID = _uid(seed, "series")
-    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
-        setattr(series, keyword, source.header.get(keyword) or _uid(seed, keyword))
+    for keyword in SHARED_UIDS:
+        uid = str(source.header.get(keyword) or "")
+        is_valid = has_valid_uid(source.header, keyword)
+        setattr(series, keyword, uid if is_valid else _uid(uid or identity, keyword))
     series.SeriesNumber = number + (100 * source_number if source_number < 10**7 else source_number)
     source_description = str(source.header.get("SeriesDescription") or "")
     if is_derived(source.header):
@@ -158,7 +189,9 @@ def _series(source: Image, description: str, number: int, seed: str) -> Dataset:
     return series
 
 
-def _completed(derivation: Derivation, source: Series) -> dict[str, Any]:
+def _completed(
+    derivation: Derivation, source: Series, like: str | Path, series_uids: Collection[str]
+) -> dict[str, Any]:
     """The derivation with the identity and the acquired slice thickness of the source."""
     completed, header = dict(derivation), source.images[0].header
     # A source that is itself derived knows the thickness of its own source.
@@ -166,8 +199,20 @@ def _completed(derivation: Derivation, source: Series) -> dict[str, Any]:
     thickness = source_derivation.get(ACQUIRED, positive(header.get("SliceThickness")))
     if thickness:
         completed.setdefault(ACQUIRED, thickness)
-    completed["source"] = images_digest(source.images)
+    if "source" not in completed:
+        completed["source"] = read_series(like, series_uids).identity
     return completed
+
+
+def _rescale(source: Series) -> tuple[float, float] | None:
+    """Slope and intercept that all images of the source share; None if they differ."""
+    rescales = {image.rescale for image in source.images}
+    return rescales.pop() if len(rescales) == 1 else None
+
+
+def _photometric(source: Image) -> str:
+    name = source.header.get("PhotometricInterpretation")
+    return name if name in GREY else GREY[1]
 
 
 def _add_acquisition(header: Dataset, volume: Volume, echo: int) -> None:
@@ -181,28 +226,23 @@ def _add_acquisition(header: Dataset, volume: Volume, echo: int) -> None:
         add_spoiler(header, decimal(volume.spoiler_area), decimal(volume.spoiler_duration_us))
 
 
-def _scale(array: NDArray[np.float32], source: tuple[float, float]) -> tuple[float, float]:
-    """Slope and intercept of the stored values: those of the source if they fit, else new ones."""
-    low, high = max(0.0, float(array.min())), max(0.0, float(array.max()))
-    slope, intercept = source
-    stored_low, stored_high = (low - intercept) / slope, (high - intercept) / slope
-    if stored_low > -0.5 and FINE_STEPS <= stored_high <= LARGEST:
-        return source
-    return float(decimal((high or 1.0) / LARGEST)), 0.0
-
-
 def _add_pixels(
-    header: Dataset, intensities: NDArray[np.floating], slope: float, intercept: float
+    header: Dataset,
+    intensities: NDArray[np.floating],
+    scale: PixelScale,
+    photometric: str = GREY[1],
 ) -> None:
-    stored = np.rint((np.maximum(intensities, 0).astype(np.float64) - intercept) / slope)
-    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+    header.SamplesPerPixel, header.PhotometricInterpretation = 1, photometric
     header.Rows, header.Columns = intensities.shape
     header.BitsAllocated = header.BitsStored = 16
-    header.HighBit, header.PixelRepresentation = 15, 0
-    if (slope, intercept) != (1, 0):
-        header.RescaleSlope, header.RescaleIntercept = decimal(slope), decimal(intercept)
+    header.HighBit, header.PixelRepresentation = 15, int(scale.dtype.kind == "i")
+    if (scale.slope, scale.intercept) != (1, 0):
+        header.RescaleSlope, header.RescaleIntercept = (
+            decimal(scale.slope),
+            decimal(scale.intercept),
+        )
         header.RescaleType = "US"
-    header.PixelData = np.clip(stored, 0, LARGEST).astype("<u2").tobytes()
+    header.PixelData = scale.to_stored(intensities).tobytes()
 
 
 def _milliseconds(slope: float) -> Dataset:
@@ -223,9 +263,12 @@ def _save(header: Dataset, folder: Path, name: str, seed: str) -> None:
     header.save_as(folder / name, enforce_file_format=True)
 
 
-def _seed(text: str, series: int | str, derivation: object) -> str:
-    """The seed of the UIDs of a series: its derivation if there is one, else a random number."""
-    return f"{series} {text if derivation else uuid.uuid4()}"
+def _seed(source: Image, text: str, series: int | str, derivation: object) -> str:
+    """The seed of a series' UIDs: derivation and source if there is one, else a random number."""
+    if not derivation:
+        return f"{series} {uuid.uuid4()}"
+    uids = (source.header.get(keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUID"))
+    return f"{series} {text} {' '.join(map(str, uids))}"
 
 
 def _uid(seed: str, name: str) -> str:
