@@ -154,8 +154,10 @@ def main() -> None:
     from eval.methods import check_names
     from eval.results import rows
     from mrsr_tf.io.scans import find_scans
-    from mrsr_tf.outputs import output_folder, versions, write_json
+    from mrsr_tf.outputs import check_output, output_folder, versions, write_json
 
+    inputs = filter(None, (DATA.value, MODEL.value, SCSR.value))
+    check_output(OUTPUT.value, inputs)
     check_names(METHODS.value)
     subjects = find_scans(DATA.value)
     model = _model()
@@ -170,7 +172,9 @@ def main() -> None:
         **settings,
     )
     configuration = config.relevant() | _identity(model, dictionary) | {"subjects": [*subjects]}
-    output = output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value, resume=True)
+    output = output_folder(
+        OUTPUT.value, configuration, command="eval.evaluate", overwrite=OVERWRITE.value, resume=True
+    )
     with output as folder:
         upsamplers = [_upsampler(name, factor, model, dictionary) for name in METHODS.value]
         runner.evaluate(subjects, upsamplers, config, folder, workers=WORKERS.value)

@@ -38,8 +38,9 @@ def main() -> None:
     from eval.reporting.style import save_figure
     from eval.reporting.summaries import summarize
     from eval.reporting.table_layout import to_text
-    from mrsr_tf.outputs import output_folder, versions
+    from mrsr_tf.outputs import check_output, output_folder, versions
 
+    check_output(OUTPUT.value, RESULTS.value)
     evaluations = _read_evaluations()
     summaries = [summarize(results) for results in evaluations]
     for summary in summaries:
@@ -48,7 +49,13 @@ def main() -> None:
     for results in evaluations:
         for subject, how in results.seen_subjects.items():
             print(f"not new to the network, which was {how} it: {subject}")
-    with output_folder(OUTPUT.value, _configuration(evaluations), overwrite=OVERWRITE.value) as out:
+    output = output_folder(
+        OUTPUT.value,
+        _configuration(evaluations),
+        command="eval.report",
+        overwrite=OVERWRITE.value,
+    )
+    with output as out:
         sections = [
             section(results, summary, VIEWER_SUBJECT.value)
             for results, summary in zip(evaluations, summaries, strict=True)

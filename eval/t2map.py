@@ -56,6 +56,7 @@ def main() -> None:
     from mrsr_tf import __version__, outputs
     from mrsr_tf.io.scans import find_scan
 
+    outputs.check_output(OUTPUT.value, [INPUT.value])
     source = find_scan(INPUT.value)
     scan = source.read(SLICE_AXIS.value)
     overrides = (TR_MS, TE_MS, FLIP_DEG, SPOILER_AREA, SPOILER_DURATION_US)
@@ -68,7 +69,9 @@ def main() -> None:
         "source": scan.identity,
         "slice_axis": SLICE_AXIS.value,
     }
-    output = outputs.output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value)
+    output = outputs.output_folder(
+        OUTPUT.value, configuration, command="eval.t2map", overwrite=OVERWRITE.value
+    )
     with output as folder:
         print(f"{_write_maps(scan, source, sequence, folder)}: {OUTPUT.value}")
 

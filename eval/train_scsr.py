@@ -59,12 +59,16 @@ def main() -> None:
     from eval.sparse import ScSR
     from eval.sparse.scsr import FILE
     from mrsr_tf.io.scans import find_scans
-    from mrsr_tf.outputs import output_folder
+    from mrsr_tf.outputs import check_output, output_folder
 
+    check_output(OUTPUT.value, [DATA.value])
     subjects = find_scans(DATA.value)
     settings: dict[str, Any] = {flag.name.removeprefix("slice_"): flag.value for flag in SETTINGS}
     configuration = settings | {"slice_axis": SLICE_AXIS.value, "subjects": len(subjects)}
-    with output_folder(OUTPUT.value, configuration, overwrite=OVERWRITE.value) as folder:
+    output = output_folder(
+        OUTPUT.value, configuration, command="eval.train_scsr", overwrite=OVERWRITE.value
+    )
+    with output as folder:
         ScSR(**settings).fit(_read_echoes(subjects.values())).save(folder / FILE)
     learned_from = cli.counted(len(subjects), "subject")
     print(f"{ATOMS.value} atoms from {learned_from}: {Path(OUTPUT.value) / FILE}")

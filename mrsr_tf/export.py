@@ -49,8 +49,9 @@ def main() -> None:
     with cli.quiet_imports():
         from mrsr_tf.network.model_card import NOT_STATED
         from mrsr_tf.network.trained_model import load_model
-    from mrsr_tf.outputs import output_folder
+    from mrsr_tf.outputs import check_output, output_folder
 
+    check_output(OUTPUT.value, [RUN_DIR.value, *RESULTS.value])
     model = load_model(RUN_DIR.value, slice_factor=SLICE_FACTOR.value)
     write = model.export
     if FORMAT.value == "weights":
@@ -65,7 +66,10 @@ def main() -> None:
         "results": [folder.name for folder in results],
         "format": FORMAT.value,
     }
-    with output_folder(OUTPUT.value, identity, overwrite=OVERWRITE.value) as folder:
+    output = output_folder(
+        OUTPUT.value, identity, command="mrsr_tf.export", overwrite=OVERWRITE.value
+    )
+    with output as folder:
         write(folder, licence=licence, results=results)
     print(f"exported: {OUTPUT.value}")
 

@@ -76,7 +76,9 @@ OVERWRITE = cli.define_overwrite()
 def main() -> None:
     """Finds the studies and upsamples them."""
     from mrsr_tf.inference import batch
+    from mrsr_tf.outputs import check_output
 
+    check_output(OUTPUT.value, [INPUT.value, MODEL.value])
     studies = batch.find_studies(Path(INPUT.value), Path(OUTPUT.value))
     if METHOD.value == Method.MRSR:
         with cli.quiet_imports():

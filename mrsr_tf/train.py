@@ -88,8 +88,11 @@ CHECKPOINT_STEPS = flags.DEFINE_integer(
 
 def main() -> None:
     """Checks the flags and trains."""
+    from mrsr_tf.outputs import check_output
     from mrsr_tf.records.manifest import read_sets
 
+    inputs = filter(None, (*RECORDS.value, INIT_FROM.value, T2_PROBE.value))
+    check_output(RUN_DIR.value, inputs)
     settings = {flag.name: flag.value for flag in SETTINGS}
     settings["space_to_depth"] = _block_shape(settings["space_to_depth"])
     config = TrainingConfig(**settings)

@@ -24,11 +24,15 @@ def _define_flags() -> None:
 def main() -> None:
     """Writes the table and the pictures and prints the table."""
     from mrsr_tf.io.dicom import read_series
-    from mrsr_tf.outputs import output_folder
+    from mrsr_tf.outputs import check_output, output_folder
     from phantom import comparison
 
+    check_output(FLAGS.output, [FLAGS.real])
     configuration = {"seed": FLAGS.seed}
-    with output_folder(FLAGS.output, configuration, overwrite=FLAGS.overwrite) as folder:
+    output = output_folder(
+        FLAGS.output, configuration, command="phantom.compare", overwrite=FLAGS.overwrite
+    )
+    with output as folder:
         pair = comparison.real_and_phantom(read_series(FLAGS.real), FLAGS.seed)
         table = comparison.comparison_table(pair)
         (folder / "figures.md").write_text(table, encoding="utf-8")

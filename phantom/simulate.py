@@ -63,9 +63,10 @@ def _define_flags() -> None:
 
 def main() -> None:
     """Simulates the subjects that the output folder does not hold yet."""
-    from mrsr_tf.outputs import output_folder
+    from mrsr_tf.outputs import check_output, output_folder
     from mrsr_tf.parallel import default_workers, map_in_processes
 
+    check_output(FLAGS.output)
     config, subjects = _config(), FLAGS.subjects
     memory = BYTES + BYTES_PER_VOXEL * math.prod(config.shape)
     workers = min(FLAGS.workers or default_workers(memory), subjects)
@@ -76,9 +77,14 @@ def main() -> None:
         **asdict(config),
         "protocol": config.protocol.name,
     }
-    with output_folder(
-        FLAGS.output, configuration, overwrite=FLAGS.overwrite, resume=True
-    ) as folder:
+    output = output_folder(
+        FLAGS.output,
+        configuration,
+        command="phantom.simulate",
+        overwrite=FLAGS.overwrite,
+        resume=True,
+    )
+    with output as folder:
         simulate = partial(_simulate, folder=folder, config=config, threads=threads)
         missing = [n for n in range(subjects) if not (folder / _name(n)).exists()]
         map_in_processes(simulate, missing, "knees", memory, workers=workers)

@@ -69,7 +69,7 @@ def test_the_core_has_commands_subpackages_and_a_few_modules():
     top = {path.stem for path in (ROOT / "mrsr_tf").glob("*.py")}
     assert top - set(COMMANDS) == {*FOUNDATION, *SHARED_BY_COMMANDS, "serving"} & top
     folders = {path.parent.name for path in (ROOT / "mrsr_tf").glob("*/__init__.py")}
-    assert folders <= set(SUBPACKAGES)
+    assert folders <= {*FOUNDATION, *SUBPACKAGES}
 
 
 def test_no_module_imports_itself_by_way_of_others():

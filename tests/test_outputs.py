@@ -6,16 +6,20 @@ from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.outputs import output_file, output_folder, read_configuration, write_json
 
 
+def opened(path, configuration, *, command="eval.t2map", overwrite=False, **options):
+    return output_folder(path, configuration, command=command, overwrite=overwrite, **options)
+
+
 def make(path, configuration=None, *, fail=None, name="result", **options):
     configuration = configuration or {"stride": 16}
-    with output_folder(path, configuration, **{"overwrite": False, **options}) as folder:
+    with opened(path, configuration, **options) as folder:
         (folder / name).write_text("whole")
         if fail:
             raise fail
 
 
 def test_a_folder_appears_under_its_name_only_when_whole(tmp_path):
-    with output_folder(tmp_path / "out", {}, overwrite=False) as folder:
+    with opened(tmp_path / "out", {}) as folder:
         (folder / "result").write_text("whole")
         assert not (tmp_path / "out").exists()
     assert (tmp_path / "out" / "result").read_text() == "whole"
@@ -31,14 +35,14 @@ def test_a_failed_call_leaves_nothing(tmp_path):
 def test_a_failed_resumable_call_keeps_its_files(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", fail=KeyboardInterrupt(), resume=True)
-    with output_folder(tmp_path / "out", {"stride": 16}, overwrite=False, resume=True) as folder:
+    with opened(tmp_path / "out", {"stride": 16}, resume=True) as folder:
         assert (folder / "result").exists()
 
 
 def test_a_resumable_call_that_wrote_nothing_leaves_nothing(tmp_path):
     with (
         pytest.raises(InputError),
-        output_folder(tmp_path / "out", {}, overwrite=False, resume=True),
+        opened(tmp_path / "out", {}, resume=True),
     ):
         raise InputError("empty folder")
     assert list(tmp_path.iterdir()) == []
@@ -82,13 +86,13 @@ def test_a_file_in_place_of_the_folder_is_refused_and_kept(tmp_path, overwrite):
 
 @pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}])
 def test_a_second_process_is_refused_and_the_first_finishes(tmp_path, options):
-    with output_folder(tmp_path / "out", {"stride": 16}, overwrite=False) as folder:
+    with opened(tmp_path / "out", {"stride": 16}) as folder:
         (folder / "early").write_text("whole")
         with pytest.raises(InputError, match="expected no other process"):
             make(tmp_path / "out", **options)
         (folder / "late").write_text("whole")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "early", "late", "configuration.json",
+        "early", "late", "configuration.json", "contents.json",
     }  # fmt: skip
     with pytest.raises(AlreadyDone):
         make(tmp_path / "out")

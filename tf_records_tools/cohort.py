@@ -14,7 +14,7 @@ from mrsr_tf.cli import counted
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.scans import Scan, find_scans
 from mrsr_tf.mri.slices import FIR_ORDER, Profile, first_slice
-from mrsr_tf.outputs import output_folder, write_json
+from mrsr_tf.outputs import check_output, output_folder, write_json
 from mrsr_tf.parallel import map_in_sequence
 from mrsr_tf.records.manifest import (
     MANIFEST,
@@ -70,6 +70,8 @@ def make_records(
         InputError: a scan cannot be read or does not suit the settings, a subject comes twice,
             there are too few of them, or the disk is too small.
     """
+    tables = [] if group_by in (BY_PATIENT, BY_SCAN) else [group_by]
+    check_output(output, [*inputs, *tables])
     scans = [named for folder in inputs for named in find_scans(folder).items()]
     if not scans:
         raise InputError(f"expected a folder or a file per subject, found none in {inputs}")
@@ -88,7 +90,14 @@ def make_records(
         "source_bytes": sum(scan_bytes.values()),
     }
     order = [(patient, scans[i][1]) for patient, indices in enumerate(patients) for i in indices]
-    with output_folder(output, configuration, overwrite=overwrite, resume=True) as folder:
+    records = output_folder(
+        output,
+        configuration,
+        command="tf_records_tools.make_records",
+        overwrite=overwrite,
+        resume=True,
+    )
+    with records as folder:
         subjects = [
             Subject(number, patient, scan.absolute(), folder.absolute() / shard, settings)
             for number, ((patient, scan), shard) in enumerate(zip(order, shards, strict=True))

@@ -48,17 +48,23 @@ def main() -> None:
 
     from mrsr_tf.errors import InputError
     from mrsr_tf.io.nifti import read_nifti, write_nifti
-    from mrsr_tf.outputs import output_folder
+    from mrsr_tf.outputs import check_output, output_folder
     from mrsr_tf.records.manifest import scan_sha256
     from tf_records_tools.domain_randomization import randomize_scan
 
+    check_output(FLAGS.output, FLAGS.input)
     echoes = Contrasts(FLAGS.contrasts).echoes
     volumes = [read_nifti(path) for path in FLAGS.input]
     configuration: dict[str, Any] = {name: FLAGS[name].value for name in SETTINGS}
     configuration["volumes"] = [scan_sha256(volume) for volume in volumes]
-    with output_folder(
-        FLAGS.output, configuration, overwrite=FLAGS.overwrite, resume=True
-    ) as folder:
+    output = output_folder(
+        FLAGS.output,
+        configuration,
+        command="tf_records_tools.make_varied_scans",
+        overwrite=FLAGS.overwrite,
+        resume=True,
+    )
+    with output as folder:
         pairs = [(index, run) for index in range(len(volumes)) for run in range(FLAGS.scans)]
         for index, run in tqdm(pairs, "scans", unit="scan", disable=None, delay=2):
             number = FLAGS.first_number + index

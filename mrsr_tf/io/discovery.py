@@ -16,6 +16,7 @@ from mrsr_tf.io.dicom.files import first_header, is_dicom
 from mrsr_tf.io.dicom.series import frame_of_reference
 from mrsr_tf.io.formats import FORMATS, format_of
 from mrsr_tf.io.scan_format import Scan
+from mrsr_tf.outputs import UNFINISHED
 
 IMAGES = ("image.nii.gz", "image.nii")
 REGIONS = ("rois.nii.gz", "rois.nii")
@@ -50,7 +51,7 @@ def find_scans(path: str | Path) -> dict[str, Scan]:
     with several scans below it (such as <visit>/<release>/<patient>/<date>/<barcode> of OAI) gives
     a subject for each, named by the folders that distinguish them; if some of them are a DESS,
     only those count. The folder of the SKM-TEA data set has its subjects in dicoms/, else in
-    image_files/. Hidden and unfinished (`.partial`) entries are ignored.
+    image_files/. Hidden and unfinished (`.partial`, `.replaced`) entries are ignored.
 
     Raises:
         InputError: there is no subject, two have one name, or two are parts of one scan while
@@ -94,7 +95,7 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(
         entry
         for entry in folder.iterdir()
-        if not entry.name.startswith((".", "partial.")) and entry.suffix != ".partial"
+        if not entry.name.startswith((".", "partial.")) and entry.suffix not in UNFINISHED
     )
 
 

@@ -15,7 +15,7 @@ RUN_DIR/
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,24 @@ from mrsr_tf.network.weights_file import SHIPPED
 from mrsr_tf.outputs import (
     CONFIGURATION,
     check_configuration,
+    check_origin,
+    check_unused,
     exclusive_lock,
+    followed,
     output_file,
     read_configuration,
-    remove,
+    unfinished_folder,
     versions,
     write_json,
 )
+from mrsr_tf.outputs.places import is_occupied, unfinished_file
+from mrsr_tf.outputs.replacement import is_aside, put_back, recover, take_place
 
 CHECKPOINT, TRAINED = "checkpoint.keras", "model.keras"
 BEST, BEST_EPOCH = "best", "best.json"
 MANIFEST, VERSIONS, FLAGS = "manifest.json", "versions.json", "flags.txt"
+LOGS, EVENTS = "logs", "events.out.tfevents.*"
+COMMAND = "mrsr_tf.train"
 
 
 def check_run(run_dir: Path, configuration: Mapping[str, Any]) -> bool:
@@ -50,9 +57,12 @@ def check_run(run_dir: Path, configuration: Mapping[str, Any]) -> bool:
         AlreadyDone: the run is finished.
         InputError: the folder holds a run of another configuration, or something else.
     """
-    if not run_dir.exists() or not any(run_dir.iterdir()):
+    if not is_occupied(run_dir):
         return False
     check_configuration(run_dir, read_configuration(run_dir), configuration)
+    for name in (LOGS, BEST):
+        if (run_dir / name).is_file():
+            raise InputError(f"expected a folder, found a file: {run_dir / name}")
     if (run_dir / TRAINED).exists():
         raise AlreadyDone(f"{run_dir} is trained: nothing to do (--overwrite trains again)")
     return True
@@ -69,28 +79,63 @@ def open_run(
 ) -> Iterator[None]:
     """Creates a run folder, or opens that of an unfinished run of the same configuration.
 
-    Within the block no other process can open it.
+    Within the block no other process can open it. With `overwrite` an older run is kept as
+    RUN_DIR.replaced until the new one is trained; if that ends before its first checkpoint, the
+    older run comes back.
 
     Raises:
         AlreadyDone: the run is finished.
         InputError: as for `check_run`, or another process is using the folder.
     """
-    if overwrite and run_dir.exists():
-        with exclusive_lock(run_dir):  # so that no run is removed while another process trains it
-            remove(run_dir)
-    exists = check_run(run_dir, configuration)
-    folder = run_dir if exists else run_dir.with_name(run_dir.name + ".partial")
-    folder.mkdir(parents=True, exist_ok=True)
-    with exclusive_lock(folder):
-        if not exists:
-            write_json(folder / MANIFEST, manifest)
-            packages = versions("tensorflow", "keras", "numpy", "scipy")
-            write_json(folder / VERSIONS, {**packages, "git": _git_state()})
-            (folder / FLAGS).write_text(flagfile, encoding="utf-8")
-            write_json(folder / CONFIGURATION, configuration)
-            # Renamed when complete, so that a run folder always has its configuration.
-            folder.rename(run_dir)
-        yield
+    run_dir = followed(run_dir)
+    check_unused(run_dir)
+    _settle(run_dir, start_anew=overwrite)
+    with ExitStack() as locks:
+        if overwrite and is_occupied(run_dir):
+            check_origin(run_dir, COMMAND)
+            exists = False
+        else:
+            exists = check_run(run_dir, configuration)
+        if exists:
+            locks.enter_context(exclusive_lock(run_dir))
+        else:
+            partial = unfinished_folder(run_dir, configuration, command=COMMAND)
+            _create(run_dir, locks.enter_context(partial), manifest, flagfile)
+        try:
+            yield
+        finally:
+            _settle(run_dir)
+
+
+def _create(run_dir: Path, partial: Path, manifest: Mapping[str, Any], flagfile: str) -> None:
+    """Completes the run folder, which appears when it is complete."""
+    write_json(partial / MANIFEST, manifest)
+    packages = versions("tensorflow", "keras", "numpy", "scipy")
+    write_json(partial / VERSIONS, {**packages, "git": _git_state()})
+    (partial / FLAGS).write_text(flagfile, encoding="utf-8")
+    take_place(run_dir, partial, own_files)
+
+
+def _settle(run_dir: Path, *, start_anew: bool = False) -> None:
+    """Removes the older run that was kept aside, or gives it its name again.
+
+    It is removed when the new one is trained, and comes back if that has no checkpoint, or is given
+    up to start anew. In between both are kept.
+    """
+    if not is_aside(run_dir) or (run_dir / TRAINED).exists():
+        recover(run_dir, own_files)
+    elif start_anew or not (run_dir / CHECKPOINT).exists():
+        put_back(run_dir, own_files)
+
+
+def own_files(run_dir: Path) -> list[Path]:
+    """The files that training writes into a run folder, relative to it, as far as they exist."""
+    names = (MANIFEST, VERSIONS, FLAGS, CHECKPOINT, BEST_EPOCH, TRAINED)
+    folders = (Path(), Path(BEST))
+    files = [folder / name for folder in folders for name in names]
+    unfinished = [unfinished_file(file) for file in files]
+    logs = [file.relative_to(run_dir) for file in (run_dir / LOGS).rglob(EVENTS)]
+    return [*logs, *unfinished, *files, Path(BEST, CONFIGURATION), Path(CONFIGURATION)]
 
 
 def save_checkpoint(model: keras.Model, run_dir: Path) -> None:

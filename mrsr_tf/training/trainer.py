@@ -89,7 +89,7 @@ def train(
             validator = Validator(model, devices, data.validation, loss, chief_probe)
             monitor = TrainingMonitor(
                 model,
-                chief_dir / "logs" if chief_dir else None,
+                chief_dir / run_folder.LOGS if chief_dir else None,
                 data.examples(),
                 validator.measure_tci(),
                 configuration=configuration,

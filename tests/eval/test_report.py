@@ -83,7 +83,7 @@ def test_the_command_prints_the_tables_and_writes_the_report(both, tmp_path):
     assert result.stdout.strip().splitlines()[-1] == f"report: {out / 'report.html'}"
     written = {path.name for path in out.rglob("*") if path.is_file()}
     assert written == {
-        *("report.html", "configuration.json", "table1.csv", "table2.csv"),
+        *("report.html", "configuration.json", "contents.json", "table1.csv", "table2.csv"),
         *("gains.png", "gains.svg", "coronal.png", "coronal.svg", "axial.png", "axial.svg"),
         *("t2.png", "t2.svg", "t2_differences.png", "t2_differences.svg"),
         *("unrolled.png", "unrolled.svg", "bland_altman_thick.png", "bland_altman_thick.svg"),

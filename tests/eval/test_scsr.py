@@ -172,7 +172,7 @@ def test_from_training_scans_to_rows_of_the_evaluation(tmp_path):
     training = [f"--data={data}", f"--output={tmp_path}/scsr", "--atoms=16", "--patches=500"]
     assert run("eval.train_scsr", *training).returncode == 0
     written = {path.name for path in (tmp_path / "scsr").iterdir()}
-    assert written == {"dictionary.npz", "configuration.json"}
+    assert written == {"dictionary.npz", "configuration.json", "contents.json"}
     assert "is finished" in run("eval.train_scsr", *training).stdout
     evaluation = [f"--data={data}", f"--output={tmp_path}/out", "--methods=tci,scsr"]
     evaluation += ["--experiment=image_quality"]

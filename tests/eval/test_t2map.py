@@ -50,6 +50,7 @@ def test_a_nifti_gives_a_map_and_a_picture_and_no_dicom(scan, tmp_path):
     np.testing.assert_allclose(read(tmp_path / "out", scan), T2, rtol=5e-4)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "configuration.json",
+        "contents.json",
         "t2_ms.json",
         "t2_ms.nii.gz",
         "t2_ms.png",

@@ -106,6 +106,7 @@ def test_the_manifest_describes_settings_and_scans(records):
         assert entry["shape"] == list(SHAPE)
     assert {path.name for path in records.iterdir()} == {
         "configuration.json",
+        "contents.json",
         "manifest.json",
         "train-00000-of-00003.tfrecord",
         "train-00001-of-00003.tfrecord",
