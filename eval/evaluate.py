@@ -138,6 +138,12 @@ COMBINATION = flags.DEFINE_enum(
     "the plain mean of as many as the factor, which shifts its centre (for a factor of 2, by half "
     "a fine slice).",
 )
+ANONYMOUS_NAMES = flags.DEFINE_bool(
+    "anonymous_names",
+    False,
+    "Name the subjects subject_01, subject_02, ... in the results, in the order of their sorted "
+    "names. By default they are named by their folders.",
+)
 WORKERS = flags.DEFINE_integer(
     "workers",
     1,
@@ -160,6 +166,8 @@ def main() -> None:
     check_output(OUTPUT.value, inputs)
     check_names(METHODS.value)
     subjects = find_scans(DATA.value)
+    if ANONYMOUS_NAMES.value:
+        subjects = runner.anonymous(subjects)
     model = _model()
     factor = model.slice_factor if model else SLICE_FACTOR.value or DEFAULT_FACTOR
     dictionary = _dictionary(factor)
@@ -230,13 +238,13 @@ def _dictionary(factor: int) -> "ScSR | None":
 
 
 def _identity(model: "TrainedModel | None", dictionary: "ScSR | None") -> dict[str, Any]:
-    """What identifies the methods; options only if they are not at their defaults."""
+    """What identifies the results; options only if they are not at their defaults."""
     identity: dict[str, Any] = {"methods": METHODS.value, "model": None}
     if model:
         identity["model"] = {"name": model.name, "weights_sha256": model.weights_sha256}
     if dictionary:
         identity |= {"scsr_sha256": dictionary.sha256, "scsr_stride": SCSR_STRIDE.value}
-    options = (PRECISION, ENSEMBLE, CONSISTENT)
+    options = (PRECISION, ENSEMBLE, CONSISTENT, ANONYMOUS_NAMES)
     return identity | {flag.name: flag.value for flag in options if flag.value != flag.default}
 
 

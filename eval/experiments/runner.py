@@ -69,6 +69,15 @@ def evaluate(
     write_rows(folder / ROWS, rows, config.experiment)
 
 
+def anonymous(subjects: Mapping[str, Scan]) -> dict[str, Scan]:
+    """The subjects as subject_01, subject_02, ... in the order of their sorted names."""
+    digits = max(2, len(str(len(subjects))))
+    return {
+        f"subject_{number:0{digits}}": subjects[name]
+        for number, name in enumerate(sorted(subjects), 1)
+    }
+
+
 def _run(work: Callable[[str], None], names: Sequence[str], workers: int) -> Iterator[None]:
     """Yields whenever a name is finished; raises the first error and cancels the names left."""
     if workers == 1:  # in this thread, where an interrupt takes effect at once

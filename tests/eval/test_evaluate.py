@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Interpolation
 from mrsr_tf.io import dicom
 from mrsr_tf.io.nifti import write_map
-from mrsr_tf.io.scans import find_scan, find_scans
+from mrsr_tf.io.scans import Scan, find_scan, find_scans
 from mrsr_tf.mri import slices
 from mrsr_tf.mri.dess import t2_map
 from mrsr_tf.mri.t2 import sequence
@@ -518,6 +519,19 @@ def test_an_error_in_one_worker_ends_all_and_keeps_finished_subjects(tmp_path):
     assert kept <= {"subject_0", "subject_1"}
 
 
+def test_anonymous_names_count_the_sorted_names():
+    scans = {
+        name: Scan(Path(name), Path(name), dicom.Dicom()) for name in ("Roe", "Doe_Jane", "doe")
+    }
+    named = runner.anonymous(scans)
+    assert [*named.items()] == [
+        ("subject_01", scans["Doe_Jane"]),
+        ("subject_02", scans["Roe"]),
+        ("subject_03", scans["doe"]),
+    ]
+    assert [*runner.anonymous({f"{n:04}": scans["doe"] for n in range(1000)})][-1] == "subject_1000"
+
+
 @pytest.mark.parametrize(("split", "use"), [("train", "trained on"), ("validation", "chosen by")])
 def test_a_subject_of_the_training_causes_a_warning(tmp_path, caplog, split, use):
     data = write_cohort(tmp_path / "data", 2)
@@ -587,6 +601,20 @@ def test_a_second_call_has_nothing_to_do(tmp_path):
     assert "slice_factor 2 -> 3" in other.stderr
     assert (out / "rows.csv").read_text() == before
     assert str(tmp_path) not in (out / "configuration.json").read_text()
+
+
+def test_results_under_anonymous_names_hold_no_name_of_a_folder(tmp_path):
+    data, out = write_cohort(tmp_path / "data", 2), tmp_path / "out"
+    (data / "subject_0").rename(data / "Doe_Jane")
+    call = ["--experiment=t2", f"--data={data}", f"--output={out}", "--methods=tci"]
+    result = run(*call, "--anonymous_names")
+    assert (result.returncode, "2 subjects" in result.stdout) == (0, True), result.stderr
+    assert read_results(out).subjects == ["subject_01", "subject_02"]
+    pages = [str(path.relative_to(out)) for path in out.rglob("*")]
+    pages += [path.read_text() for path in out.rglob("*") if path.suffix in (".csv", ".json")]
+    pages += [repr(load_pictures(path)) for path in out.rglob("*.npz")]
+    assert not any(name in page for page in pages for name in ("Doe", "subject_1", str(tmp_path)))
+    assert "finished" in run(*call, "--anonymous_names").stdout
 
 
 def test_a_scan_without_a_subjects_folder_is_one_subject(tmp_path):
