@@ -27,15 +27,8 @@ from mrsr_tf.outputs import write_json
 from mrsr_tf.records.contrasts import Contrasts
 from mrsr_tf.records.manifest import ShardInfo, scan_sha256
 from mrsr_tf.records.patches import cut, positions
-from mrsr_tf.records.schema import (
-    CHECKSUM_BYTES,
-    FRAMING_BYTES,
-    encode,
-    framed,
-    quantise,
-    record_dtype,
-    value_range,
-)
+from mrsr_tf.records.schema import empty_record, encode, quantise, value_range
+from mrsr_tf.records.tfrecord import CHECKSUM_BYTES, FRAMING_BYTES, framed
 from mrsr_tf.volume import Volume, intensity_scale
 
 RECORDS_AT_ONCE = 32
@@ -134,7 +127,7 @@ def summarize_scan(subject: Subject) -> None:
         fine = training_image(volume, settings.contrasts)
         intensity_scale(fine)  # refuses an empty image
         records = len(positions(fine.shape[:3], settings.patch_size, settings.stride))
-    frame_bytes = record_dtype(settings.patch_size, fine.shape[3]).itemsize + FRAMING_BYTES
+    frame_bytes = empty_record(settings.patch_size, fine.shape[3]).nbytes + FRAMING_BYTES
     summary = ScanSummary(scan_sha256(volume), volume.array.nbytes, records, records * frame_bytes)
     write_json(subject.result_path("summary"), asdict(summary))
 
@@ -225,8 +218,8 @@ def write_shard(volume: Volume, subject: Subject) -> ShardInfo:
         "records_sha256": records_sha256,
         "shape": list(fine.shape[:3]),
         "intensity_scale": scale,
-        "input_range": value_range(levels[0].offset, levels[0].step),
-        "target_range": value_range(levels[1].offset, levels[1].step),
+        "input_range": value_range(levels[0].offset, levels[0].scale),
+        "target_range": value_range(levels[1].offset, levels[1].scale),
         "echoes_in_scan": volume.echoes,
         "spacing_mm": volume.spacing_mm.round(6).tolist(),
         "echo_times_ms": volume.echo_times_ms,

@@ -19,14 +19,8 @@ from mrsr_tf.records.manifest import (
     scan_sha256,
 )
 from mrsr_tf.records.patches import positions
-from mrsr_tf.records.schema import (
-    CHECKSUM_BYTES,
-    FRAMING_BYTES,
-    decode,
-    record_dtype,
-    unframed,
-    value_range,
-)
+from mrsr_tf.records.schema import PATCHES, decode, empty_record, value_range
+from mrsr_tf.records.tfrecord import CHECKSUM_BYTES, FRAMING_BYTES, decode_integers, unframed
 from tf_records_tools.patients import BY_PATIENT, BY_SCAN, patient_numbers
 
 Position = tuple[int, ...]
@@ -88,12 +82,12 @@ def _check_split(manifest: Manifest, folder: Path) -> None:
 
 def _check_shard(shard: Path, subject: SubjectEntry, manifest: Manifest, bar: tqdm) -> None:
     grid = positions(subject["shape"], manifest["patch_size"], manifest["stride"])
-    dtype = record_dtype(manifest["patch_size"], count_echoes(manifest))
+    empty = empty_record(manifest["patch_size"], count_echoes(manifest))
     remaining, checksums = set(map(tuple, grid.tolist())), hashlib.sha256()
     count = 0
     try:
-        for frame in _frames(shard, dtype.itemsize + FRAMING_BYTES):
-            remaining.remove(_checked_position(decode(unframed(frame), dtype), subject, remaining))
+        for frame in _frames(shard, empty.nbytes + FRAMING_BYTES):
+            remaining.remove(_checked_position(decode(unframed(frame), empty), subject, remaining))
             checksums.update(frame[-CHECKSUM_BYTES:])
             count += 1
             bar.update()
@@ -116,13 +110,17 @@ def _frames(shard: Path, size: int) -> Iterator[bytes]:
 
 def _checked_position(record: np.void, subject: SubjectEntry, remaining: set[Position]) -> Position:
     """The position of a record, whose subject, intensity range and position are as expected."""
-    if record["subject"] != subject["number"]:
-        raise InputError(f"expected subject {subject['number']}, found subject {record['subject']}")
-    for name, expected in (("input", subject["input_range"]), ("target", subject["target_range"])):
-        extremes = value_range(record[f"{name}_offset"], record[f"{name}_step"])
+    (number,) = decode_integers(record["subject"])
+    if number != subject["number"]:
+        raise InputError(f"expected subject {subject['number']}, found subject {number}")
+    expected_ranges = subject["input_range"], subject["target_range"]
+    for name, expected, *levels in zip(
+        PATCHES, expected_ranges, record["offset"], record["scale"], strict=True
+    ):
+        extremes = value_range(*levels)
         if not (np.isfinite(extremes).all() and extremes == expected):
             raise InputError(f"expected intensities of {name} from {expected}, found {extremes}")
-    position = tuple(record["position"].tolist())
+    position = tuple(decode_integers(record["position"]).tolist())
     if position not in remaining:
         raise InputError(f"expected each patch of the grid once, found another at {position}")
     return position

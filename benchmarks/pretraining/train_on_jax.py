@@ -33,7 +33,8 @@ from mrsr_tf.network.precision import Precision
 from mrsr_tf.outputs import versions, write_json
 from mrsr_tf.records.contrasts import Contrasts
 from mrsr_tf.records.manifest import each_set, read_sets, slice_factors
-from mrsr_tf.records.schema import BEFORE_RECORD_BYTES, CHECKSUM_BYTES, record_dtype
+from mrsr_tf.records.schema import PATCHES, empty_record
+from mrsr_tf.records.tfrecord import BEFORE_RECORD_BYTES, CHECKSUM_BYTES
 
 if TYPE_CHECKING:
     import keras
@@ -104,7 +105,7 @@ def read_patches(manifest: dict[str, Any], split: str) -> Patches:
     """
     import jax.numpy as jnp
 
-    record = record_dtype(manifest["patch_size"], Contrasts(manifest["contrasts"]).echoes)
+    record = empty_record(manifest["patch_size"], Contrasts(manifest["contrasts"]).echoes).dtype
     frame = np.dtype(
         [("b", f"V{BEFORE_RECORD_BYTES}"), ("record", record), ("a", f"V{CHECKSUM_BYTES}")]
     )
@@ -117,12 +118,9 @@ def read_patches(manifest: dict[str, Any], split: str) -> Patches:
     if not shards:
         raise InputError(f"expected {split} records, found none in {RECORDS.value}")
     records = [np.fromfile(shard, frame)["record"] for shard in shards]
-
-    def both(suffix: str) -> Any:
-        names = [f"{name}{suffix}" for name in ("input", "target")]
-        return jnp.concatenate([np.stack([r[name] for name in names], 1) for r in records])
-
-    return Patches(levels=both(""), offsets=both("_offset"), scales=both("_step"))
+    levels = [np.stack([part[name] for name in PATCHES], 1) for part in records]
+    offsets, scales = ([part[name] for part in records] for name in ("offset", "scale"))
+    return Patches(*map(jnp.concatenate, (levels, offsets, scales)))
 
 
 def _initial_network(echoes: int) -> "keras.Model":

@@ -150,12 +150,12 @@ def read_manifest(records_dir: str | Path) -> Manifest:
     if manifest.get("schema") != SCHEMA:
         raise InputError(
             f"expected records of schema {SCHEMA}, found schema {manifest.get('schema')}: {path} "
-            "(make them again with this version)"
+            "(make them again with python -m tf_records_tools.make_records)"
         )
     if misfits:
         raise InputError(
             f"expected {', '.join(sorted(misfits))} in the manifest: {path} (make the records "
-            "again with this version)"
+            "again with python -m tf_records_tools.make_records)"
         )
     if with_checksum(manifest)["sha256"] != manifest["sha256"]:
         raise InputError(

@@ -28,15 +28,8 @@ from mrsr_tf.records.manifest import (
     record_folders,
 )
 from mrsr_tf.records.sampling import sample_epoch, tissue_share
-from mrsr_tf.records.schema import (
-    BEFORE_RECORD_BYTES,
-    FRAMING_BYTES,
-    check_header,
-    decode,
-    dequantise,
-    record_dtype,
-    unframed,
-)
+from mrsr_tf.records.schema import decode, dequantise, empty_record
+from mrsr_tf.records.tfrecord import FRAMING_BYTES, unframed
 
 BATCHES_AHEAD = 2
 
@@ -76,7 +69,7 @@ def training_batches(
 
     Returns:
         Batches of (input, target, weight): float32 (n, *patch_size, echoes) twice, in units of the
-        subject's scale, and (n, 1, 1, 1).
+        subject's intensity scale, and (n, 1, 1, 1).
 
     Raises:
         InputError: the records are damaged or not of this schema, or there is no such shard.
@@ -175,13 +168,14 @@ class _Reader:
                 f"expected {split} records, found none in {records}: make_records "
                 "--validation_subjects says how many subjects go there"
             )
-        self._record_type = record_dtype(manifest["patch_size"], count_echoes(manifest))
-        self._frame_bytes = self._record_type.itemsize + FRAMING_BYTES
+        self._empty = empty_record(manifest["patch_size"], count_echoes(manifest))
+        self._frame_bytes = self._empty.nbytes + FRAMING_BYTES
         self._shards = [shard for shard, _ in entries]
         self._starts = list(accumulate((subject["records"] for _, subject in entries), initial=0))
         self.records = self._starts.pop()
-        for shard, subject in entries:
-            _check_shard(shard, subject, self._record_type)
+        for start, (shard, subject) in zip(self._starts, entries, strict=True):
+            _check_size(shard, subject)
+            self.record(start)
 
     def batches(self, order: NDArray[np.int64], share: _BatchShare) -> tf.data.Dataset:
         return (
@@ -198,35 +192,30 @@ class _Reader:
         size = self._frame_bytes
         frame = np.fromfile(shard, np.uint8, size, offset=within * size)
         try:
-            return decode(unframed(frame), self._record_type)
+            return decode(unframed(frame), self._empty)
         except InputError as error:
             raise InputError(f"{error}: record {within} of {shard}") from None
 
     def _load(self, numbers: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
         pair = tf.numpy_function(self._patches, [numbers], [tf.float32] * 2, stateful=False)
-        shape = (None, *self._record_type["input"].shape)
+        shape = (None, *self._empty["input"].shape)
         inputs, targets = (tf.ensure_shape(patches, shape) for patches in pair)
         return inputs, targets, weights[:, None, None, None]
 
     def _patches(self, numbers: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-        shape = (len(numbers), *self._record_type["input"].shape)
+        shape = (len(numbers), *self._empty["input"].shape)
         inputs, targets = np.empty(shape, np.float32), np.empty(shape, np.float32)
         for place, number in enumerate(numbers.tolist()):
             dequantise(self.record(number), inputs[place], targets[place])
         return [inputs, targets]
 
 
-def _check_shard(path: Path, subject: SubjectEntry, record: np.dtype) -> None:
-    """Raises `InputError` unless a shard has its size and begins with a record of this schema."""
+def _check_size(path: Path, subject: SubjectEntry) -> None:
+    """Raises `InputError` unless a shard has the size in the manifest."""
     try:
-        with path.open("rb") as shard:
-            beginning, size = shard.read(record.itemsize), path.stat().st_size
+        size = path.stat().st_size
     except FileNotFoundError:
         raise InputError(f"expected {subject['records']} records, found no file: {path}") from None
-    try:
-        check_header(beginning[BEFORE_RECORD_BYTES:], record)
-    except InputError as error:
-        raise InputError(f"{error}: record 0 of {path}") from None
     if size != subject["bytes"]:
         raise InputError(
             f"expected {subject['records']} records of {subject['bytes']} bytes together, found "

@@ -3,13 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-# In units of the subject's scale: what is darker in all echoes is air or bone.
+from mrsr_tf.records.schema import PATCHES
+
+# In units of the subject's intensity scale: what is darker in all echoes is air or bone.
 TISSUE = 0.05
 
 
 def tissue_share(record: np.void) -> float:
     """The share of voxels of a record's target with an echo as bright as tissue, 0 to 1."""
-    level = (TISSUE - record["target_offset"]) / record["target_step"]
+    level = ((TISSUE - record["offset"]) / record["scale"])[PATCHES.index("target")]
     return float(np.mean(record["target"].max(axis=3) >= level))
 
 

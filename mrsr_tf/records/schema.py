@@ -1,62 +1,56 @@
 """The record schema: a patch of the network's input and the target patch at the same place.
 
-The layout of a record is a NumPy type, and a shard holds one record after the other within the
-framing of TFRecord files:
+A record is a `tf.train.Example` with these features, in this order, framed as TFRecord:
 
-    shard    frame 0 | frame 1 | ...
-    frame    length, its checksum, record, its checksum   TFRecord's, checksums of CRC-32C
-    record   header | input | target                      `record_dtype`
+    schema     int64     number of this schema
+    shape      int64     of the patches: rows, columns, slices, echoes
+    subject    int64     its number within the records, which identifies nobody
+    position   int64     first voxel of the patches: row, column, slice
+    offset     float32   of the input and of the target
+    scale      float32   of the input and of the target: intensity = offset + scale * level
+    input      bytes     levels, little-endian uint16; the echo varies fastest
+    target     bytes     levels, likewise
 
 All records of a set have one size, so the number of a record is enough to find it. This gives the
-reader an exact shuffle of all records and a free restart in the middle of an epoch.
+reader an exact shuffle of all records and a free restart in the middle of an epoch. A record's
+layout is a NumPy type, see `empty_record`.
 
-Intensities are in units of the subject's scale (`volume.intensity_scale`) and stored as uint16
-levels: intensity = offset + step * level. All inputs of a subject share one offset and step, which
-span its darkest to its brightest voxel; so do all its targets. Nothing is clipped, and the error
-is at most half a step.
+Intensities are in units of the subject's intensity scale (`volume.intensity_scale`). All inputs of
+a subject share one offset and scale, which span its darkest to its brightest voxel; so do all its
+targets. Nothing is clipped, and the error is at most half a level.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.records.patches import cut, triple
+from mrsr_tf.records.tfrecord import (
+    Buffer,
+    bytes_feature,
+    empty_example,
+    encode_integers,
+    float_feature,
+    int64_feature,
+)
 
-SCHEMA = 2
-MAGIC = b"MRSR"
+SCHEMA = 3
 LEVELS = 65535
-Buffer = bytes | NDArray[np.uint8]
-
-FIELDS = [
-    ("magic", "S4"),
-    ("schema", "<u2"),
-    ("echoes", "<u2"),
-    ("patch_size", "<u2", (3,)),
-    ("reserved", "<u2"),  # zero; an earlier version marked compressed records here
-    ("subject", "<u4"),  # its number within the records, which identifies nobody
-    ("position", "<u4", (3,)),
-    ("input_offset", "<f4"),
-    ("input_step", "<f4"),
-    ("target_offset", "<f4"),
-    ("target_step", "<f4"),
-]
-HEADER = np.dtype(FIELDS)
-LENGTH_BYTES, CHECKSUM_BYTES = 8, 4
-BEFORE_RECORD_BYTES = LENGTH_BYTES + CHECKSUM_BYTES
-FRAMING_BYTES = BEFORE_RECORD_BYTES + CHECKSUM_BYTES
+PATCHES = ("input", "target")  # in the order of their offsets and scales
+VARIABLE = {"subject", "position", "offset", "scale", *PATCHES}
 
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """An image stored as uint16: intensity = offset + step * array."""
+    """An image stored as uint16: intensity = offset + scale * array."""
 
     array: NDArray[np.uint16]
     offset: np.float32
-    step: np.float32
+    scale: np.float32
 
 
 def quantise(image: NDArray[np.float32]) -> Levels:
@@ -66,35 +60,52 @@ def quantise(image: NDArray[np.float32]) -> Levels:
         image: any shape, finite; values may be negative or exceed 1.
 
     Returns:
-        Levels that differ from the image by at most half a step (and the rounding of float32).
+        Levels that differ from the image by at most half a level (and the rounding of float32).
     """
     offset = image.min()
-    step = np.float32((image.max() - offset) / LEVELS) or np.float32(1)  # 1: a constant image
+    scale = np.float32((image.max() - offset) / LEVELS) or np.float32(1)  # 1: a constant image
     levels = image - offset
-    levels /= step
-    return Levels(np.rint(levels, out=levels).astype(np.uint16), offset, step)
+    levels /= scale
+    return Levels(np.rint(levels, out=levels).astype(np.uint16), offset, scale)
 
 
 def dequantise(record: np.void, inputs: NDArray[np.float32], targets: NDArray[np.float32]) -> None:
     """Writes the two patches of a record into two arrays of shape (*patch_size, echoes).
 
-    The intensities are in units of the subject's scale, ready for the network.
+    The intensities are in units of the subject's intensity scale, ready for the network.
     """
-    for name, patch in (("input", inputs), ("target", targets)):
-        patch[...] = record[name]  # twice as fast as a multiplication that converts on the way
-        patch *= record[f"{name}_step"]
-        patch += record[f"{name}_offset"]
+    for place, patch in enumerate((inputs, targets)):
+        # Twice as fast as a multiplication that converts on the way.
+        patch[...] = record[PATCHES[place]]
+        patch *= record["scale"][place]
+        patch += record["offset"][place]
 
 
-def value_range(offset: np.float32, step: np.float32) -> list[float]:
-    """The intensities of the lowest and the highest level, in units of the subject's scale."""
-    return [float(offset), float(offset) + LEVELS * float(step)]
+def value_range(offset: np.float32, scale: np.float32) -> list[float]:
+    """The intensities of the lowest and the highest level, in units of the intensity scale."""
+    return [float(offset), float(offset) + LEVELS * float(scale)]
 
 
-def record_dtype(patch_size: int | Sequence[int], echoes: int) -> np.dtype:
-    """The NumPy type of a record of patches (*patch_size, echoes)."""
+def empty_record(patch_size: int | Sequence[int], echoes: int) -> np.void:
+    """A record of patches (*patch_size, echoes) with all that is the same in every record.
+
+    Its dtype is the layout of a record, with a field for each feature. Integers are stored as
+    `tfrecord.encode_integers` returns them.
+    """
     shape = (*triple(patch_size, "patch size"), echoes)
-    return np.dtype([*FIELDS, ("input", "<u2", shape), ("target", "<u2", shape)])
+    record = empty_example(
+        {
+            "schema": int64_feature(1),
+            "shape": int64_feature(len(shape)),
+            "subject": int64_feature(1),
+            "position": int64_feature(3),
+            "offset": float_feature(len(PATCHES)),
+            "scale": float_feature(len(PATCHES)),
+            **dict.fromkeys(PATCHES, bytes_feature("<u2", shape)),
+        }
+    )
+    record["schema"], record["shape"] = encode_integers([SCHEMA]), encode_integers(shape)
+    return record
 
 
 def encode(
@@ -114,86 +125,45 @@ def encode(
         subject: number of the subject within the records.
 
     Returns:
-        (n,) of `record_dtype`.
+        (n,) of the dtype of `empty_record`.
     """
-    size, echoes = triple(patch_size, "patch size"), inputs.array.shape[3]
-    records = np.zeros(len(positions), record_dtype(size, echoes))
-    records["magic"], records["schema"] = MAGIC, SCHEMA
-    records["echoes"], records["patch_size"] = echoes, size
-    records["subject"], records["position"] = subject, positions
-    for name, levels in (("input", inputs), ("target", targets)):
-        records[f"{name}_offset"], records[f"{name}_step"] = levels.offset, levels.step
-        records[name] = cut(levels.array, positions, size)
+    size = triple(patch_size, "patch size")
+    records = np.full(len(positions), empty_record(size, inputs.array.shape[3]))
+    records["subject"], records["position"] = encode_integers([subject]), encode_integers(positions)
+    records["offset"] = inputs.offset, targets.offset
+    records["scale"] = inputs.scale, targets.scale
+    records["input"], records["target"] = (
+        cut(levels.array, positions, size) for levels in (inputs, targets)
+    )
     return records
 
 
-def decode(serialized: Buffer, expected: np.dtype) -> np.void:
-    """Reads a record from its bytes and checks it.
+def decode(serialized: Buffer, empty: np.void) -> np.void:
+    """Reads a record from its bytes and checks that it is the same message as `empty`.
 
     Args:
         serialized: the record without the framing of TFRecord; bytes or uint8.
-        expected: the `record_dtype` that it should have.
+        empty: the `empty_record` of its patch size and echoes.
 
     Raises:
         InputError: it is no record, or has another schema, patch size or number of echoes.
     """
     data = np.frombuffer(serialized, np.uint8)
-    check_header(data[: HEADER.itemsize].tobytes(), expected)
-    if data.size != expected.itemsize:
-        raise InputError(f"expected a record of {expected.itemsize} bytes, found {data.size}")
-    return data.view(expected)[0]
-
-
-def check_header(beginning: bytes, expected: np.dtype) -> None:
-    """Checks that these bytes begin with the header of a record of type `expected`.
-
-    Raises:
-        InputError: they do not.
-    """
-    if len(beginning) < HEADER.itemsize or not beginning.startswith(MAGIC):
-        raise InputError("expected a record of MRSR-TF, found other bytes")
-    header = np.frombuffer(beginning, HEADER, count=1)[0]
-    if header["schema"] != SCHEMA:
+    if data.size != empty.nbytes:
+        raise InputError(f"expected a record of {empty.nbytes} bytes, found {data.size}")
+    places = _constant_places(empty.dtype)
+    if data[places].tobytes() != np.frombuffer(empty, np.uint8)[places].tobytes():
         raise InputError(
-            f"expected a record of schema {SCHEMA}, found one of schema {header['schema']}, which "
-            "another version made"
+            f"expected a tf.train.Example of schema {SCHEMA} and patches {empty['input'].shape}, "
+            "found other bytes"
         )
-    shape = (*header["patch_size"].tolist(), int(header["echoes"]))
-    if shape != expected["input"].shape:
-        raise InputError(f"expected patches {expected['input'].shape}, found {shape}")
-    if header["reserved"]:
-        raise InputError(
-            "expected uncompressed records, found compressed ones (make them again with this "
-            "version)"
-        )
+    return data.view(empty.dtype)[0]
 
 
-def framed(serialized: bytes) -> bytes:
-    """A record as it lies in a shard: within the framing of TFRecord."""
-    length = len(serialized).to_bytes(LENGTH_BYTES, "little")
-    return b"".join((length, _checksum(length), serialized, _checksum(serialized)))
-
-
-def unframed(frame: Buffer) -> NDArray[np.uint8]:
-    """The record in a frame, not copied.
-
-    Raises:
-        InputError: the frame is not whole, or one of its checksums is wrong.
-    """
-    data = np.frombuffer(frame, np.uint8)
-    length = data[:LENGTH_BYTES].tobytes()
-    if _checksum(length) != data[LENGTH_BYTES:BEFORE_RECORD_BYTES].tobytes():
-        raise InputError("expected a whole record, found its length's checksum wrong")
-    serialized = data[BEFORE_RECORD_BYTES:-CHECKSUM_BYTES]
-    if serialized.size != int.from_bytes(length, "little"):
-        raise InputError("expected a whole record, found its end missing")
-    if _checksum(serialized) != data[-CHECKSUM_BYTES:].tobytes():
-        raise InputError("expected a whole record, found its checksum wrong")
-    return serialized
-
-
-def _checksum(data: Buffer) -> bytes:
-    """TFRecord's checksum: CRC-32C, rotated right by 15 bits, plus a constant."""
-    crc = google_crc32c.value(data)
-    rotated = (crc >> 15 | crc << 17) + 0xA282EAD8
-    return (rotated & 0xFFFFFFFF).to_bytes(CHECKSUM_BYTES, "little")
+@functools.cache
+def _constant_places(layout: np.dtype) -> NDArray[np.intp]:
+    """The places of the bytes that all records of this layout share."""
+    constant = np.ones(layout.itemsize, bool)
+    for name in VARIABLE:
+        constant.view(layout)[name] = 0
+    return np.flatnonzero(constant)

@@ -15,7 +15,8 @@ from mrsr_tf.records.reader import (
     training_batches,
     validation_batches,
 )
-from mrsr_tf.records.schema import LEVELS, SCHEMA, encode, framed, quantise, record_dtype
+from mrsr_tf.records.schema import LEVELS, SCHEMA, empty_record, encode, quantise
+from mrsr_tf.records.tfrecord import BEFORE_RECORD_BYTES, CHECKSUM_BYTES, framed
 
 SIZE, ECHOES = 2, 2
 # Of each subject; 203 for training, which no batch below divides.
@@ -28,15 +29,14 @@ def write_manifest(folder, manifest):
 
 def write_records(folder):
     """Records whose target says which record it is: its subject and its number, as level steps."""
-    dtype, subjects = record_dtype(SIZE, ECHOES), []
+    subjects = []
     splits = [("train", TRAIN), ("validation", VALIDATION)]
     for split, counts in splits:
         for place, count in enumerate(counts):
             name = f"{split}-{place:05d}-of-{len(counts):05d}.tfrecord"
-            records = np.zeros(count, dtype)
             image = quantise(np.linspace(-0.1, 1.4, 3**3 * 2, dtype=np.float32).reshape(3, 3, 3, 2))
-            records[:] = encode(image, image, np.zeros((count, 3), int), SIZE, len(subjects))
-            records["target_offset"], records["target_step"] = 1000 * len(subjects), 1
+            records = encode(image, image, np.zeros((count, 3), int), SIZE, len(subjects))
+            records["offset"][:, 1], records["scale"][:, 1] = 1000 * len(subjects), 1
             records["target"] = np.arange(count)[:, None, None, None, None]
             frames = b"".join(framed(record.tobytes()) for record in records)
             (folder / name).write_bytes(frames)
@@ -224,6 +224,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     ("change", "message"),
     [
         (lambda m: m.update(schema=99), f"schema {SCHEMA}, found schema 99"),
+        (lambda m: m.update(schema=2), r"again with python -m tf_records_tools.make_records"),
         (lambda m: m.pop("slice_factor"), "expected slice_factor in the manifest"),
         (lambda m: m["subjects"][0].pop("records"), "expected records in the manifest"),
     ],
@@ -242,8 +243,10 @@ def shortened(shard):
 
 def of_another_schema(shard):
     data = bytearray(shard.read_bytes())
-    data[12 + 4] = 77
-    shard.write_bytes(data)
+    frame = len(data) // 112
+    record = data[BEFORE_RECORD_BYTES : frame - CHECKSUM_BYTES]
+    record[empty_record(SIZE, ECHOES).dtype.fields["schema"][1]] = 0x80 | 77
+    shard.write_bytes(framed(bytes(record)) + data[frame:])
 
 
 @pytest.mark.parametrize(
@@ -251,8 +254,8 @@ def of_another_schema(shard):
     [
         (shortened, r"expected 112 records of \d+ bytes together, found \d+ bytes: .*-00002-"),
         (lambda shard: shard.unlink(), "expected 112 records, found no file: .*train-00002-"),
-        (lambda shard: shard.write_bytes(b""), "found other bytes: record 0 of .*train-00002-"),
-        (of_another_schema, "found one of schema 77, .*: record 0 of .*train-00002-"),
+        (lambda shard: shard.write_bytes(b""), "together, found 0 bytes: .*train-00002-"),
+        (of_another_schema, "of schema 3 .*, found other bytes: record 0 of .*train-00002-"),
     ],
 )
 def test_a_damaged_shard_is_refused_before_training_starts(records, damage, message):

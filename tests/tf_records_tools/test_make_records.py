@@ -23,7 +23,8 @@ from mrsr_tf.records.manifest import (
     with_checksum,
 )
 from mrsr_tf.records.patches import positions
-from mrsr_tf.records.schema import FRAMING_BYTES, decode, dequantise, framed, record_dtype
+from mrsr_tf.records.schema import decode, dequantise, empty_record
+from mrsr_tf.records.tfrecord import FRAMING_BYTES, decode_integers, encode_integers, framed
 from tf_records_tools import cohort, shard
 from tf_records_tools.cohort import make_records, shard_names
 from tf_records_tools.shard import Settings, training_image, training_pair
@@ -61,10 +62,14 @@ def records(studies, tmp_path):
 
 def all_records(folder):
     manifest = read_manifest(folder)
-    dtype = record_dtype(manifest["patch_size"], count_echoes(manifest))
+    empty = empty_record(manifest["patch_size"], count_echoes(manifest))
     for entry in manifest["subjects"]:
         for serialized in tf.data.TFRecordDataset(str(folder / entry["shard"])):
-            yield entry, decode(serialized.numpy(), dtype)
+            yield entry, decode(serialized.numpy(), empty)
+
+
+def position_of(record):
+    return tuple(decode_integers(record["position"]).tolist())
 
 
 def test_records_hold_the_thickened_and_the_original_scan_in_one_scale(records, studies):
@@ -77,11 +82,11 @@ def test_records_hold_the_thickened_and_the_original_scan_in_one_scale(records, 
         fine = hashes[entry["source_sha256"]]
         tci = interpolate(thicken(fine))[:, :, : SHAPE[2]]
         scale = np.percentile(tci, 99.9)
-        place = tuple(slice(a, a + 8) for a in record["position"].tolist())
+        place = tuple(slice(a, a + 8) for a in position_of(record))
         patches = [np.empty((8, 8, 8, 2), np.float32) for _ in range(2)]
         dequantise(record, *patches)
-        np.testing.assert_allclose(patches[0], tci[place] / scale, atol=record["input_step"])
-        np.testing.assert_allclose(patches[1], fine[place] / scale, atol=record["target_step"])
+        for patch, image, level in zip(patches, (tci, fine), record["scale"], strict=True):
+            np.testing.assert_allclose(patch, image[place] / scale, atol=level)
         assert entry["intensity_scale"] == pytest.approx(scale)
         count += 1
     assert count == 4 * RECORDS_EACH
@@ -154,7 +159,7 @@ def test_the_same_call_gives_the_same_records_and_another_seed_another_split(
 
 
 def test_the_records_of_a_subject_are_shuffled(records):
-    places = [tuple(record["position"]) for _, record in all_records(records)][:RECORDS_EACH]
+    places = [position_of(record) for _, record in all_records(records)][:RECORDS_EACH]
     assert places != sorted(places)
     assert sorted(places) == sorted(map(tuple, positions(SHAPE, 8, 4)))
 
@@ -352,7 +357,7 @@ def test_patches_of_air_are_left_out_and_counted(tmp_path):
     manifest = check_records(tmp_path / "some")
     assert manifest["counts"]["train"] == {"subjects": 1, "patients": 1, "records": 4, "air": 4}
     assert manifest["air_below"] == 0.05
-    assert {int(record["position"][1]) for _, record in all_records(tmp_path / "some")} == {0}
+    assert {position_of(record)[1] for _, record in all_records(tmp_path / "some")} == {0}
 
 
 def test_a_scan_of_nothing_but_air_is_refused_by_file(studies, tmp_path):
@@ -456,9 +461,8 @@ def rewritten(change):
     """The second shard with its records changed, checksums right."""
 
     def damage(folder):
-        dtype = record_dtype(8, 2)
         shard = folder / "train-00001-of-00003.tfrecord"
-        frame = np.dtype([("before", "S12"), ("record", dtype), ("after", "S4")])
+        frame = np.dtype([("before", "S12"), ("record", EMPTY.dtype), ("after", "S4")])
         records = np.fromfile(shard, frame)["record"].copy()
         change(records)
         shard.write_bytes(b"".join(framed(record.tobytes()) for record in records))
@@ -471,7 +475,7 @@ def doubled(records):
 
 
 def of_another_subject(records):
-    records["subject"][3] = 0
+    records["subject"][3] = encode_integers([0])
 
 
 def swapped(records):
@@ -479,11 +483,19 @@ def swapped(records):
 
 
 def of_another_range(records):
-    records["input_step"][4] *= 2
+    records["scale"][4, 0] *= 2
 
 
 def not_finite(records):
-    records["target_step"][2] = np.nan
+    records["scale"][2, 1] = np.nan
+
+
+def of_a_longer_integer(records):
+    records["position"][1, 2, -1] = 0x80
+
+
+def of_another_feature(records):
+    records["before_subject"][6] = records["before_subject"][6].tobytes().replace(b"sub", b"obj")
 
 
 def truncated(folder):
@@ -491,7 +503,8 @@ def truncated(folder):
     path.write_bytes(path.read_bytes()[:-10])
 
 
-FRAME = record_dtype(8, 2).itemsize + FRAMING_BYTES
+EMPTY = empty_record(8, 2)
+FRAME = EMPTY.nbytes + FRAMING_BYTES
 LENGTH = 12
 
 
@@ -506,6 +519,8 @@ LENGTH = 12
         (rewritten(of_another_subject), "subject 1, found subject 0: record 3 of .*train-00001"),
         (rewritten(not_finite), "of target from .*: record 2 of .*train-00001"),
         (rewritten(of_another_range), "of input from .*: record 4 of .*train-00001"),
+        (rewritten(of_a_longer_integer), "found other lengths: record 1 of .*train-00001"),
+        (rewritten(of_another_feature), "found other bytes: record 6 of .*train-00001"),
         (rewritten(swapped), "the records of the manifest, found others: .*train-00001"),
         (lambda f: (f / "train-00001-of-00003.tfrecord").unlink(), "missing .*train-00001"),
         (lambda f: (f / "train-00003-of-00003.tfrecord").touch(), "more .*train-00003"),
