@@ -97,7 +97,7 @@ SLICE_AXIS = cli.define_slice_axis()
 ROI = flags.DEFINE_list(
     "roi",
     [MAIN_REGION],
-    "Regions for T2 and lesions. A region consists of all labels whose names start with its name; "
+    "Regions for T2 and lesions. A region is all labels whose names start with its words; "
     "NAME:deep and NAME:superficial are the halves of cartilage by depth.",
 )
 T2_METHOD = flags.DEFINE_enum(

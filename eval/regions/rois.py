@@ -1,6 +1,6 @@
 """Regions of interest and the true T2 of a subject, on the grid of its scan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from eval.regions import cartilage_layers
 from mrsr_tf.errors import InputError
-from mrsr_tf.io.labels import labels_path, read_labels
+from mrsr_tf.io.labels import Label, LabelMap, labels_path, read_labels
+from mrsr_tf.io.labels.names import region_name
 from mrsr_tf.io.nifti import read_map
 from mrsr_tf.io.truth_files import FOLDER, LABELS, T2, label_names, truth_path
 from mrsr_tf.volume import Volume
@@ -26,7 +27,7 @@ def regions(
     slice_axis: int = 2,
     rim: bool = True,
 ) -> dict[str, NDArray[np.bool_]]:
-    """The voxels of each region: all labels whose names start with its name, or a layer of them.
+    """The voxels of each region: all labels whose names start with its words, or a layer of them.
 
     The labels are those drawn for the subject on any grid (see `labels.labels_path`), else those of
     a phantom on the grid of the scan. If nothing names the labels, the only one is any region.
@@ -34,9 +35,9 @@ def regions(
     Args:
         subject: the subject's folder.
         scan: its scan.
-        names: such as "medial_femoral_cartilage", which for a phantom is both of its layers;
-            "medial_femoral_cartilage:deep" and ":superficial" are the halves by depth, see
-            `cartilage_layers.layers`.
+        names: such as "medial_femoral_cartilage", which for a phantom is both of its layers, in
+            any spelling that `names.region_name` takes; "medial_femoral_cartilage:deep" and
+            ":superficial" are the halves by depth, see `cartilage_layers.layers`.
         slice_axis: which axis of a NIfTI counts slices.
         rim: whether to keep voxels that have a neighbour outside the region (for a layer, outside
             the whole cartilage) in their slice, and so are partly bone or fluid.
@@ -48,33 +49,35 @@ def regions(
         InputError: there are no labels, none of that name, or no voxel of it in the scan; or the
             layer is unknown or the cartilage has none.
     """
-    manual_path, phantom_path = labels_path(subject), truth_path(subject, LABELS)
-    if manual_path is not None:
-        labels, names_of_labels = read_labels(manual_path, scan)
-    elif phantom_path.exists():
-        labels = read_map(phantom_path, scan, slice_axis=slice_axis)
-        names_of_labels = label_names(subject)
-    else:
+    path = labels_path(subject) or truth_path(subject, LABELS)
+    if not path.exists():
         raise InputError(
-            f"expected the region {names[0]} in rois.nii.gz or {FOLDER}/{LABELS}, found none: "
-            f"{subject}"
+            f"expected the region {names[0]} in rois.nii.gz, rois.seg.nrrd, rois.dcm or "
+            f"{FOLDER}/{LABELS}, found none: {subject}"
         )
-    path = manual_path or phantom_path
-    return {name: _region(name, labels, names_of_labels, scan, path, rim) for name in names}
+    if path == truth_path(subject, LABELS):
+        labels = _phantom_labels(subject, scan, slice_axis)
+    else:
+        labels = read_labels(path, scan)
+    return {name: _region(name, labels, scan, path, rim) for name in names}
 
 
-def _region(
-    name: str, labels: NDArray, names: Mapping[str, int], scan: Volume, path: Path, rim: bool
-) -> NDArray[np.bool_]:
+def _phantom_labels(subject: Path, scan: Volume, slice_axis: int) -> LabelMap:
+    layer = read_map(truth_path(subject, LABELS), scan, slice_axis=slice_axis)
+    names = {name: Label(0, value) for name, value in label_names(subject).items()}
+    return LabelMap([layer], scan.affine, names)
+
+
+def _region(name: str, labels: LabelMap, scan: Volume, path: Path, rim: bool) -> NDArray[np.bool_]:
     region, _, layer = name.partition(":")
     if layer not in ("", *LAYERS):
         raise InputError(f"expected a layer {' or '.join(LAYERS)}, got {layer!r} in {name}")
-    mask = np.isin(labels, _labels_of(region, names, labels, path))
+    mask = labels.mask(_labels_of(region_name(region), labels, path))
     if not mask.any():
         raise InputError(
             f"expected at least one voxel of the region {region}, found none in {path}"
         )
-    inside = cartilage_layers.layers(mask, scan, region)[layer] if layer else mask
+    inside = cartilage_layers.layers(mask, scan, region_name(region))[layer] if layer else mask
     if not rim:
         inside = inside & ndimage.binary_erosion(mask, IN_PLANE, border_value=1)
     if not inside.any():
@@ -82,20 +85,24 @@ def _region(
     return inside
 
 
-def _labels_of(roi: str, names: Mapping[str, int], labels: NDArray, path: Path) -> list[int]:
-    labels_of_roi = [label for name, label in names.items() if name.startswith(roi)]
-    if labels_of_roi:
-        return labels_of_roi
-    if names:
+def _labels_of(region: str, labels: LabelMap, path: Path) -> list[Label]:
+    """The labels of the region's name, or of names that continue it by further words."""
+    labels_of_region = [
+        label for name, label in labels.names.items() if f"{name}_".startswith(f"{region}_")
+    ]
+    if labels_of_region:
+        return labels_of_region
+    if labels.names:
         raise InputError(
-            f"expected a region {roi}, found only {', '.join(sorted(names))} named for {path}"
+            f"expected a region {region}, found only {', '.join(sorted(labels.names))} named for "
+            f"{path}"
         )
-    present = np.setdiff1d(labels, [0])
-    if len(present) > 1:
+    if len(labels.labels) > 1:
         raise InputError(
-            f"expected one label, or a JSON beside it that names them, got {len(present)}: {path}"
+            f"expected one label, or a table beside it that names them, got {len(labels.labels)}: "
+            f"{path}"
         )
-    return present.tolist()
+    return labels.labels
 
 
 def true_t2(subject: Path, scan: Volume, *, slice_axis: int = 2) -> NDArray[np.floating] | None:

@@ -143,19 +143,6 @@ def _check_same_scan(first: Volume, second: Volume, path: Path, other: Path) -> 
             )
 
 
-def read_placed(path: str | Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Reads a 3-D image as it is stored, and the affine from its own axes to patient mm, LPS.
-
-    Raises:
-        InputError: the file is missing, damaged or not 3-D.
-    """
-    path = Path(path)
-    image = nifti_file.load(path)
-    if image.ndim != 3:
-        raise InputError(f"expected a 3-D NIfTI, got shape {image.shape} in {path}")
-    return nifti_file.stored_values(image, path), nifti_file.lps(image)
-
-
 def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArray[Any]:
     """Reads a 3-D map or label image on the grid of `volume`.
 

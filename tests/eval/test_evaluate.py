@@ -393,7 +393,9 @@ def test_drawn_regions_come_before_a_phantoms(subject):
 def test_several_drawn_labels_need_names(subject):
     scan, labels, folder = subject
     write_map(labels, scan, folder / "rois.nii.gz")
-    with pytest.raises(InputError, match="expected one label, or a JSON beside it that names them"):
+    with pytest.raises(
+        InputError, match="expected one label, or a table beside it that names them"
+    ):
         region(folder, scan, "patella")
     (folder / "rois.json").write_text(json.dumps({"patella": 4}))
     np.testing.assert_array_equal(region(folder, scan, "patella"), labels == 4)
@@ -411,7 +413,7 @@ def test_a_region_without_a_voxel_is_refused(subject):
 def test_a_subject_without_regions_is_refused(tmp_path):
     scan, _, _ = knee()
     folder = write_subject(tmp_path / "bare", scan)
-    with pytest.raises(InputError, match=r"in rois\.nii\.gz or truth/labels\.nii\.gz, found none"):
+    with pytest.raises(InputError, match=r"in rois\.nii\.gz, .*truth/labels\.nii\.gz, found none"):
         region(folder, scan, "medial_femoral_cartilage")
     assert regions.true_t2(folder, scan) is None
 

@@ -13,6 +13,7 @@ from random_scans import make_array
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import bids, nifti, nifti_file, scans
+from mrsr_tf.io.labels.nifti_labels import NiftiLabels
 from mrsr_tf.volume import Volume
 
 ACQUISITION = {"EchoTime": [0.007, 0.039], "RepetitionTime": 0.023, "FlipAngle": 20}
@@ -112,4 +113,5 @@ def test_labels_that_are_nearly_all_zeros_are_not_taken_for_a_bomb(tmp_path):
     labels = np.zeros((64, 64, 64), np.float32)
     labels[1, 2, 3] = 1
     nib.save(nib.Nifti1Image(labels, np.eye(4)), tmp_path / "rois.nii.gz")
-    assert nifti.read_placed(tmp_path / "rois.nii.gz")[0].sum() == 1
+    label_map = NiftiLabels().read(tmp_path / "rois.nii.gz")
+    assert label_map.layers[0].sum() == 1
