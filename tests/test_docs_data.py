@@ -47,6 +47,6 @@ def test_the_page_has_all_flags_of_make_records_and_no_others():
 
 
 def test_the_page_has_all_keys_of_the_sidecar():
-    read = re.findall(r"\"([A-Z]\w{5,})\"", (ROOT / "mrsr_tf" / "io" / "bids.py").read_text())
+    read = re.findall(r"\"([A-Z]\w{5,})\"", (ROOT / "mrsr_tf" / "io" / "sidecar.py").read_text())
     table = SCANS.partition("| key |")[2].partition("\n\n")[0]
     assert set(read) <= set(re.findall(r"`(\w+)`", table))

@@ -17,7 +17,8 @@ from small_runs import make_run
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.batch import Study, derive
 from mrsr_tf.inference.upsampling import Interpolation
-from mrsr_tf.io import bids, nifti, scans
+from mrsr_tf.io import nifti, scans
+from mrsr_tf.io.sidecar import sidecar_path
 from mrsr_tf.outputs import exclusive_lock
 from mrsr_tf.volume import Volume
 
@@ -112,7 +113,7 @@ def test_locale_time_zone_and_a_name_beyond_ascii_change_nothing(tmp_path):
         code, _, said = interpolated(source, tmp_path / name / "fine.nii.gz", **environment)
         assert (code, said) == (0, "")
         fine = tmp_path / name / "fine.nii.gz"
-        outputs.add(bids.sidecar_path(fine).read_bytes() + nib.load(fine).get_fdata().tobytes())
+        outputs.add(sidecar_path(fine).read_bytes() + nib.load(fine).get_fdata().tobytes())
     assert len(outputs) == 1
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.io import nifti
-from mrsr_tf.io.bids import DERIVATION, sidecar_path
 from mrsr_tf.io.discovery import MAPS
 from mrsr_tf.io.formats import format_of
 from mrsr_tf.io.scan_format import Derivation, Scan
+from mrsr_tf.io.sidecar import DERIVATION, sidecar_path
 from mrsr_tf.outputs import check_configuration
 from mrsr_tf.volume import Volume
 

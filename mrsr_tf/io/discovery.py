@@ -217,4 +217,5 @@ def _are_parts_of_one_scan(entries: list[Path]) -> bool:
 def _name(path: Path) -> str:
     name = without_echo(path.resolve().name)
     endings = [ending for scan_format in FORMATS for ending in scan_format.endings]
-    return next((name.removesuffix(ending) for ending in endings if name.endswith(ending)), name)
+    matching = (ending for ending in endings if name.lower().endswith(ending))
+    return next((name[: -len(ending)] for ending in matching), name)

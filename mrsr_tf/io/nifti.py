@@ -1,4 +1,4 @@
-"""NIfTI images, with the acquisition in a JSON sidecar beside the image (see `bids`).
+"""NIfTI images, with the acquisition in a JSON sidecar beside the image (see `sidecar`).
 
 NIfTI has (column, row, slice[, echo]) and an affine to RAS; a `Volume` has (row, column, slice,
 echo) and one to LPS. Another slice axis is moved last when reading and back when writing, and
@@ -17,12 +17,20 @@ from numpy.typing import NDArray
 
 from mrsr_tf import outputs
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import bids, nifti_file
+from mrsr_tf.io import bids, nifti_file, nifti_grid
 from mrsr_tf.io.damage import refuse_damaged
 from mrsr_tf.io.scan_format import Derivation, Format, Scan
+from mrsr_tf.io.sidecar import (
+    DERIVATION,
+    acquisition,
+    acquisition_sidecar,
+    read_sidecar,
+    sidecar_path,
+)
 from mrsr_tf.volume import Volume
 
-ENDINGS = (".nii.gz", ".nii")
+ENDINGS = (".nii.gz", ".nii", ".hdr")
+WRITTEN = (".nii.gz", ".nii")
 Sidecar = Mapping[str, Any]  # plain JSON values
 
 
@@ -40,12 +48,12 @@ class NiftiDerived(Format):
     ) -> None:
         """Writes an image with the derivation in its sidecar."""
         source = derivation.get("source") or self.read(like, slice_axis).identity
-        sidecar = {bids.DERIVATION: {**derivation, "source": source}}
+        sidecar = {DERIVATION: {**derivation, "source": source}}
         write_nifti(volume, output, slice_axis=slice_axis, sidecar=sidecar)
 
     def read_derivation(self, output: Path) -> dict[str, Any] | None:
         """The derivation in the sidecar."""
-        return bids.read_sidecar(output).get(bids.DERIVATION)
+        return read_sidecar(output).get(DERIVATION)
 
 
 @dataclass(frozen=True)
@@ -68,8 +76,9 @@ class Nifti(NiftiDerived):
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether the name ends as that of a NIfTI file."""
-    return path.name.endswith(ENDINGS)
+    """Whether the name ends as that of a NIfTI file, or of the image beside a header NAME.hdr."""
+    header, image = nifti_file.pair(path)
+    return path.name.lower().endswith(ENDINGS) or (path == image and header.is_file())
 
 
 def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
@@ -92,20 +101,22 @@ def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
 
 def _read_image(path: Path, slice_axis: int) -> Volume:
     image = nifti_file.load(path)
-    if image.ndim not in (3, 4) or image.shape[3:] > (2,):
+    echoes = [size for size in image.shape[3:] if size > 1] or [1]
+    if image.ndim < 3 or len(echoes) > 1 or echoes[0] > 2:
         raise InputError(
-            f"expected a 3-D NIfTI, or a 4-D one with one or two echoes last, got shape "
+            f"expected a 3-D NIfTI, or one with one or two echoes last, got shape "
             f"{image.shape} in {path}"
         )
-    sidecar = bids.read_sidecar(path)
-    nifti_file.check_slice_axis(image, path, sidecar.get("SliceAxis"), slice_axis)
-    nifti_file.check_unit(image, path)
+    sidecar = read_sidecar(path)
+    affine = nifti_grid.lps(image, path)
+    nifti_grid.check_slice_axis(affine, path, sidecar, slice_axis)
+    nifti_grid.check_unit(image, path)
     with refuse_damaged(path, nifti_file.WHOLE):
         data = image.get_fdata("unchanged", np.float32)
-    array = nifti_file.to_rows(data if data.ndim == 4 else data[..., None], slice_axis)
-    sidecar_values = bids.acquisition(sidecar, bids.sidecar_path(path), echoes=array.shape[3])
+    array = nifti_grid.to_rows(data.reshape(*image.shape[:3], *echoes, order="F"), slice_axis)
+    values = acquisition(sidecar, sidecar_path(path), echoes=echoes[0])
     try:
-        return Volume(array, nifti_file.to_lps(image, slice_axis), **sidecar_values)
+        return Volume(array, nifti_grid.in_rows(affine, slice_axis), **values)
     except InputError as error:
         raise InputError(f"{error} in {path}") from None
 
@@ -130,7 +141,7 @@ def _check_same_scan(first: Volume, second: Volume, path: Path, other: Path) -> 
             f"expected two echoes of one matrix, got {first.array.shape[:3]} and "
             f"{second.array.shape[:3]}: in {path} and {other}"
         )
-    if not nifti_file.same_place(first.affine, second.affine, first.array.shape[:3]):
+    if not nifti_grid.same_grid(first.affine, second.affine, first.array.shape[:3]):
         raise InputError(
             f"expected two echoes on one grid, got different grids: {path} and {other}"
         )
@@ -156,15 +167,16 @@ def read_map(path: str | Path, volume: Volume, *, slice_axis: int = 2) -> NDArra
     image = nifti_file.load(path)
     array = nifti_file.stored_values(image, path)
     shape = volume.array.shape[:3]
-    if array.ndim != 3 or nifti_file.to_rows(array, slice_axis).shape != shape:
+    if array.ndim != 3 or nifti_grid.to_rows(array, slice_axis).shape != shape:
         raise InputError(
             f"expected a map of the scan's {shape} voxels, got {array.shape} in {path}"
         )
-    if not nifti_file.same_place(nifti_file.to_lps(image, slice_axis), volume.affine, shape):
+    affine = nifti_grid.in_rows(nifti_grid.lps(image, path), slice_axis)
+    if not nifti_grid.same_grid(volume.affine, affine, shape):
         raise InputError(
             f"expected a map at the position of its scan, got another position: {path}"
         )
-    return nifti_file.to_rows(array, slice_axis)
+    return nifti_grid.to_rows(array, slice_axis)
 
 
 def write_nifti(
@@ -178,7 +190,7 @@ def write_nifti(
         InputError: `path` ends neither in .nii nor in .nii.gz.
     """
     array = volume.array if volume.echoes > 1 else volume.array[..., 0]
-    content = bids.acquisition_sidecar(volume) | {"SliceAxis": slice_axis} | dict(sidecar or {})
+    content = acquisition_sidecar(volume) | {"SliceAxis": slice_axis} | dict(sidecar or {})
     _save(array, volume, Path(path), slice_axis, content)
 
 
@@ -208,11 +220,14 @@ def write_map(
 def _save(
     array: NDArray[Any], volume: Volume, path: Path, slice_axis: int, sidecar: Sidecar | None
 ) -> None:
-    if not is_nifti(path):
+    if not path.name.endswith(WRITTEN):
         raise InputError(f"expected a name ending in .nii or .nii.gz, got {path}")
-    if sidecar is not None:
-        outputs.write_json(bids.sidecar_path(path), sidecar)
-    nifti_file.save(array, volume.affine, path, slice_axis)
+    if sidecar is None:
+        nifti_file.save(array, volume.affine, path, slice_axis)
+        return
+    with outputs.output_file(sidecar_path(path)) as partial:
+        outputs.write_json(partial, sidecar)
+        nifti_file.save(array, volume.affine, path, slice_axis)
 
 
 def _integer_type(lowest: int, highest: int) -> type[np.integer]:

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import dicom
-from mrsr_tf.io.bids import acquisition, read_sidecar, sidecar_path
 from mrsr_tf.io.damage import refuse_damaged
 from mrsr_tf.io.nifti import NiftiDerived
 from mrsr_tf.io.scan_format import Scan
+from mrsr_tf.io.sidecar import acquisition, read_sidecar, sidecar_path
 from mrsr_tf.volume import Volume
 
 ECHOES, LABELS = ("echo1", "echo2"), "seg"

@@ -8,7 +8,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from mrsr_tf.io import bids, nifti
+from mrsr_tf.io import nifti
+from mrsr_tf.io.sidecar import sidecar_path
 from mrsr_tf.mri.dess import dess_signals
 from mrsr_tf.volume import Volume
 
@@ -75,7 +76,7 @@ def test_the_same_call_again_changes_nothing_and_another_names_the_difference(sc
 
 
 def test_flags_stand_in_for_a_missing_sidecar(scan, tmp_path):
-    bids.sidecar_path(scan).unlink()
+    sidecar_path(scan).unlink()
     bare = t2map(scan, tmp_path / "out")
     assert bare.returncode == 1
     assert bare.stderr.startswith("error: expected a scan that tells")

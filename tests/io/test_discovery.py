@@ -13,7 +13,8 @@ from hdf5_scans import write_hdf5_scan
 from random_scans import make_array
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import bids, derived_scans, dicom, nifti, scans, skm_tea
+from mrsr_tf.io import derived_scans, dicom, nifti, scans, skm_tea
+from mrsr_tf.io.sidecar import sidecar_path
 from mrsr_tf.mri import slices
 from mrsr_tf.mri.zero_filling import interpolated_slices
 from mrsr_tf.volume import Volume
@@ -182,7 +183,7 @@ def pair(folder, array, name="sub-01_echo-{}_qdess.nii.gz", sidecars=True, affin
         single = Volume(array[..., echo : echo + 1], SAGITTAL if affine is None else affine[echo])
         nifti.write_nifti(single, path)
         sidecar = {"EchoTime": [0.007, 0.039][echo], "RepetitionTime": 0.023, "FlipAngle": 20}
-        bids.sidecar_path(path).write_text(json.dumps(sidecar if sidecars else {}))
+        sidecar_path(path).write_text(json.dumps(sidecar if sidecars else {}))
         paths.append(path)
     return paths
 
@@ -232,7 +233,7 @@ def test_both_files_of_a_pair_are_the_source_of_what_is_derived(tmp_path):
 )
 def test_a_pair_whose_sidecars_contradict_is_refused(tmp_path, sidecar, words):
     first, second = pair(tmp_path, make_array())
-    bids.sidecar_path(second).write_text(json.dumps(sidecar))
+    sidecar_path(second).write_text(json.dumps(sidecar))
     with pytest.raises(InputError, match=f"{words}.*{second.name}"):
         nifti.read_nifti(first)
 
@@ -270,7 +271,7 @@ def test_a_nifti_without_a_unit_whose_spacings_cannot_be_mm_is_refused(tmp_path,
         nib.Nifti1Image(np.ones((3, 3, 3), np.int16), np.diag([size] * 3 + [1])),
         tmp_path / "a.nii",
     )
-    with pytest.raises(InputError, match=r"names its unit of length, got none.*a\.nii"):
+    with pytest.raises(InputError, match=r"20 mm, got .* as no unit is named, in .*a\.nii"):
         scans.read_scan(tmp_path / "a.nii")
 
 

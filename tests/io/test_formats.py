@@ -14,9 +14,9 @@ from random_scans import make_array, make_scan
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import derived_scans, dicom, scans
-from mrsr_tf.io.bids import read_sidecar
 from mrsr_tf.io.formats import FORMATS, format_of
 from mrsr_tf.io.nifti import write_nifti
+from mrsr_tf.io.sidecar import read_sidecar
 from mrsr_tf.mri import slices
 
 

@@ -11,7 +11,8 @@ from random_scans import make_array
 from scipy.spatial.transform import Rotation
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import bids, dicom, nifti
+from mrsr_tf.io import dicom, nifti
+from mrsr_tf.io.sidecar import read_sidecar, sidecar_path
 from mrsr_tf.mri import slices
 from mrsr_tf.volume import Volume
 
@@ -29,7 +30,7 @@ def write(path, array, affine=None, sidecar=None):
         nib.Nifti1Image(array, np.diag([0.5, 0.6, 1.5, 1]) if affine is None else affine), path
     )
     if sidecar is not None:
-        bids.sidecar_path(path).write_text(json.dumps(sidecar))
+        sidecar_path(path).write_text(json.dumps(sidecar))
     return path
 
 
@@ -128,12 +129,12 @@ def test_scaled_integers_are_read_as_their_values(path):
     assert volume.array.dtype == np.float32
 
 
-@pytest.mark.parametrize(("unit", "factor"), [("meter", 1000), ("micron", 0.001), ("unknown", 1)])
-def test_units_of_the_file_become_mm(path, unit, factor):
-    image = nib.Nifti1Image(np.ones((2, 3, 4), np.int16), np.diag([2.0, 2, 2, 1]))
+@pytest.mark.parametrize(("unit", "size"), [("meter", 0.002), ("micron", 2000), ("unknown", 2)])
+def test_units_of_the_file_become_mm(path, unit, size):
+    image = nib.Nifti1Image(np.ones((2, 3, 4), np.int16), np.diag([size] * 3 + [1]))
     image.header.set_xyzt_units(unit)
     image.to_filename(path)
-    np.testing.assert_allclose(nifti.read_nifti(path).spacing_mm, 2 * factor)
+    np.testing.assert_allclose(nifti.read_nifti(path).spacing_mm, 2, rtol=1e-6)
 
 
 # The sidecar
@@ -164,13 +165,13 @@ def test_the_sidecar_written_is_bids_and_takes_further_keys(path):
         "SliceAxis": 2,
         "Method": "mrsr",
     }
-    assert bids.read_sidecar(path)["Method"] == "mrsr"
+    assert read_sidecar(path)["Method"] == "mrsr"
     assert nifti.read_nifti(path).echo_times_ms == (7.48, 42.52)
 
 
 def test_one_echo_has_one_number_as_echo_time_and_a_3d_image(path):
     nifti.write_nifti(Volume(np.ones((3, 3, 3, 1)), np.eye(4), (5,)), path)
-    assert bids.read_sidecar(path)["EchoTime"] == 0.005
+    assert read_sidecar(path)["EchoTime"] == 0.005
     assert nib.load(path).ndim == 3
     assert nifti.read_nifti(path).echo_times_ms == (5,)
 
@@ -181,10 +182,13 @@ def test_one_echo_has_one_number_as_echo_time_and_a_3d_image(path):
         ({"EchoTime": 0.007}, "expected 2 EchoTime in ascending order"),
         ({"EchoTime": [0.007, 0.039, 0.07]}, "expected 2 EchoTime"),
         ({"EchoTime": [0.039, 0.007]}, "ascending"),
-        ({"EchoTime": [7, 39]}, "expected EchoTime in seconds above 0, got 7"),
-        ({"EchoTime": ["short", "long"]}, "expected EchoTime in seconds above 0, got 'short'"),
-        ({"EchoTime": [0.0, 0.039]}, "expected EchoTime in seconds above 0"),
-        ({"RepetitionTime": 23}, "expected RepetitionTime in seconds above 0, got 23"),
+        ({"EchoTime": [7, 39]}, r"EchoTime in seconds from 1e-06 to 1, got \[7, 39\]"),
+        ({"EchoTime": ["short", "long"]}, r"expected EchoTime in seconds .* got \['short'"),
+        ({"EchoTime": [0.0, 0.039]}, "expected EchoTime in seconds"),
+        (
+            {"RepetitionTime": 23},
+            "expected RepetitionTime of a DESS in seconds from 1e-06 to 1, got 23",
+        ),
         ({"FlipAngle": -20}, "expected FlipAngle"),
         ({"FlipAngle": True}, "expected FlipAngle"),
         ([1, 2], "expected a JSON object"),
@@ -208,7 +212,7 @@ def test_a_sidecar_that_is_not_json_is_refused(path):
 
 def test_another_axis_that_is_coarser_is_refused_and_the_flag_named(path):
     write(path, np.ones((3, 4, 5), np.int16), np.diag([1.5, 0.5, 0.5, 1]))
-    with pytest.raises(InputError, match=r"axis 0 is coarser .*--slice_axis=0"):
+    with pytest.raises(InputError, match=r"first axis looks like .*--slice_axis=0"):
         nifti.read_nifti(path)
     assert nifti.read_nifti(path, slice_axis=0).spacing_mm[2] == 1.5
 
@@ -240,7 +244,7 @@ def test_an_invalid_slice_axis_is_refused(path):
 # Bad input
 
 
-@pytest.mark.parametrize("shape", [(4, 4, 4, 3), (4, 4, 4, 2, 2), (4, 4, 4, 1, 2), (4, 4)])
+@pytest.mark.parametrize("shape", [(4, 4, 4, 3), (4, 4, 4, 2, 2), (4, 4)])
 def test_three_echoes_or_other_dimensions_are_refused(path, shape):
     write(path, np.ones(shape, np.int16))
     with pytest.raises(InputError, match=r"one or two echoes last, got shape .*image\.nii\.gz"):
@@ -272,9 +276,7 @@ def test_a_truncated_file_is_refused_by_name(path, kept):
     write(path, np.random.default_rng(0).normal(size=(16, 16, 8)).astype(np.float32))
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    with pytest.raises(
-        InputError, match=r"whole NIfTI file, got a \w+ in reading .*image\.nii\.gz"
-    ):
+    with pytest.raises(InputError, match=r"whole NIfTI file, got a.*image\.nii\.gz"):
         nifti.read_nifti(path)
 
 
@@ -333,7 +335,7 @@ def test_a_map_lies_on_its_scan_and_comes_back(path, axis, dtype):
     again = nifti.read_map(path, volume, slice_axis=axis)
     np.testing.assert_array_equal(again, written)
     assert again.dtype == (np.float32 if np.dtype(dtype).kind == "f" else np.uint8)
-    assert not bids.sidecar_path(path).exists()
+    assert not sidecar_path(path).exists()
 
 
 def test_a_map_keeps_not_a_number(path):
@@ -376,6 +378,6 @@ def test_labels_beyond_32_bits_are_refused(path):
 def test_a_map_has_a_sidecar_only_if_it_has_content(path):
     volume = Volume(np.ones((2, 2, 2, 1)), np.eye(4))
     nifti.write_map(volume.array[..., 0], volume, path)
-    assert not bids.sidecar_path(path).exists()
+    assert not sidecar_path(path).exists()
     nifti.write_map(volume.array[..., 0], volume, path, sidecar={"Units": "ms"})
-    assert bids.read_sidecar(path) == {"Units": "ms"}
+    assert read_sidecar(path) == {"Units": "ms"}

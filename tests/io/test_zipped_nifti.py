@@ -12,8 +12,9 @@ from dicom_studies import SAGITTAL
 from random_scans import make_array
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import bids, nifti, nifti_file, scans
+from mrsr_tf.io import nifti, nifti_file, scans
 from mrsr_tf.io.labels.nifti_labels import NiftiLabels
+from mrsr_tf.io.sidecar import sidecar_path
 from mrsr_tf.volume import Volume
 
 ACQUISITION = {"EchoTime": [0.007, 0.039], "RepetitionTime": 0.023, "FlipAngle": 20}
@@ -21,7 +22,7 @@ ACQUISITION = {"EchoTime": [0.007, 0.039], "RepetitionTime": 0.023, "FlipAngle":
 
 def write(path, array=None, **acquisition):
     nifti.write_nifti(Volume(make_array() if array is None else array, SAGITTAL), path)
-    bids.sidecar_path(path).write_text(json.dumps(ACQUISITION | acquisition))
+    sidecar_path(path).write_text(json.dumps(ACQUISITION | acquisition))
     return path
 
 
@@ -36,7 +37,7 @@ def packed(archive, *files, folder="export/"):
 def test_a_nifti_and_its_sidecar_are_read_out_of_an_archive(tmp_path):
     knee = write(tmp_path / "knee.nii.gz")
     (tmp_path / "zips").mkdir()
-    archive = packed(tmp_path / "zips" / "a.zip", knee, bids.sidecar_path(knee))
+    archive = packed(tmp_path / "zips" / "a.zip", knee, sidecar_path(knee))
     volume = scans.read_scan(archive)
     np.testing.assert_array_equal(volume.array, make_array())
     np.testing.assert_allclose(volume.affine, SAGITTAL, atol=1e-5)
@@ -54,7 +55,7 @@ def test_both_echoes_are_read_out_of_an_archive(tmp_path):
     for echo in (1, 2):
         path = tmp_path / f"sub-01_echo-{echo}_qdess.nii"
         write(path, make_array()[..., echo - 1 : echo], EchoTime=ACQUISITION["EchoTime"][echo - 1])
-        files += [path, bids.sidecar_path(path)]
+        files += [path, sidecar_path(path)]
     volume = scans.read_scan(packed(tmp_path / "a.zip", *files))
     np.testing.assert_array_equal(volume.array, make_array())
     assert volume.echo_times_ms == (7, 39)
@@ -69,7 +70,7 @@ def test_an_archive_of_several_images_is_refused(tmp_path):
 def test_errors_in_an_archive_name_the_archive(tmp_path):
     knee = write(tmp_path / "knee.nii.gz", EchoTime=0.007)
     with pytest.raises(InputError) as refused:
-        scans.read_scan(packed(tmp_path / "a.zip", knee, bids.sidecar_path(knee)))
+        scans.read_scan(packed(tmp_path / "a.zip", knee, sidecar_path(knee)))
     ending = f'in {tmp_path / "a.zip"}/knee.json: write "EchoTime": [TE1, TE2], in seconds'
     assert str(refused.value).endswith(ending)
 

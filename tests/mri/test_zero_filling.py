@@ -4,7 +4,8 @@ from dicom_studies import SAGITTAL, write_study
 from random_scans import make_array
 from scipy import ndimage
 
-from mrsr_tf.io import bids, derived_scans, dicom, nifti, scans
+from mrsr_tf.io import derived_scans, dicom, nifti, scans
+from mrsr_tf.io.sidecar import read_sidecar
 from mrsr_tf.mri import slices
 from mrsr_tf.mri.zero_filling import interpolated_slices, upper_band_power
 from mrsr_tf.volume import Volume
@@ -84,7 +85,7 @@ def test_slices_as_thick_as_they_are_far_apart_are_acquired(tmp_path, thickness)
 def test_the_sidecar_of_a_nifti_tells_it_too(tmp_path):
     scanned = Volume(make_array(), SAGITTAL, slice_thickness_mm=3.0)
     nifti.write_nifti(scanned, tmp_path / "scan.nii.gz")
-    assert bids.read_sidecar(tmp_path / "scan.nii.gz")["SliceThickness"] == 3
+    assert read_sidecar(tmp_path / "scan.nii.gz")["SliceThickness"] == 3
     assert "from 3 mm" in interpolated_slices(scans.read_scan(tmp_path / "scan.nii.gz"))
 
 

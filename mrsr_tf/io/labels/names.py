@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io.bids import sidecar_path
 from mrsr_tf.io.labels.label_map import Label
+from mrsr_tf.io.sidecar import sidecar_path
 
 # ITK-SNAP: number, red, green, blue, opacity, visibility, mesh visibility, "name".
 ITK_SNAP = re.compile(r'(\d+)(?:\s+[\d.]+){6}\s+"(.*)"')

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import nifti, nifti_file
+from mrsr_tf.io import nifti, nifti_file, nifti_grid
 from mrsr_tf.io.labels.label_map import LabelMap, as_labels
 from mrsr_tf.io.labels.names import read_names
 
@@ -42,4 +42,4 @@ def read_placed(path: Path) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     spatial = (*values.shape, 1, 1)[:3]
     if values.size != np.prod(spatial):
         raise InputError(f"expected a 3-D label map, got shape {values.shape} in {path}")
-    return as_labels(values.reshape(spatial), path), nifti_file.lps(image)
+    return as_labels(values.reshape(spatial), path), nifti_grid.lps(image, path)

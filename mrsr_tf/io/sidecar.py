@@ -1,0 +1,175 @@
+"""JSON sidecars: the acquisition that an image cannot carry, in a file beside it.
+
+NAME.json beside NAME.nii.gz has BIDS keys (EchoTime in seconds, a list for two echoes;
+RepetitionTime in seconds; FlipAngle in degrees; SliceThickness in mm), those by which dcm2niix
+tells images apart, and four of this package: SpoilerArea (as GE stores it), SpoilerDurationUs,
+SliceAxis, and Derivation of a derived scan.
+"""
+
+import json
+import reprlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mrsr_tf.errors import InputError
+from mrsr_tf.volume import Volume
+
+DERIVATION = "Derivation"
+SMALLEST = 1e-6
+
+
+class Field(NamedTuple):
+    """What a key of a sidecar may hold, in words and as a test."""
+
+    expected: str
+    holds: Callable[[Any], bool]
+
+
+def _number(unit: str, largest: float) -> Field:
+    """A number that no scan exceeds, while values in another unit often do."""
+
+    def holds(value: Any) -> bool:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and SMALLEST <= value <= largest
+
+    return Field(f"{unit} from {SMALLEST:g} to {largest:g}", holds)
+
+
+def _list_of(field: Field, *, alone: bool = False) -> Field:
+    """A list of values of a field, which may also stand `alone`."""
+
+    def holds(value: Any) -> bool:
+        in_list = isinstance(value, list) and bool(value) and all(map(field.holds, value))
+        return in_list or (alone and field.holds(value))
+
+    return Field(field.expected if alone else f"a list of {field.expected}", holds)
+
+
+def _of_type(expected: str, *types: type) -> Field:
+    return Field(expected, lambda value: isinstance(value, types) and not isinstance(value, bool))
+
+
+TEXT, LABEL = _of_type("text", str), _of_type("text or a number", str, int, float)
+# Null means that a key is absent. A DESS repeats within tens of ms; other sequences take seconds.
+SCHEMA = {
+    "EchoTime": _list_of(_number("in seconds", 1), alone=True),
+    "RepetitionTime": _number("of a DESS in seconds", 1),
+    "FlipAngle": _number("in degrees", 360),
+    "SliceThickness": _number("in mm", 100),
+    "SpacingBetweenSlices": _number("in mm", 100),
+    "SpoilerArea": _number("as GE stores it", 1e6),
+    "SpoilerDurationUs": _number("in microseconds", 1e6),
+    "SliceAxis": Field("0, 1 or 2", lambda value: type(value) is int and value in (0, 1, 2)),
+    DERIVATION: _of_type("as a JSON object", dict),
+    "EchoNumber": Field("a whole number above 0", lambda value: type(value) is int and value > 0),
+    "ImageType": _list_of(TEXT, alone=True),
+    "SeriesInstanceUID": TEXT,
+    "SeriesNumber": LABEL,
+    "AcquisitionTime": LABEL,
+    "SeriesDescription": TEXT,
+    "ProtocolName": TEXT,
+    "SequenceName": TEXT,
+}
+
+
+def sidecar_path(path: str | Path) -> Path:
+    """NAME.json for NAME.nii, NAME.nii.gz, NAME.hdr or NAME.h5."""
+    path = Path(path)
+    name = path.name[:-3] if path.suffix.lower() == ".gz" else path.name
+    return path.with_name(name).with_suffix(".json")
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """A JSON object in UTF-8 or UTF-16, with a byte order mark or without, or in Latin-1.
+
+    Raises:
+        InputError: the file is not a JSON object.
+    """
+    content = file.read_bytes()
+    try:
+        try:
+            value = json.loads(content)
+        except UnicodeDecodeError:
+            value = json.loads(content.decode("latin-1"))
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f"expected a JSON object, got something else in {file}")
+    return value
+
+
+def read_sidecar(path: str | Path) -> dict[str, Any]:
+    """The sidecar of the image at `path`, without keys that are null; empty if there is none.
+
+    Raises:
+        InputError: the sidecar is not a JSON object, or a key holds another kind of value than
+            `SCHEMA` says.
+    """
+    file = sidecar_path(path)
+    if not file.is_file():
+        return {}
+    sidecar = {key: value for key, value in read_object(file).items() if value is not None}
+    for key, field in SCHEMA.items():
+        if key in sidecar and not field.holds(sidecar[key]):
+            value = reprlib.repr(sidecar[key])
+            raise InputError(f"expected {key} {field.expected}, got {value} in {file}")
+    return sidecar
+
+
+def acquisition(sidecar: Mapping[str, Any], file: Path, *, echoes: int) -> dict[str, Any]:
+    """The acquisition in a sidecar, whose path is `file`, as keyword arguments of `Volume`.
+
+    Raises:
+        InputError: there are more or fewer echo times than echoes, or they do not ascend.
+    """
+    tr = sidecar.get("RepetitionTime")
+    return {
+        "echo_times_ms": _echo_times_ms(echo_times(sidecar), file, echoes),
+        "repetition_time_ms": None if tr is None else _ms(tr),
+        "flip_angle_deg": _float(sidecar.get("FlipAngle")),
+        "spoiler_area": _float(sidecar.get("SpoilerArea")),
+        "spoiler_duration_us": _float(sidecar.get("SpoilerDurationUs")),
+        "slice_thickness_mm": _float(sidecar.get("SliceThickness")),
+        "derived": DERIVATION in sidecar,
+    }
+
+
+def acquisition_sidecar(volume: Volume) -> dict[str, Any]:
+    """The acquisition of a volume as a sidecar has it; the inverse of `acquisition`."""
+    times = volume.echo_times_ms and [round(time / 1000, 9) for time in volume.echo_times_ms]
+    sidecar = {
+        "EchoTime": times[0] if times and len(times) == 1 else times,
+        "RepetitionTime": volume.repetition_time_ms and round(volume.repetition_time_ms / 1000, 9),
+        "FlipAngle": volume.flip_angle_deg,
+        "SpoilerArea": volume.spoiler_area,
+        "SpoilerDurationUs": volume.spoiler_duration_us,
+        "SliceThickness": None if volume.derived else volume.slice_thickness_mm,
+    }
+    return {key: value for key, value in sidecar.items() if value is not None}
+
+
+def echo_times(sidecar: Mapping[str, Any]) -> list[float]:
+    """The echo times in a sidecar, in seconds; empty if there are none."""
+    value = sidecar.get("EchoTime", [])
+    return value if isinstance(value, list) else [value]
+
+
+def _echo_times_ms(times: list[float], file: Path, echoes: int) -> tuple[float, ...] | None:
+    if not times:
+        return None
+    if len(times) != echoes or times != sorted(set(times)):
+        advice = ': write "EchoTime": [TE1, TE2], in seconds' if echoes == 2 else ""
+        raise InputError(
+            f"expected {echoes} EchoTime in ascending order, as many as echoes, got {times} "
+            f"in {file}{advice}"
+        )
+    return tuple(_ms(time) for time in times)
+
+
+def _float(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 6)  # 0.00748 s are 7.48 ms, not 7.4799999999999995
