@@ -63,12 +63,12 @@ class Nifti(NiftiDerived):
     endings = ENDINGS
 
     def matches(self, path: Path) -> bool:
-        """Whether the name ends in .nii or .nii.gz."""
+        """Whether the name ends in .nii, .nii.gz or .hdr."""
         return is_nifti(path)
 
     def is_scan_file(self, path: Path) -> bool:
-        """Whether it is not the second of two echoes."""
-        return bids.first_echo(path) is None
+        """Whether it is not the second of two echoes, nor the image beside a header."""
+        return bids.first_echo(path) is None and path.suffix.lower() != ".img"
 
     def read(self, scan: Scan, slice_axis: int = 2) -> Volume:
         """Reads the image, or both echoes."""
@@ -77,8 +77,8 @@ class Nifti(NiftiDerived):
 
 def is_nifti(path: Path) -> bool:
     """Whether the name ends as that of a NIfTI file, or of the image beside a header NAME.hdr."""
-    header, image = nifti_file.pair(path)
-    return path.name.lower().endswith(ENDINGS) or (path == image and header.is_file())
+    is_image = path.suffix.lower() == ".img" and nifti_file.pair(path)[0].is_file()
+    return is_image or path.name.lower().endswith(ENDINGS)
 
 
 def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
