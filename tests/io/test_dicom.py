@@ -122,11 +122,14 @@ def test_twelve_stored_bits_are_read_with_their_sign(tmp_path):
     assert (volume.array == -1).all()
 
 
-def test_rescale_slope_and_intercept_are_applied(tmp_path):
+def test_each_image_has_its_own_rescale_slope_and_intercept(tmp_path):
+    def rescale(header, index, echo):
+        header.RescaleSlope, header.RescaleIntercept = str(index + 0.5), str(-3 * echo)
+
     array = make_array()
-    change = setting(RescaleSlope="0.5", RescaleIntercept="-3")
-    volume = dicom.read_series(write_study(tmp_path, array, change=change))
-    np.testing.assert_array_equal(volume.array, array * 0.5 - 3)
+    volume = dicom.read_series(write_study(tmp_path, array, change=rescale))
+    slopes, intercepts = np.arange(4)[:, None] + 0.5, np.array([0, -3])
+    np.testing.assert_array_equal(volume.array, array * slopes + intercepts)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +293,7 @@ def test_a_duplicate_slice_is_refused_with_both_files(tmp_path):
 
 def test_two_echoes_that_nothing_distinguishes_are_refused(tmp_path):
     write_study(tmp_path, make_array(), change=deleting("EchoNumbers", "EchoTime"))
-    refused(tmp_path, "one slice of images without EchoNumbers without EchoTime at each position")
+    refused(tmp_path, "distinguish the 2 images of each slice, got .* write the true EchoTime")
 
 
 def test_two_subjects_mixed_are_refused(tmp_path):
@@ -368,7 +371,6 @@ def test_three_echoes_are_refused_by_their_times(tmp_path):
         (setting(Rows=5, Columns=6), "one matrix .*6, 5.*5, 6"),
         (setting(ImageOrientationPatient=["1", "0", "0", "0", "1", "0"]), "one orientation"),
         (setting(PixelSpacing=["0.6", "0.5"]), "one pixel spacing"),
-        (setting(RescaleSlope="2"), "one rescale slope and intercept"),
         (setting(RepetitionTime="24"), "one repetition time.*23.*24"),
         (setting(FlipAngle="25"), "one flip angle"),
         (deleting("ImagePositionPatient"), "3 numbers as ImagePositionPatient"),

@@ -1,14 +1,45 @@
 """Enhanced MR: objects of many frames, each of which gets a header as of a single image."""
 
-from itertools import chain
-
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat
 
+from mrsr_tf.io.dicom.philips_private import copy_scale_slope
+
 # Enhanced MR and Legacy Converted Enhanced MR.
 MULTI_FRAME = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
+# The functional groups that describe a frame (DICOM PS3.3 C.7.6.16 and C.8.13.5), with those of
+# their attributes that a single image has too. All else in a group is about something else: private
+# and reference sequences repeat positions and UIDs, of other objects.
+CONVERTED = """
+    EchoTime EchoNumbers RepetitionTime FlipAngle EchoTrainLength ScanningSequence SequenceVariant
+    ScanOptions SequenceName InversionTime NumberOfAverages PixelBandwidth ImageType
+    ImageLaterality RescaleSlope RescaleIntercept
+"""
+FUNCTIONAL_GROUPS = {
+    "UnassignedSharedConvertedAttributesSequence": CONVERTED,
+    "UnassignedPerFrameConvertedAttributesSequence": CONVERTED,
+    "PixelMeasuresSequence": "PixelSpacing SliceThickness SpacingBetweenSlices",
+    "PlanePositionSequence": "ImagePositionPatient",
+    "PlaneOrientationSequence": "ImageOrientationPatient",
+    "FrameAnatomySequence": "FrameLaterality",
+    "PixelValueTransformationSequence": "RescaleSlope RescaleIntercept RescaleType",
+    "FrameVOILUTSequence": "WindowCenter WindowWidth",
+    "MRImageFrameTypeSequence": "FrameType ComplexImageComponent",
+    "MRTimingAndRelatedParametersSequence": "RepetitionTime FlipAngle EchoTrainLength",
+    "MRFOVGeometrySequence": "InPlanePhaseEncodingDirection PercentSampling",
+    "MREchoSequence": "EffectiveEchoTime",
+    "MRImagingModifierSequence": "PixelBandwidth",
+    "MRReceiveCoilSequence": "ReceiveCoilName",
+    "MRTransmitCoilSequence": "TransmitCoilName",
+    "MRAveragesSequence": "NumberOfAverages",
+}
 # Attributes that have another name in a frame than in a single image.
-RENAMED = {"EffectiveEchoTime": "EchoTime", "FrameLaterality": "ImageLaterality"}
+RENAMED = {
+    "EffectiveEchoTime": "EchoTime",
+    "FrameLaterality": "ImageLaterality",
+    "FrameType": "ImageType",
+}
 
 
 def frame_headers(header: Dataset) -> list[Dataset]:
@@ -29,12 +60,21 @@ def frame_headers(header: Dataset) -> list[Dataset]:
 def _flat(header: Dataset, groups: Dataset) -> Dataset:
     flat = Dataset()
     flat.update(header)
-    items = (group.value for group in groups if group.VR == "SQ" and group.value)
-    for item in chain.from_iterable(items):
-        flat.update(item)
-    for name, image_name in RENAMED.items():
-        if name in flat:
-            value = flat[name].value
-            is_number = isinstance(value, int | float)
-            setattr(flat, image_name, DSfloat(value, auto_format=True) if is_number else value)
+    for name, keywords in FUNCTIONAL_GROUPS.items():
+        for item in groups.get(name) or ():
+            for keyword in filter(item.__contains__, keywords.split()):
+                _copy(item[keyword], flat)
+    if "RealWorldValueMappingSequence" in groups:
+        flat["RealWorldValueMappingSequence"] = groups["RealWorldValueMappingSequence"]
+    copy_scale_slope(groups, flat)
     return flat
+
+
+def _copy(element: DataElement, header: Dataset) -> None:
+    name, value = RENAMED.get(element.keyword), element.value
+    if name is None:
+        header[element.tag] = element
+    elif isinstance(value, int | float):
+        setattr(header, name, DSfloat(value, auto_format=True))
+    else:
+        setattr(header, name, value)

@@ -20,3 +20,15 @@ def add_spoiler(header: Dataset, area: str | DSfloat, duration_us: str | DSfloat
     block = acquisition_block(header, create=True)
     block.add_new(SPOILER_AREA, "DS", area)
     block.add_new(SPOILER_DURATION, "DS", duration_us)
+
+
+def complex_part_number(header: Dataset) -> int | None:
+    """0 for magnitude, 1 for phase, 2 for the real and 3 for the imaginary part; None if unknown.
+
+    GE keeps it as "private image type", (0043,xx2F) of GEMS_PARM_01.
+    """
+    try:
+        value = header.private_block(0x0043, "GEMS_PARM_01")[0x2F].value
+    except KeyError:
+        return None
+    return int(value) if isinstance(value, int | float) else None
