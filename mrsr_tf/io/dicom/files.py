@@ -127,7 +127,10 @@ def _parse_file(path: File, series_uids: Collection[str], *, has_prefix: bool) -
     if kind in MULTI_FRAME:
         frames = enumerate(frame_headers(header), 1)
         return [_image_or_kind(frame, path, number) for number, frame in frames]
-    return [f"DICOM of class {kind.name}" if kind else "not DICOM"]
+    if kind is None:
+        return ["not DICOM"]
+    # An unknown class has its UID as name, which may be any text of a damaged file.
+    return [f"DICOM of {'an unknown class' if kind.name == kind else f'class {kind.name}'}"]
 
 
 def _image_or_kind(header: Dataset, path: File, frame: int | None) -> Image | str:
