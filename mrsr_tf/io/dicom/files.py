@@ -92,8 +92,12 @@ def first_header(path: Path, series_uids: Collection[str] = ()) -> FileDataset |
 
 
 def is_of(header: Dataset, series_uids: Collection[str]) -> bool:
-    """Whether an image is of one of the series; of none given, every image is."""
-    return not series_uids or str(header.get("SeriesInstanceUID", "")) in series_uids
+    """Whether an image is of one of the series; of none given, every image is.
+
+    An image that does not say its series counts: its file may be cut short.
+    """
+    uid = header.get("SeriesInstanceUID")
+    return not (series_uids and uid) or str(uid) in series_uids
 
 
 def _contents(path: File, series_uids: Collection[str]) -> list[Image | str]:
