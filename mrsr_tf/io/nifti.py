@@ -51,6 +51,10 @@ class NiftiDerived(Format):
         sidecar = {DERIVATION: {**derivation, "source": source}}
         write_nifti(volume, output, slice_axis=slice_axis, sidecar=sidecar)
 
+    def replace(self, output: Path, new: Path) -> None:
+        """Replaces the image and then its sidecar."""
+        replace_image(output, new)
+
     def read_derivation(self, output: Path) -> dict[str, Any] | None:
         """The derivation in the sidecar."""
         return read_sidecar(output).get(DERIVATION)
@@ -228,6 +232,18 @@ def _save(
     with outputs.output_file(sidecar_path(path)) as partial:
         outputs.write_json(partial, sidecar)
         nifti_file.save(array, volume.affine, path, slice_axis)
+
+
+def replace_image(path: Path, new: Path) -> None:
+    """Gives the image `new` and its sidecar the name `path`; without one, removes what is there.
+
+    The sidecar is last, as it says that the image is finished.
+    """
+    for old_file, new_file in ((path, new), (sidecar_path(path), sidecar_path(new))):
+        if new_file.exists():
+            new_file.replace(old_file)
+        else:
+            old_file.unlink(missing_ok=True)
 
 
 def _integer_type(lowest: int, highest: int) -> type[np.integer]:

@@ -115,7 +115,7 @@ class Format(Protocol):
     def write(
         self, volume: Volume, output: Path, like: Scan, derivation: Derivation, slice_axis: int = 2
     ) -> None:
-        """Writes a scan derived from `like`, replacing what is at `output` once it is whole.
+        """Writes a scan derived from `like` to `output`, where nothing is.
 
         The derivation holds the `Volume.identity` of `like` as "source"; without it, `like` is
         read to add it.
@@ -123,6 +123,13 @@ class Format(Protocol):
         Raises:
             InputError: the header of `like` does not suit the volume.
         """
+
+    def replace(self, output: Path, new: Path) -> None:
+        """Gives the derived scan `new` the name `output`, in place of a derived scan there."""
+
+    def own_files(self, output: Path) -> list[Path]:
+        """The files of a derived scan in the folder `output`, relative to it."""
+        return []
 
     def as_stored(self, volume: Volume, like: Scan) -> Volume:
         """The volume as it reads back after `write`, which may round intensities."""

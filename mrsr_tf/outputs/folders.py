@@ -3,10 +3,11 @@
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mrsr_tf.errors import InputError
 from mrsr_tf.outputs.configuration import (
     CONFIGURATION,
     check_configuration,
@@ -49,7 +50,7 @@ def output_folder(
             another process.
     """
     path = followed(path)
-    recover_output(path, own_files)
+    recover_output(path, own_files, command)
     if is_occupied(path):
         if not overwrite:
             check_unfinished(path, configuration, command)
@@ -73,10 +74,12 @@ def unfinished_folder(
     resume: bool = False,
     keep: bool = False,
 ) -> Iterator[Path]:
-    """Yields NAME.partial, which no other process can open and which has its configuration.json.
+    """Yields NAME.partial, which no other process can open and which has a configuration.json.
+
+    It is removed afterwards, unless it has been renamed.
 
     Args:
-        path: the folder that it will become.
+        path: the output that it, or what is written in it, will become.
         configuration: as for `output_folder`.
         command: as for `output_folder`.
         resume: whether to continue with what an interrupted call of this configuration left.
@@ -98,12 +101,16 @@ def unfinished_folder(
             write_configuration(partial, configuration, command)
             yield partial
         except BaseException:
-            if not keep or holds_nothing(partial):
-                shutil.rmtree(partial, ignore_errors=True)
+            keep = keep and not holds_nothing(partial)
             raise
+        else:
+            keep = False
+        finally:
+            if not keep:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
-def recover_output(path: Path, own_files: OwnFiles) -> None:
+def recover_output(path: Path, own_files: OwnFiles, command: str) -> None:
     """Completes or undoes what a killed process has left beside `path`, see `replacement`.
 
     Raises:
@@ -111,6 +118,11 @@ def recover_output(path: Path, own_files: OwnFiles) -> None:
     """
     check_unused(path)
     recover(path, own_files)
+    partial = unfinished(path)
+    if (partial / CONFIGURATION).is_file() and holds_nothing(partial):
+        with suppress(InputError):
+            check_origin(partial, command)
+            shutil.rmtree(partial)
 
 
 def check_unused(path: Path) -> None:

@@ -47,8 +47,9 @@ def aside(path: Path) -> Path:
 
 
 def followed(path: str | Path) -> Path:
-    """What a symbolic link names, so that its replacement goes there; any other path as it is."""
-    return Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
+    """The folder that a link names, so that its replacement goes there; other paths as they are."""
+    is_link = Path(path).is_symlink() and Path(path).is_dir()
+    return Path(os.path.realpath(path)) if is_link else Path(path)
 
 
 def is_folder(path: Path) -> bool:

@@ -1,6 +1,5 @@
 """DICOM as a format of scans."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mrsr_tf.io.archives import is_zip
-from mrsr_tf.io.dicom.provenance import read_derivation, read_patient
+from mrsr_tf.io.dicom.provenance import derived_files, read_derivation, read_patient
 from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.write import as_stored, write_series, write_t2_map
 from mrsr_tf.io.scan_format import Derivation, Format, Scan
-from mrsr_tf.outputs import exclusive_lock
+from mrsr_tf.outputs.replacement import replace
 from mrsr_tf.volume import Volume
 
 
@@ -42,19 +41,15 @@ class Dicom(Format):
         self, volume: Volume, output: Path, like: Scan, derivation: Derivation, slice_axis: int = 2
     ) -> None:
         """Writes a series per echo into the study of `like`."""
-        partial = output.with_name(output.name + ".partial")
-        partial.mkdir(parents=True, exist_ok=True)
-        with exclusive_lock(partial):
-            for remnant in partial.iterdir():  # of an interrupted call
-                remnant.unlink()
-            try:
-                write_series(
-                    volume, partial, like=like.path, series_uids=like.series, derivation=derivation
-                )
-                shutil.rmtree(output, ignore_errors=True)
-                partial.rename(output)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+        write_series(volume, output, like=like.path, series_uids=like.series, derivation=derivation)
+
+    def replace(self, output: Path, new: Path) -> None:
+        """Replaces the files that this package derived; any others stay."""
+        replace(output, new, self.own_files)
+
+    def own_files(self, output: Path) -> list[Path]:
+        """Those whose DerivationDescription is by this package."""
+        return derived_files(output)
 
     def as_stored(self, volume: Volume, like: Scan) -> Volume:
         """The volume with intensities rounded to 16 bits."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from mrsr_tf.errors import InputError
 from mrsr_tf.io.dicom.files import first_header
 from mrsr_tf.io.scan_format import Derivation
 
@@ -51,11 +52,25 @@ def is_derived(header: Dataset) -> bool:
     return str(header.get("DerivationDescription", "")).startswith(MARK)
 
 
+def derived_files(folder: Path) -> list[Path]:
+    """The files in a folder, but not below it, that this package made, relative to it."""
+    files = (path for path in sorted(folder.iterdir()) if path.is_file())
+    return [file.relative_to(folder) for file in files if _is_derived_file(file)]
+
+
 def read_patient(path: Path, series_uids: Collection[str] = ()) -> str | None:
     """PatientID, or PatientName if that is empty, in the first file; None if neither is there."""
     header = first_header(path, series_uids)
     names = (header.get("PatientID"), header.get("PatientName")) if header else ()
     return next(filter(None, (str(name or "").strip() for name in names)), None)
+
+
+def _is_derived_file(file: Path) -> bool:
+    try:
+        header = first_header(file)
+    except InputError:  # whoever's it was, it is no image now
+        return False
+    return header is not None and is_derived(header)
 
 
 def _format_value(value: Any) -> str:
