@@ -1,6 +1,8 @@
 """Files in a folder or in a zip archive, which is read in place and never unpacked."""
 
 import io
+import os
+import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io.damage import refuse_damaged
+from mrsr_tf.io.damage import listed, refuse_damaged
 
 File = Path | zipfile.Path
 
@@ -26,12 +28,16 @@ def is_zip(path: Path) -> bool:
 def files_at(path: Path) -> list[File]:
     """All files of a folder and below, or of a zip archive, sorted by name; or the file itself.
 
+    Symbolic links are followed, and a file with several names is there once. Hidden folders are
+    left out.
+
     Raises:
-        InputError: the archive cannot be read, needs a password, or is larger than any scan.
+        InputError: the archive cannot be read, needs a password, or is larger than any scan; a
+            link is broken or leads to a folder above it; a file or folder may not be read.
     """
     if is_zip(path):
         return list(_in_archive(path))
-    return [path] if path.is_file() else [*sorted(p for p in path.rglob("*") if p.is_file())]
+    return [path] if path.is_file() else list(_in_folder(path))
 
 
 @contextmanager
@@ -42,6 +48,50 @@ def opened(file: File) -> Iterator[BinaryIO]:
             yield stream
     else:
         yield io.BytesIO(file.read_bytes())
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """The files in a folder and below, sorted; each once, whatever links lead to it."""
+    files: dict[tuple[int, int], Path] = {}
+    lost: list[Path] = []
+    for file in _names_below(folder, lost):
+        try:
+            status = file.stat()
+        except OSError:  # a broken link
+            lost.append(file)
+            continue
+        if stat.S_ISREG(status.st_mode):
+            files.setdefault((status.st_dev, status.st_ino), file)
+    lost += [file for file in files.values() if not os.access(file, os.R_OK)]
+    if lost:
+        raise InputError(
+            f"expected files that can be read, got {len(lost)} broken links or unreadable files "
+            f"beside {len(files)} others: {listed(lost)}"
+        )
+    return sorted(files.values())
+
+
+def _names_below(folder: Path, lost: list[Path]) -> Iterator[Path]:
+    """All that is no folder, through links; adds folders that cannot be read to `lost`."""
+    visited = {folder.resolve()}
+
+    def on_error(error: OSError) -> None:
+        lost.append(Path(error.filename))
+
+    for place, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
+        folders[:] = [name for name in sorted(folders) if _is_new(Path(place, name), visited)]
+        yield from (Path(place, name) for name in sorted(names))
+
+
+def _is_new(folder: Path, visited: set[Path]) -> bool:
+    """Whether to read a folder, which is then visited; raises for a link that leads upwards."""
+    target = folder.resolve()
+    if folder.is_symlink() and folder.parent.resolve().is_relative_to(target):
+        raise InputError(f"expected links to other folders, got one to a folder above it: {folder}")
+    if folder.name.startswith(".") or target in visited:
+        return False
+    visited.add(target)
+    return True
 
 
 def _in_archive(path: Path) -> list[zipfile.Path]:

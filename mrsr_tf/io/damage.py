@@ -1,9 +1,14 @@
 """Damaged files: whatever a library raises on one becomes an `InputError` that names the file."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from mrsr_tf.errors import InputError
+
+# What git-annex and Git LFS write in place of a file whose content they have not fetched.
+POINTER = re.compile(rb"(/|(\.\./)*\.git/)annex/objects/|version https://git-lfs")
+NAMED = 3  # of many files, in one message
 
 
 @contextmanager
@@ -22,3 +27,14 @@ def refuse_damaged(path: object, expected: str) -> Iterator[None]:
         raise InputError(
             f"expected {expected}, got a {type(error).__name__} in reading {path}"
         ) from error
+
+
+def is_pointer(start: bytes) -> bool:
+    """Whether a file that starts so only points to content that was not fetched."""
+    return POINTER.match(start) is not None
+
+
+def listed(files: Sequence[object]) -> str:
+    """The names of some files, and how many more there are."""
+    names = ", ".join(str(file) for file in files[:NAMED])
+    return f"{names} and {len(files) - NAMED} more" if len(files) > NAMED else names

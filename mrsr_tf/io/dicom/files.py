@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from pydicom import config
@@ -15,7 +14,7 @@ from pydicom.dataset import Dataset, FileDataset
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.archives import File, files_at
-from mrsr_tf.io.damage import refuse_damaged
+from mrsr_tf.io.damage import is_pointer, listed, refuse_damaged
 from mrsr_tf.io.dicom.complex_part import complex_part, image_type
 from mrsr_tf.io.dicom.encoding import (
     PREFIX,
@@ -30,6 +29,7 @@ from mrsr_tf.io.dicom.image import Image, check_values, parse_image
 
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 RESOURCE_FORK = "._"  # files that macOS adds to an archive
+NOT_FETCHED = "pointer of git-annex or Git LFS"
 READERS = 2  # more threads only wait for each other in the interpreter
 
 
@@ -52,20 +52,31 @@ def find_images(path: str | Path, series_uids: Collection[str] = ()) -> tuple[li
     `series_uids` holds the SeriesInstanceUIDs of the images that are meant; by default all are.
 
     Raises:
-        InputError: there is no MR image, or a DICOM file cannot be read or is cut short.
+        InputError: there is no MR image, or a file cannot be read, is cut short or was not fetched.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"expected a DICOM folder or file, found nothing at {path}")
-    contents_of_series = partial(_contents, series_uids=series_uids)
+    files = files_at(path)
     with ThreadPoolExecutor(READERS) as pool:
-        contents = list(chain.from_iterable(pool.map(contents_of_series, files_at(path))))
-    images = [content for content in contents if isinstance(content, Image)]
-    others = Counter(content for content in contents if isinstance(content, str))
+        contents = list(pool.map(partial(_contents, series_uids=series_uids), files))
+    _check_fetched(files, contents)
+    images = [item for content in contents for item in content if isinstance(item, Image)]
+    others = Counter(item for content in contents for item in content if isinstance(item, str))
     skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
     if not images:
         raise InputError(f"expected MR images, found {skipped or 'no file at all'} in {path}")
     return images, skipped
+
+
+def _check_fetched(files: list[File], contents: list[list[Image | str]]) -> None:
+    pairs = zip(files, contents, strict=True)
+    pointers = [file for file, content in pairs if NOT_FETCHED in content]
+    if pointers:
+        raise InputError(
+            f"expected the content of {len(files)} files, got {len(pointers)} that git-annex or "
+            f"Git LFS has not fetched: {listed(pointers)}"
+        )
 
 
 def positive(value: object) -> float | None:
@@ -107,6 +118,8 @@ def _contents(path: File, series_uids: Collection[str]) -> list[Image | str]:
             start = file.read(START)
         if not start:
             raise InputError(f"expected a DICOM file, got an empty one: {path}")
+        if is_pointer(start):
+            return [NOT_FETCHED]
         if starts_dicom(start):
             return _parse_file(path, series_uids, has_prefix=start.endswith(PREFIX))
         if path.name.lower().endswith(".dcm") and not path.name.startswith(RESOURCE_FORK):
