@@ -81,17 +81,14 @@ CONSISTENT = flags.DEFINE_bool(
 SCSR = flags.DEFINE_string(
     "scsr", None, "The dictionary of method scsr: the output of eval.train_scsr."
 )
-SCSR_STRIDE = flags.DEFINE_integer(
+SCSR_STRIDE = cli.define_count(
     "scsr_stride",
     1,
     "Distance between the patches of method scsr in voxels; 2 takes a quarter of the time.",
-    lower_bound=1,
 )
-SLICE_FACTOR = flags.DEFINE_integer(
-    "slice_factor",
+SLICE_FACTOR = cli.define_slice_factor(
     None,
     "Fine slices per thick slice. By default that of the model, and 2 without method mrsr.",
-    lower_bound=2,
 )
 SLICE_AXIS = cli.define_slice_axis()
 ROI = flags.DEFINE_list(
@@ -144,12 +141,11 @@ ANONYMOUS_NAMES = flags.DEFINE_bool(
     "Name the subjects subject_01, subject_02, ... in the results, in the order of their sorted "
     "names. By default they are named by their folders.",
 )
-WORKERS = flags.DEFINE_integer(
+WORKERS = cli.define_count(
     "workers",
     1,
     "Number of subjects at a time, each with its scan in memory. The network works on one scan at "
     "a time.",
-    lower_bound=1,
 )
 OVERWRITE = cli.define_overwrite()
 

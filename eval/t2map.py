@@ -35,17 +35,18 @@ METHOD = flags.DEFINE_enum(
     list(T2Method),
     "The paper's formula (5 % too long at 50 ms, 13 % at 80), or inversion of the steady state.",
 )
-T1_MS = flags.DEFINE_float("t1_ms", CARTILAGE_T1_MS, "T1: 1200 for cartilage, 1000 for meniscus.")
-TR_MS = flags.DEFINE_float("tr_ms", None, "Repetition time; overrides the header.")
-TE_MS = flags.DEFINE_float("te_ms", None, "Echo time of S1; overrides the header.")
-FLIP_DEG = flags.DEFINE_float("flip_deg", None, "Flip angle; overrides the header.")
-SPOILER_AREA = flags.DEFINE_float(
+T1_MS = cli.define_quantity("t1_ms", CARTILAGE_T1_MS, "T1: 1200 for cartilage, 1000 for meniscus.")
+TR_MS = cli.define_quantity("tr_ms", None, "Repetition time; overrides the header.")
+TE_MS = cli.define_quantity("te_ms", None, "Echo time of S1; overrides the header.")
+FLIP_DEG = cli.define_quantity("flip_deg", None, "Flip angle; overrides the header.", most=180)
+SPOILER_AREA = cli.define_quantity(
     "spoiler_area",
     None,
     "Area of the gradient between the echoes as GE stores it (such as 3132); overrides the header.",
+    least=0,
 )
-SPOILER_DURATION_US = flags.DEFINE_float(
-    "spoiler_duration_us", None, "Duration of that gradient; overrides the header."
+SPOILER_DURATION_US = cli.define_quantity(
+    "spoiler_duration_us", None, "Duration of that gradient; overrides the header.", least=0
 )
 SLICE_AXIS = cli.define_slice_axis()
 OVERWRITE = cli.define_overwrite()

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 DATA = flags.DEFINE_string("data", None, "A folder of subjects, or one scan.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
-SLICE_FACTOR = flags.DEFINE_integer(
-    "slice_factor", DEFAULT_FACTOR, "The number of fine slices per thick slice.", lower_bound=2
+SLICE_FACTOR = cli.define_slice_factor(
+    DEFAULT_FACTOR,
+    "The number of fine slices per thick slice.",
 )
 SLICE_PROFILE = flags.DEFINE_enum(
     "slice_profile",
@@ -37,12 +38,14 @@ SLICE_PROFILE = flags.DEFINE_enum(
     "The slice profile with which the scans are thickened. The default is the filter of the paper, "
     "which eval.evaluate uses.",
 )
-ATOMS = flags.DEFINE_integer("atoms", 512, "The number of atoms to learn.", lower_bound=1)
-PATCHES = flags.DEFINE_integer(
-    "patches", 100_000, "The number of patches to learn from.", lower_bound=1
+ATOMS = cli.define_count("atoms", 512, "The number of atoms to learn.")
+PATCHES = cli.define_count(
+    "patches",
+    100_000,
+    "The number of patches to learn from.",
 )
-PASSES = flags.DEFINE_integer("passes", 10, "The number of passes over the patches.", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", 0, "The seed for the choice of patches and for learning.")
+PASSES = cli.define_count("passes", 10, "The number of passes over the patches.")
+SEED = cli.define_seed("The seed for the choice of patches and for learning.")
 ALLOW_INTERPOLATED = flags.DEFINE_bool(
     "allow_interpolated",
     False,

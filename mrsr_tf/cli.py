@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from logging import Formatter, LogRecord
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags, logging
 
@@ -40,7 +40,9 @@ PLACES = (Path(__file__).parent, Path(__file__).parents[1])
 FLAGFILES = next((place / "flags" for place in PLACES if (place / "flags").is_dir()), PLACES[0])
 NO_ROOM = "failed to map segment"  # what the loader says if a library does not fit into memory
 REQUIRED = "must have a value other than None"  # how absl marks a required flag
-LARGEST_INTEGER = 2**63 - 1
+LARGEST_INTEGER = 2**31 - 1  # of all flags; seeds of NumPy, Keras and TensorFlow may have 32 bits
+LARGEST_FACTOR = 64  # fine slices per thick one
+LARGEST_QUANTITY = 1e6
 
 flags.disclaim_key_flags()  # the flags below belong to the commands that define them
 
@@ -54,6 +56,43 @@ def run(main: Callable[[], None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = OUTPUT_CLOSED
     sys.exit(code)
+
+
+def define_count(
+    name: str,
+    default: int | None,
+    description: str,
+    *,
+    least: int = 1,
+    most: int = LARGEST_INTEGER,
+    required: bool = False,
+) -> flags.FlagHolder[Any]:
+    """Defines a flag that counts things, from `least` to `most` of them."""
+    return flags.DEFINE_integer(
+        name, default, description, lower_bound=least, upper_bound=most, required=required
+    )
+
+
+def define_seed(description: str) -> flags.FlagHolder[int]:
+    """Defines --seed."""
+    return flags.DEFINE_integer("seed", 0, description, lower_bound=0, upper_bound=LARGEST_INTEGER)
+
+
+def define_slice_factor(default: int | None, description: str) -> flags.FlagHolder[Any]:
+    """Defines --slice_factor."""
+    return define_count("slice_factor", default, description, least=2, most=LARGEST_FACTOR)
+
+
+def define_quantity(
+    name: str,
+    default: float | None,
+    description: str,
+    *,
+    least: float = 1e-6,
+    most: float = LARGEST_QUANTITY,
+) -> flags.FlagHolder[Any]:
+    """Defines a flag for a physical quantity, which by default is above 0."""
+    return flags.DEFINE_float(name, default, description, lower_bound=least, upper_bound=most)
 
 
 def define_slice_axis() -> flags.FlagHolder[int]:
@@ -72,8 +111,9 @@ def define_overwrite() -> flags.FlagHolder[bool]:
     return flags.DEFINE_bool(
         "overwrite",
         False,
-        "Remove an existing output and start anew. By default an output of the same settings is "
-        "completed or left as it is, and any other is an error.",
+        "Replace an existing output of this command once the new one is whole, and start anew. "
+        "By default an output of the same settings is completed or left as it is, and any other "
+        "is an error.",
     )
 
 
@@ -181,7 +221,9 @@ def _check_values() -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise flags.Error(f"expected for --{name} a finite number, got {value}")
         if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
-            raise flags.Error(f"expected for --{name} an integer of at most 64 bits, got {value}")
+            raise flags.Error(
+                f"expected for --{name} an integer up to {LARGEST_INTEGER}, got {value}"
+            )
 
 
 def _help() -> str:

@@ -23,8 +23,8 @@ RUN_DIR = flags.DEFINE_string(
     "run_dir", None, "Folder of a finished run or of an export, or `pretrained`.", required=True
 )
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write.", required=True)
-SLICE_FACTOR = flags.DEFINE_integer(
-    "slice_factor", None,
+SLICE_FACTOR = cli.define_slice_factor(
+    None,
     "Slice factor of the export, for a network that was trained on several. By default it is 2, "
     "or else the first that the network was trained on.",
 )  # fmt: skip

@@ -45,11 +45,9 @@ MODEL = flags.DEFINE_string(
     "The network of --method=mrsr: a run folder, an exported folder, or a network that comes with "
     f"the package ({', '.join(SHIPPED)}).",
 )
-SLICE_FACTOR = flags.DEFINE_integer(
-    "slice_factor",
+SLICE_FACTOR = cli.define_slice_factor(
     None,
     "Fine slices per thick slice. By default that of the model, and 2 for tci and fi.",
-    lower_bound=2,
 )
 SLICE_AXIS = cli.define_slice_axis()
 METHOD = flags.DEFINE_enum(

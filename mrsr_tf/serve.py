@@ -42,9 +42,9 @@ METHOD = flags.DEFINE_enum(
     "method", Method.MRSR, list(Method), "The network, tricubic or Fourier interpolation."
 )
 MODEL = flags.DEFINE_string("model", PRETRAINED, "The network of --method=mrsr, as for infer.")
-SLICE_FACTOR = flags.DEFINE_integer(
-    "slice_factor", None, "Fine slices per thick one. By default the model's, and 2 for tci, fi.", 2
-)  # fmt: skip
+SLICE_FACTOR = cli.define_slice_factor(
+    None, "Fine slices per thick one. By default the model's, and 2 for tci, fi."
+)
 ENSEMBLE = flags.DEFINE_bool("ensemble", False, "Take the mean over eight mirrored inputs.")
 CONSISTENT = flags.DEFINE_bool("consistent", False, "Make the output agree with the input.")
 

@@ -79,10 +79,9 @@ T2_PROBE = flags.DEFINE_string(
     "Folder of a phantom subject whose T2 is measured after each epoch. By default T2 is not "
     "measured.",
 )  # fmt: skip
-CHECKPOINT_STEPS = flags.DEFINE_integer(
+CHECKPOINT_STEPS = cli.define_count(
     "checkpoint_steps", 200,
     "Number of steps between checkpoints, which is the most that an interruption can lose.",
-    lower_bound=1,
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ FLAGS = flags.FLAGS
 def _define_flags() -> None:
     flags.DEFINE_string("real", None, "The real scan, a DICOM folder.", required=True)
     flags.DEFINE_string("output", None, "The folder to write.", required=True)
-    flags.DEFINE_integer("seed", 0, "Seed of the phantom.", lower_bound=0)
+    cli.define_seed("Seed of the phantom.")
     cli.define_overwrite()
 
 

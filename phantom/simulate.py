@@ -34,8 +34,8 @@ HIGHEST_DIFFUSIVITY = 1e-8  # m^2/s; free water at 37 degrees has 3e-9
 
 def _define_flags() -> None:
     flags.DEFINE_string("output", None, "The folder to write.", required=True)
-    flags.DEFINE_integer("subjects", None, "Number of knees.", required=True, lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Seed of all random numbers.", lower_bound=0)
+    cli.define_count("subjects", None, "Number of knees.", most=100_000, required=True)
+    cli.define_seed("Seed of all random numbers.")
     flags.DEFINE_list(
         "shape", None, "Rows, columns and slices. Fewer than the protocol's, which are the "
         "default, crop the field of view around the joint.",
@@ -54,9 +54,9 @@ def _define_flags() -> None:
         "truncate", True, "Sample k-space as a scanner does, which causes ringing. Otherwise "
         "voxels are plain averages.",
     )  # fmt: skip
-    flags.DEFINE_integer(
+    cli.define_count(
         "workers", 0, "Number of processes. With 0 there is one per core, as far as the memory "
-        "suffices.", lower_bound=0,
+        "suffices.", least=0,
     )  # fmt: skip
     cli.define_overwrite()
 

@@ -89,7 +89,7 @@ def test_wrong_usage_exits_2(probe, arguments):
         (f"{REQUIRED} --gain=inf", "expected for --gain a finite number, got inf"),
         (
             f"--records=a --run_dir=b --seed={2**63}",
-            "expected for --seed an integer of at most 64 bits, got 9223",
+            "expected for --seed an integer up to 2147483647, got 9223",
         ),
         (
             "--flagfile=none",

@@ -34,11 +34,9 @@ def _define_flags() -> None:
     flags.DEFINE_enum(
         "contrasts", None, list(Contrasts), "Whether a record has one echo or two.", required=True
     )
-    flags.DEFINE_integer("patch_size", 32, "Patch size in voxels along each axis.", lower_bound=1)
-    flags.DEFINE_integer("stride", 16, "Voxels from one patch to the next.", lower_bound=1)
-    flags.DEFINE_integer(
-        "slice_factor", DEFAULT_FACTOR, "Fine slices per thick one.", lower_bound=2
-    )
+    cli.define_count("patch_size", 32, "Patch size in voxels along each axis.")
+    cli.define_count("stride", 16, "Voxels from one patch to the next.")
+    cli.define_slice_factor(DEFAULT_FACTOR, "Fine slices per thick one.")
     flags.DEFINE_enum(
         "profile", Profile.FIR, list(Profile), "Slice profile of the thick slices: the low-pass "
         "filter of the paper, the mean of neighbouring slices, or fewer phase encodes.",
@@ -50,20 +48,20 @@ def _define_flags() -> None:
         lower_bound=0, upper_bound=1,
     )  # fmt: skip
     flags.DEFINE_bool("allow_interpolated", False, "Accept slices that the scanner interpolated.")
-    flags.DEFINE_integer(
+    cli.define_count(
         "validation_subjects", None, "Number of patients for validation. By default it is a "
-        "quarter.", lower_bound=0,
+        "quarter.", least=0,
     )  # fmt: skip
     flags.DEFINE_string(
         "group_by", "patient", "Which scans stay on one side of the split: those of a patient, as "
         "the scans name it; each scan alone, with 'scan'; or those of a patient in a CSV table "
         "with the columns subject and patient.",
     )  # fmt: skip
-    flags.DEFINE_integer("seed", 0, "Seed of the split and of the order.", lower_bound=0)
+    cli.define_seed("Seed of the split and of the order.")
     cli.define_slice_axis()
-    flags.DEFINE_integer(
+    cli.define_count(
         "workers", None, "Number of subjects at the same time on this machine. By default it is "
-        "the number of cores, as far as the memory allows.", lower_bound=1,
+        "the number of cores, as far as the memory allows.",
     )  # fmt: skip
     flags.DEFINE_string("runner", None, "Apache Beam runner to use, such as DirectRunner.")
     flags.DEFINE_multi_string("beam_option", [], "Another option of --runner, as name=value.")

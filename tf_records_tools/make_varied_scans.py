@@ -32,12 +32,15 @@ def _define_flags() -> None:
     flags.DEFINE_enum(
         "contrasts", Contrasts.SINGLE, list(Contrasts), "Whether each scan has one echo or two."
     )
-    flags.DEFINE_integer("scans", 12, "Number of scans of each volume.", lower_bound=1)
-    flags.DEFINE_integer(
-        "fewest_slices", 48, "At least so many slices remain in each scan.", lower_bound=2
+    cli.define_count("scans", 12, "Number of scans of each volume.", most=100_000)
+    cli.define_count(
+        "fewest_slices",
+        48,
+        "At least so many slices remain in each scan.",
+        least=2,
     )
-    flags.DEFINE_integer("first_number", 1, "Number of the first volume.", lower_bound=0)
-    flags.DEFINE_integer("seed", 0, "Seed of all random properties.", lower_bound=0)
+    cli.define_count("first_number", 1, "Number of the first volume.", least=0)
+    cli.define_seed("Seed of all random properties.")
     cli.define_overwrite()
 
 

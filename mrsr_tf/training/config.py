@@ -60,7 +60,9 @@ class TrainingConfig:
     a flag for each field.
     """
 
-    convolutions: int = _setting(20, "Number of 3x3x3 convolutions in the network.", lower_bound=2)
+    convolutions: int = _setting(
+        20, "Number of 3x3x3 convolutions in the network.", lower_bound=2, upper_bound=1000
+    )
     filters: int = _setting(64, "Feature maps of every convolution but the last.", lower_bound=1)
     space_to_depth: tuple[int, int, int] = _setting(
         (1, 1, 1),
@@ -71,7 +73,9 @@ class TrainingConfig:
     epochs: int = _setting(10, "Number of passes over the records.", lower_bound=1)
     learning_rate: float = _setting(1e-4, "Learning rate of Adam.", lower_bound=0)
     seed: int = _setting(
-        0, "Seed of the initial weights, the order of the patches and their augmentation."
+        0,
+        "Seed of the initial weights, the order of the patches and their augmentation.",
+        lower_bound=0,
     )
     loss: Loss = _setting(  # noqa: RUF009
         Loss.L2,
