@@ -127,7 +127,7 @@ def _machine() -> str:
 
 def _write(results: page.Results, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(page.render(results), encoding="utf-8")
     page.draw(results, path.parent / "images")
 

@@ -117,6 +117,7 @@ def run(measure: Callable[[], list[Row]]) -> NoReturn:
         rows = measure()
         print(text(rows))
         if path.value:
-            Path(path.value).write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
+            content = json.dumps([asdict(row) for row in rows], allow_nan=False)
+            Path(path.value).write_text(content, encoding="utf-8")
 
     cli.run(main)

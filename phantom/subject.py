@@ -196,5 +196,5 @@ def _write_truth(subject: Subject, folder: Path) -> None:
         image = nibabel.Nifti1Image(array.transpose(1, 0, 2), ras)
         image.header.set_xyzt_units("mm")
         nibabel.save(image, folder / name)
-    content = json.dumps(subject.acquisition, indent=2) + "\n"
+    content = json.dumps(subject.acquisition, indent=2, allow_nan=False) + "\n"
     (folder / truth_files.ACQUISITION).write_text(content, encoding="utf-8")

@@ -71,6 +71,7 @@ def _define_flags() -> None:
 def main() -> None:
     """The command."""
     from mrsr_tf.parallel import map_in_processes
+    from mrsr_tf.records.schema import LARGEST
     from tf_records_tools.beam_runner import map_on_beam
     from tf_records_tools.cohort import Run, make_records
     from tf_records_tools.shard import Settings
@@ -95,6 +96,12 @@ def main() -> None:
         air = f", {count['air']} patches of air left out" if count["air"] else ""
         subjects = cli.counted(count["subjects"], "subject")
         print(f"{split}: {count['records']} records of {subjects}{air}")
+    clipped = [entry["clipped"] for entry in manifest["subjects"] if entry["clipped"]]
+    if clipped:
+        print(
+            f"clipped: {sum(clipped)} voxels of {cli.counted(len(clipped), 'scan')} that are "
+            f"more than {LARGEST:g} times as bright as the 99.9th percentile"
+        )
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def training_image(volume: Volume, contrasts: str) -> NDArray[np.float32]:
         InputError: the scan has one echo and the records need two.
     """
     if contrasts == Contrasts.SINGLE and volume.echoes == 2:
-        return np.linalg.norm(volume.array, axis=3, keepdims=True)
+        return np.hypot(volume.array[..., :1], volume.array[..., 1:])
     if contrasts == Contrasts.DUAL and volume.echoes == 1:
         raise InputError("expected a scan of two echoes for --contrasts=dual, got one echo")
     return volume.array
@@ -220,6 +220,7 @@ def write_shard(volume: Volume, subject: Subject) -> ShardInfo:
         "intensity_scale": scale,
         "input_range": value_range(levels[0].offset, levels[0].scale),
         "target_range": value_range(levels[1].offset, levels[1].scale),
+        "clipped": sum(image.clipped for image in levels),
         "echoes_in_scan": volume.echoes,
         "spacing_mm": volume.spacing_mm.round(6).tolist(),
         "echo_times_ms": volume.echo_times_ms,

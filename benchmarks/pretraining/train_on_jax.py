@@ -93,7 +93,7 @@ def main() -> None:
     keras.config.set_dtype_policy("float32")
     trained = _rebuild(model, trainer.weights())
     quality = _validate(trained, validation)
-    print(json.dumps(quality))
+    print(json.dumps(quality, allow_nan=False))
     _write_run(Path(RUN_DIR.value), trained, manifest, quality)
 
 

@@ -24,7 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import AlreadyDone, InputError
-from mrsr_tf.network.architecture import convolution_layers, space_to_depth_of
+from mrsr_tf.network.architecture import (
+    architecture_of,
+    convolution_layers,
+    space_to_depth_of,
+)
 from mrsr_tf.network.model_card import ModelCard, checked_card, read_object, weights_sha256
 from mrsr_tf.network.weights_file import SHIPPED
 from mrsr_tf.outputs import (
@@ -42,9 +46,11 @@ from mrsr_tf.outputs import (
 )
 from mrsr_tf.outputs.places import is_occupied, unfinished_file
 from mrsr_tf.outputs.replacement import is_aside, put_back, recover, take_place
+from mrsr_tf.records.contrasts import Contrasts
 
 CHECKPOINT, TRAINED = "checkpoint.keras", "model.keras"
 BEST, BEST_EPOCH = "best", "best.json"
+CONTRASTS = {contrasts.echoes: contrasts.value for contrasts in Contrasts}
 MANIFEST, VERSIONS, FLAGS = "manifest.json", "versions.json", "flags.txt"
 LOGS, EVENTS = "logs", "events.out.tfevents.*"
 COMMAND = "mrsr_tf.train"
@@ -172,7 +178,8 @@ def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Mode
     """Loads the Keras network of a finished run, or that of the last checkpoint with its optimizer.
 
     Raises:
-        InputError: there is no such file, or it is not a network of this package.
+        InputError: there is no such file, it is not a network of this package, its architecture is
+            not that of the run's configuration, or a checkpoint lacks the optimizer.
     """
     path = Path(run_dir) / (CHECKPOINT if checkpoint else TRAINED)
     if not path.exists():
@@ -190,7 +197,26 @@ def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Mode
         ) from error
     if not convolution_layers(model):
         raise InputError(f"expected a network of 3-D convolutions, found none in it: {path}")
+    if checkpoint and model.optimizer is None:
+        raise InputError(f"expected a checkpoint with its optimizer, found none in it: {path}")
+    _check_architecture(model, path)
     return model
+
+
+def _check_architecture(network: keras.Model, path: Path) -> None:
+    """Compares the network with what the configuration of its run states."""
+    configuration_path = path.with_name(CONFIGURATION)
+    configuration = read_object(configuration_path) if configuration_path.exists() else {}
+    architecture = architecture_of(network)
+    architecture["space_to_depth"] = "x".join(map(str, architecture["space_to_depth"]))
+    architecture["contrasts"] = CONTRASTS[architecture.pop("echoes")]
+    for name, value in architecture.items():
+        expected = configuration.get(name, value)
+        if value != expected:
+            raise InputError(
+                f"expected the network of its run, of {name} {expected}, found one of {value}: "
+                f"{path}"
+            )
 
 
 def read(run_dir: Path) -> tuple[list[NDArray[np.float32]], ModelCard]:

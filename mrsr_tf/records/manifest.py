@@ -37,8 +37,9 @@ class ShardInfo(TypedDict):
     """One scan and its shard, without anything that identifies the patient.
 
     The ranges are those of the records, in units of `intensity_scale`, by which the scan was
-    divided. The hashes are salted in the manifest: `records_sha256` covers the checksums of all
-    records, `source_sha256` the intensities of the scan.
+    divided; `clipped` counts voxels of input and target beyond `schema.LARGEST`. The hashes are
+    salted in the manifest: `records_sha256` covers the checksums of all records, `source_sha256`
+    the intensities of the scan.
     """
 
     records: int
@@ -49,6 +50,7 @@ class ShardInfo(TypedDict):
     intensity_scale: NotRequired[float]
     input_range: NotRequired[list[float]]
     target_range: NotRequired[list[float]]
+    clipped: NotRequired[int]
     echoes_in_scan: NotRequired[int]
     spacing_mm: NotRequired[list[float]]
     echo_times_ms: NotRequired[Sequence[float] | None]
@@ -122,7 +124,7 @@ AnyManifest = TypeVar("AnyManifest", Manifest, JointManifest)
 def with_checksum(manifest: AnyManifest) -> AnyManifest:
     """Returns the manifest with the checksum of everything else in it."""
     rest = {key: value for key, value in manifest.items() if key != "sha256"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
     rest["sha256"] = hashlib.sha256(text.encode()).hexdigest()
     return rest  # type: ignore[return-value]
 

@@ -45,13 +45,15 @@ class CheckpointSaver:
         run_folder.save_checkpoint(self._model, self._run_dir)
 
     def save_if_best(self, epoch: int, quality: Quality) -> None:
-        """Saves the current weights if no epoch before had a better quality."""
+        """Saves the current weights if their quality is finite and none was better before."""
         if self._run_dir is None:
             return
         prefix = "t2_error" if self._best_by == BestBy.T2 else self._best_by
         scores = [score for name, score in quality.scores.items() if name.startswith(prefix)]
         value, sign = float(np.mean(scores)), 1 if prefix in HIGHER_IS_BETTER else -1
         best = run_folder.read_best_epoch(self._run_dir / run_folder.BEST)
+        if not np.isfinite(value):
+            return
         if best is None or sign * value > sign * best["value"]:
             best_epoch = {"best_by": self._best_by, "value": value, "epoch": epoch + 1}
             run_folder.save_best(self._model, self._run_dir, best_epoch)

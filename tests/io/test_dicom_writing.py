@@ -289,7 +289,7 @@ def test_the_derivation_is_readable_text(source, output):
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z_]{1,12}", fullmatch=True),
-        st.text(max_size=20) | st.integers() | st.floats(allow_nan=False),
+        st.text(max_size=20) | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
         max_size=4,
     )
 )

@@ -75,7 +75,9 @@ def _is_derived_file(file: Path) -> bool:
 
 def _format_value(value: Any) -> str:
     """A plain string as it is; anything that would be parsed as something else, as JSON."""
-    return value if _is_plain(value) else json.dumps(value).replace(";", "\\u003b")
+    if _is_plain(value):
+        return value
+    return json.dumps(value, allow_nan=False).replace(";", "\\u003b")
 
 
 def _is_plain(value: Any) -> bool:
