@@ -91,8 +91,16 @@ class Orthanc:
         return json.loads(self.request("GET", path))
 
     def series(self, study: str) -> dict[str, dict[str, Any]]:
-        """Returns what Orthanc knows of the series of a study, by SeriesInstanceUID."""
+        """Returns what Orthanc knows of the series of a study, by SeriesInstanceUID.
+
+        `Instances` are the files of its images by their names. An image that is overwritten keeps
+        its name and UIDs, and gets another file.
+        """
+        images = self.get(f"studies/{study}/instances")
+        files = {image["ID"]: image["FileUuid"] for image in images}
         series = self.get(f"studies/{study}/series")
+        for item in series:
+            item["Instances"] = {name: files.get(name, "") for name in item["Instances"]}
         return {item["MainDicomTags"]["SeriesInstanceUID"]: item for item in series}
 
 
@@ -268,7 +276,7 @@ class Worker:
         return entry
 
     def _digest(self, series: Iterable[dict[str, Any]]) -> str:
-        """Identifies the images of some series and how they are upsampled."""
+        """Identifies the files of some series and how they are upsampled."""
         derivation = json.dumps([__version__, self.upsampler.derivation], sort_keys=True)
-        names = sorted(name for item in series for name in item["Instances"])
-        return hashlib.sha256("\n".join([derivation, *names]).encode()).hexdigest()[:16]
+        files = sorted(" ".join(image) for item in series for image in item["Instances"].items())
+        return hashlib.sha256("\n".join([derivation, *files]).encode()).hexdigest()[:16]

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import dicom
 from mrsr_tf.io.dicom.provenance import derivation_text
+from mrsr_tf.io.dicom.write import as_stored
 from mrsr_tf.mri import slices
 from mrsr_tf.volume import Volume
 
@@ -137,6 +138,38 @@ def test_negative_intensities_stay_in_both_echoes(source, output):
     assert verified(output) == []
 
 
+@pytest.mark.parametrize("lowest", [-30000, -1])
+def test_signed_intensities_beyond_16_bits_get_a_scale_of_their_own(source, output, lowest):
+    volume = dicom.read_series(source)
+    array = np.where(volume.array > 500, 40000, lowest).astype(np.float32)
+    dicom.write_series(volume.resliced(array, 1), output, like=source)
+    np.testing.assert_allclose(dicom.read_series(output).array, array, atol=40000 / 32767 * 0.51)
+
+
+@pytest.mark.parametrize("lowest", [0, -700])
+@pytest.mark.parametrize("gain", [1, 1e-3, 40])
+def test_a_volume_as_stored_is_what_reads_back(source, output, lowest, gain):
+    volume = super_resolved(source)
+    volume = volume.resliced((volume.array + lowest) * gain, 1)
+    stored = as_stored(volume, like=source)
+    np.testing.assert_allclose(stored.array, volume.array, atol=max(0.51, 0.001 * gain))
+    for written in (volume, stored):
+        dicom.write_series(written, output, like=source)
+        np.testing.assert_array_equal(dicom.read_series(output).array, stored.array)
+
+
+@pytest.mark.parametrize("name", ["MONOCHROME1", "MONOCHROME2"])
+def test_the_display_sense_and_the_intensities_of_the_source_are_kept(tmp_path, output, name):
+    change = set_all(PhotometricInterpretation=name)
+    source = write_study(tmp_path / "source", make_array() - np.int16(200), change=change)
+    volume = dicom.read_series(source)
+    dicom.write_series(volume, output, like=source)
+    assert {h.PhotometricInterpretation for h in headers(output)} == {name}
+    np.testing.assert_array_equal(dicom.read_series(output).array, volume.array)
+    dicom.write_t2_map(np.full((6, 5, 4), 30.0), volume, output / "t2", like=source)
+    assert {h.PhotometricInterpretation for h in headers(output / "t2")} == {"MONOCHROME2"}
+
+
 def test_an_image_of_zeros_can_be_written(source, output):
     volume = dicom.read_series(source)
     dicom.write_series(volume.resliced(volume.array * 0, 1), output, like=source)
@@ -196,6 +229,60 @@ def test_no_spoiler_is_written_where_none_is_known(tmp_path, output):
     source = write_study(tmp_path / "source", make_array(), spoiler=None)
     dicom.write_series(super_resolved(source), output, like=source)
     assert not any(element.tag.is_private for h in headers(output) for element in h)
+
+
+@pytest.mark.parametrize("uid", ["", "1.2." + "3" * 70, "1.2.03", "mine", "1.2\\3"])
+def test_uids_that_are_missing_or_not_valid_become_one_for_all_that_is_derived(
+    tmp_path, output, caplog, uid
+):
+    """Of both echoes in a series each, super-resolved, and of the T2 maps before and after."""
+
+    def change(header, index, echo):
+        for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+            header[keyword] = pydicom.DataElement(keyword, "UI", uid, validation_mode=0)
+        header.SOPInstanceUID = "1.2.3"
+
+    source = write_study(tmp_path / "s", make_array(), one_series=False, change=change)
+    volume, t2_ms = super_resolved(source), np.full((6, 5, 8), 30.0)
+    dicom.write_series(volume, output, like=source, derivation={"method": "tci"})
+    dicom.write_t2_map(t2_ms, volume, output / "fine", like=output, derivation={"a": 1})
+    assert "no valid" not in caplog.text.replace("expected valid UIDs, got none as", "")
+    assert "got none as StudyInstanceUID and FrameOfReferenceUID" in caplog.text
+    dicom.write_t2_map(t2_ms, volume, output / "thick", like=source, derivation={"a": 1})
+    images = [h for folder in (".", "fine", "thick") for h in headers(output / folder, "*.dcm")]
+    assert len(images) == 2 * 8 + 8 + 8
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+        (common,) = {h[keyword].value for h in images}
+        assert common.is_valid
+        assert common != uid
+
+
+def test_images_without_a_valid_uid_are_not_referred_to(tmp_path, output):
+    def change(header, index, echo):
+        if index == 1:
+            uid = "1.2." + "3" * 70
+            header["SOPInstanceUID"] = pydicom.DataElement(
+                "SOPInstanceUID", "UI", uid, validation_mode=0
+            )
+
+    source = write_study(tmp_path / "s", make_array(), change=change)
+    dicom.write_series(super_resolved(source), output, like=source)
+    counts = [len(h.get("SourceImageSequence", [])) for h in headers(output, "echo1*")]
+    assert counts == [1, 1, 0, 1, 1, 2, 1, 1]
+
+
+def test_slopes_of_each_image_are_replaced_by_one(tmp_path, output):
+    def change(header, index, echo):
+        header.RescaleSlope = str(1 + echo / 2)
+
+    source = write_study(tmp_path / "s", make_array(), change=change)
+    volume = dicom.read_series(source)
+    np.testing.assert_array_equal(volume.array, make_array() * np.float32([1, 1.5]))
+    dicom.write_series(volume, output, like=source)
+    largest = volume.array.max()
+    np.testing.assert_allclose(
+        dicom.read_series(output).array, volume.array, atol=largest / 65535 * 0.51
+    )
 
 
 def test_damaged_values_of_the_source_are_left_out(tmp_path, output):

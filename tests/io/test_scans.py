@@ -31,6 +31,24 @@ def test_a_dicom_folder_a_dicom_file_and_a_nifti_are_scans(tmp_path):
     np.testing.assert_array_equal(scans.read_scan(tmp_path / "a.nii.gz").array[..., 0], stored)
 
 
+@pytest.mark.parametrize(
+    ("scale", "brightest"), [(1e-38, 1), (1e20, 1), (100, 1e30), (1, np.float32(3e38))]
+)
+def test_intensities_that_float32_cannot_compute_with_are_refused(tmp_path, scale, brightest):
+    array = np.random.default_rng(0).uniform(0, 1, (4, 4, 4)).astype(np.float32) * np.float32(scale)
+    array[1, 2, 3] *= np.float32(brightest)
+    nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "knee.nii")
+    with pytest.raises(InputError, match=r"expected intensities .* in echo 1 of .*knee\.nii$"):
+        scans.read_scan(tmp_path / "knee.nii")
+
+
+def test_one_hot_voxel_is_read(tmp_path):
+    array = np.full((4, 4, 4), 100, np.float32)
+    array[1, 2, 3] = 1e9
+    nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "knee.nii")
+    assert scans.read_scan(tmp_path / "knee.nii").array[2, 1, 3, 0] == 1e9
+
+
 def test_the_slice_axis_is_passed_on_to_nifti(tmp_path):
     stored = write_nifti(tmp_path / "a.nii").swapaxes(0, 1)
     volume = scans.read_scan(tmp_path / "a.nii", slice_axis=0)

@@ -100,6 +100,24 @@ def test_a_network_of_several_factors_is_loaded_for_any_of_them(finished, tmp_pa
         load_model(folder, slice_factor=4)
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"filters": 8}, "of filters 8, found one of 4"),
+        ({"convolutions": 20}, "of convolutions 20, found one of 3"),
+        ({"space_to_depth": "2x2x2"}, "of space_to_depth 2x2x2, found one of 1x1x1"),
+        ({"contrasts": "single"}, "of contrasts single, found one of dual"),
+    ],
+)
+def test_a_network_of_another_architecture_than_the_runs_is_refused(tmp_path, setting, words):
+    run_dir = make_run(tmp_path / "run", configuration=setting)
+    with pytest.raises(InputError, match=f"expected the network of its run, {words}: .*model"):
+        run_folder.load_network(run_dir)
+    (run_dir / run_folder.TRAINED).rename(run_dir / run_folder.CHECKPOINT)
+    with pytest.raises(InputError, match=r"expected a checkpoint with its optimizer"):
+        run_folder.load_network(run_dir, checkpoint=True)
+
+
 def test_an_unfinished_run_and_a_missing_one_have_their_own_messages(finished, tmp_path):
     (finished / run_folder.TRAINED).unlink()
     with pytest.raises(InputError, match="training is unfinished"):
