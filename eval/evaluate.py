@@ -175,7 +175,8 @@ def main() -> None:
         lesion_mm=_positive("lesions in mm", LESION_MM.value),
         **settings,
     )
-    configuration = config.relevant() | _identity(model, dictionary) | {"subjects": [*subjects]}
+    sources = {"subjects": [*subjects], "sources": runner.sources_identity(subjects, config)}
+    configuration = config.relevant() | _identity(model, dictionary) | sources
     output = output_folder(
         OUTPUT.value, configuration, command="eval.evaluate", overwrite=OVERWRITE.value, resume=True
     )

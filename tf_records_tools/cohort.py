@@ -2,7 +2,8 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from mrsr_tf import __version__
 from mrsr_tf.cli import counted
-from mrsr_tf.errors import InputError
+from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.io.scans import Scan, find_scans
 from mrsr_tf.mri.slices import FIR_ORDER, Profile, first_slice
 from mrsr_tf.outputs import check_output, output_folder, write_json
@@ -22,6 +23,7 @@ from mrsr_tf.records.manifest import (
     Manifest,
     SubjectEntry,
     count_split,
+    read_manifest,
     salted_hash,
     with_checksum,
 )
@@ -76,7 +78,8 @@ def make_records(
     if not scans:
         raise InputError(f"expected a folder or a file per subject, found none in {inputs}")
     first_slice(settings.profile, settings.slice_factor)  # refuses an unknown profile
-    patients = shuffle_patients(patient_numbers(scans, group_by), settings.seed)
+    patient_of_scan = patient_numbers(scans, group_by)
+    patients = shuffle_patients(patient_of_scan, settings.seed)
     shards = shard_names([len(indices) for indices in patients], validation_subjects)
     report(f"{counted(len(scans), 'scan')} of {counted(len(patients), 'patient')}")
     scan_bytes = {str(scan): _count_bytes(scan.path) for _, scan in scans}
@@ -85,9 +88,9 @@ def make_records(
         **asdict(settings),
         "group_by": group_by if group_by in (BY_PATIENT, BY_SCAN) else BY_TABLE,
         "patients": len(patients),
+        "patient_of_scan": hashlib.sha256(str(patient_of_scan).encode()).hexdigest()[:16],
         "subjects": len(scans),
         "validation_subjects": sum(name.startswith("validation") for name in shards),
-        "source_bytes": sum(scan_bytes.values()),
     }
     order = [(patient, scans[i][1]) for patient, indices in enumerate(patients) for i in indices]
     records = output_folder(
@@ -97,7 +100,7 @@ def make_records(
         overwrite=overwrite,
         resume=True,
     )
-    with records as folder:
+    with _same_scans(output, scans, settings), records as folder:
         subjects = [
             Subject(number, patient, scan.absolute(), folder.absolute() / shard, settings)
             for number, ((patient, scan), shard) in enumerate(zip(order, shards, strict=True))
@@ -190,7 +193,7 @@ def build_manifest(settings: Settings, subjects: Sequence[Subject], group_by: st
         "interpolation": "tricubic",
         "scale": f"percentile {SCALE_PERCENTILE} of the thick, interpolated volume, all echoes",
         "single_of_two_echoes": "root of the sum of squares",
-        "storage": "uint16 levels between a subject's extremes (at most 16 scales), input and target",
+        "storage": "uint16 levels between a subject's extremes or 16 scales, input and target each",
         "spacing_mm": {"min": spacing.min(0).tolist(), "max": spacing.max(0).tolist()},
         "group_by": group_by,
         "counts": {split: count_split(entries, split) for split in SPLITS},
@@ -209,7 +212,7 @@ def _describe_thickening(settings: Settings) -> dict[str, Any]:
 
 def _manifest_entry(subject: Subject, salt: str) -> SubjectEntry:
     info = subject.info
-    for key in ("records_sha256", "source_sha256"):
+    for key in ("records_sha256", "source_sha256", "source_identity"):
         info[key] = salted_hash(salt, info[key])
     return {
         "number": subject.number,
@@ -252,6 +255,26 @@ def _check_distinct(subjects: Sequence[Subject]) -> None:
         first = scans.setdefault(subject.summary.scan_sha256, subject.scan)
         if first is not subject.scan:
             raise InputError(f"expected each scan once, got one twice: {first}, {subject.scan}")
+
+
+@contextmanager
+def _same_scans(
+    records: str | Path, scans: Sequence[tuple[str, Scan]], settings: Settings
+) -> Iterator[None]:
+    """Raises `InputError` instead of `AlreadyDone` if finished records are of other scans."""
+    try:
+        yield
+    except AlreadyDone:
+        manifest = read_manifest(records)
+        sources = {subject.get("source_identity") for subject in manifest["subjects"]}
+        for _, scan in scans:
+            identity = scan.read(settings.slice_axis).identity
+            if salted_hash(manifest["salt"], identity) not in sources:
+                raise InputError(
+                    f"expected the scans that {records} was made of, got another: {scan} "
+                    "(--overwrite starts again)"
+                ) from None
+        raise
 
 
 def _clear(folder: Path, *patterns: str) -> None:

@@ -64,9 +64,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class ScanSummary:
-    """Result of the first pass: the scan's hash, its size in memory, and its records with air."""
+    """Result of the first pass: the scan's hashes, its size in memory, and its records with air."""
 
     scan_sha256: str
+    identity: str
     array_bytes: int
     records: int
     shard_bytes: int
@@ -96,9 +97,9 @@ class Subject:
     def is_finished(self) -> bool:
         """Whether the shard is whole and was made of the scan that `summarize_scan` read."""
         try:
-            same_scan = self.info["source_sha256"] == self.summary.scan_sha256
+            same_scan = self.info["source_identity"] == self.summary.identity
             return same_scan and self.shard.stat().st_size == self.info["bytes"]
-        except (FileNotFoundError, InputError):
+        except (FileNotFoundError, InputError, KeyError):
             return False
 
     def result_path(self, kind: str) -> Path:
@@ -128,7 +129,13 @@ def summarize_scan(subject: Subject) -> None:
         intensity_scale(fine)  # refuses an empty image
         records = len(positions(fine.shape[:3], settings.patch_size, settings.stride))
     frame_bytes = empty_record(settings.patch_size, fine.shape[3]).nbytes + FRAMING_BYTES
-    summary = ScanSummary(scan_sha256(volume), volume.array.nbytes, records, records * frame_bytes)
+    summary = ScanSummary(
+        scan_sha256(volume),
+        volume.identity,
+        volume.array.nbytes,
+        records,
+        records * frame_bytes,
+    )
     write_json(subject.result_path("summary"), asdict(summary))
 
 
@@ -227,6 +234,7 @@ def write_shard(volume: Volume, subject: Subject) -> ShardInfo:
         "repetition_time_ms": volume.repetition_time_ms,
         "flip_angle_deg": volume.flip_angle_deg,
         "source_sha256": scan_sha256(volume),
+        "source_identity": volume.identity,
     }
 
 

@@ -1,7 +1,9 @@
 """Runs an experiment subject by subject; finished subjects are kept, so the same call resumes."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -69,6 +71,49 @@ def evaluate(
     write_rows(folder / ROWS, rows, config.experiment)
 
 
+def sources_identity(subjects: Mapping[str, Scan], config: EvaluationConfig) -> str:
+    """16 hexadecimal digits that differ where a scan, a region or a true map of T2 differs.
+
+    Raises:
+        InputError: one of them cannot be read; the message names it.
+    """
+    digest = hashlib.sha256()
+    with _errors_only():
+        for source in subjects.values():
+            scan = source.read(config.slice_axis)
+            digest.update(scan.identity.encode())
+            if config.experiment in (Experiment.T2, Experiment.LESIONS):
+                with _naming(source):
+                    for region in _regions(source, scan, config):
+                        digest.update(region.name.encode() + np.packbits(region.inside).tobytes())
+            if config.experiment == Experiment.T2:
+                true_t2_ms = rois.true_t2(source.subject, scan, slice_axis=config.slice_axis)
+                digest.update(b"" if true_t2_ms is None else true_t2_ms.tobytes())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """Suppresses warnings, because the evaluation reads the same scans and shows them."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def _naming(source: Scan) -> Iterator[None]:
+    """Adds the path of the scan to an error that does not name it."""
+    try:
+        yield
+    except InputError as error:
+        if str(source) in str(error):
+            raise
+        raise InputError(f"{error}: {source}") from error
+
+
 def anonymous(subjects: Mapping[str, Scan]) -> dict[str, Scan]:
     """The subjects as subject_01, subject_02, ... in the order of their sorted names."""
     digits = max(2, len(str(len(subjects))))
@@ -99,12 +144,8 @@ def _evaluate(
         scan = source.read(config.slice_axis)
     card = next((upsampler.card for upsampler in upsamplers if upsampler.card), {})
     _warn_of_training(scan, source, card, note)
-    try:
+    with _naming(source):
         return _measure(source, scan, upsamplers, config)
-    except InputError as error:
-        if str(source) in str(error):
-            raise
-        raise InputError(f"{error}: {source}") from error
 
 
 def _measure(

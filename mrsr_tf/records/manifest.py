@@ -39,7 +39,7 @@ class ShardInfo(TypedDict):
     The ranges are those of the records, in units of `intensity_scale`, by which the scan was
     divided; `clipped` counts voxels of input and target beyond `schema.LARGEST`. The hashes are
     salted in the manifest: `records_sha256` covers the checksums of all records, `source_sha256`
-    the intensities of the scan.
+    the intensities of the scan, and `source_identity` is its `Volume.identity`.
     """
 
     records: int
@@ -57,6 +57,7 @@ class ShardInfo(TypedDict):
     repetition_time_ms: NotRequired[float | None]
     flip_angle_deg: NotRequired[float | None]
     source_sha256: str
+    source_identity: NotRequired[str]
 
 
 class SubjectEntry(ShardInfo):

@@ -55,6 +55,32 @@ def test_scores_are_of_the_cropped_and_clipped_estimate_on_the_scale_of_the_trut
         assert row["rmse"] == pytest.approx(mse**0.5, rel=1e-5)
 
 
+def test_the_sources_of_an_evaluation_are_scans_regions_and_true_maps(tmp_path):
+    scan, labels, t2 = knee()
+    images = EvaluationConfig(experiment="image_quality")
+    scans_before = (scan, labels, t2)
+    changes = {
+        "same": scans_before,
+        "scan": (scan.resliced(scan.array * 1.001, 1), labels, t2),
+        "labels": (scan, np.roll(labels, 1, axis=0), t2),
+        "truth": (scan, labels, t2 + 1),
+    }
+    identities = {}
+    for name, (image, masks, truth) in {"before": scans_before, **changes}.items():
+        source = {"s": find_scan(write_subject(tmp_path / name, image, masks, truth))}
+        identities[name] = [runner.sources_identity(source, config) for config in (T2, images)]
+    differing = {
+        name: [a != b for a, b in zip(identities[name], identities["before"], strict=True)]
+        for name in changes
+    }
+    assert differing == {
+        "same": [False, False],
+        "scan": [True, True],
+        "labels": [True, False],
+        "truth": [True, False],
+    }
+
+
 def test_body_scores_ignore_what_is_outside_the_body():
     scan, _, _ = knee(shape=(48, 40, 6))
     truth = np.clip(scan.array[..., 0] / intensity_scale(scan.array), 0, 1)

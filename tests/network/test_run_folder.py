@@ -10,6 +10,7 @@ from small_runs import MANIFEST, make_run
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.inference.super_resolution import Network
 from mrsr_tf.network import run_folder
+from mrsr_tf.network.architecture import build_model
 from mrsr_tf.network.model_card import CARD
 from mrsr_tf.network.trained_model import load_model
 from mrsr_tf.outputs import CONFIGURATION, exclusive_lock
@@ -114,8 +115,14 @@ def test_a_network_of_another_architecture_than_the_runs_is_refused(tmp_path, se
     with pytest.raises(InputError, match=f"expected the network of its run, {words}: .*model"):
         run_folder.load_network(run_dir)
     (run_dir / run_folder.TRAINED).rename(run_dir / run_folder.CHECKPOINT)
-    with pytest.raises(InputError, match=r"expected a checkpoint with its optimizer"):
+    with pytest.raises(InputError, match=f"{words}: .*checkpoint"):
         run_folder.load_network(run_dir, checkpoint=True)
+
+
+def test_a_checkpoint_without_an_optimizer_is_refused(finished):
+    build_model(2, convolutions=3, filters=4).save(finished / run_folder.CHECKPOINT)
+    with pytest.raises(InputError, match=r"with its optimizer, found none in it: .*checkpoint"):
+        run_folder.load_network(finished, checkpoint=True)
 
 
 def test_an_unfinished_run_and_a_missing_one_have_their_own_messages(finished, tmp_path):

@@ -173,6 +173,36 @@ def test_a_finished_set_is_left_alone_and_another_configuration_is_refused(recor
     assert before == {path: path.stat().st_mtime_ns for path in records.iterdir()}
 
 
+@pytest.mark.parametrize("change", ["pixels", "timing"])
+def test_a_finished_set_of_other_scans_is_refused(records, studies, change):
+    path = studies / NAMES[0] / "image.nii"
+    if change == "pixels":
+        content = bytearray(path.read_bytes())
+        content[-2] ^= 1
+        path.write_bytes(content)
+    else:
+        sidecar = path.with_name("image.json")
+        sidecar.write_text(sidecar.read_text().replace("0.023", "0.024"))
+    with pytest.raises(InputError, match=f"the scans that .*another: .*{NAMES[0]}"):
+        make_records([studies], records, DUAL)
+
+
+def test_one_hot_voxel_leaves_the_levels_of_the_others_and_is_counted(tmp_path):
+    for seed in range(2):
+        write_scan(tmp_path / "studies" / str(seed) / "image.nii", seed)
+    path = tmp_path / "studies" / "0" / "image.nii"
+    image = nib.load(path)
+    array = image.get_fdata(dtype=np.float32)
+    array[5, 5, 5, 0] = 1e9
+    nib.Nifti1Image(array, image.affine).to_filename(path)
+    manifest = make_records([tmp_path / "studies"], tmp_path / "records", DUAL)
+    assert sorted(entry["clipped"] > 0 for entry in manifest["subjects"]) == [False, True]
+    for entry, record in all_records(tmp_path / "records"):
+        levels = np.frombuffer(record["target"].tobytes(), "<u2")
+        assert len(np.unique(levels)) > 500 / (1 + (entry["clipped"] > 0))
+    check_records(tmp_path / "records", [tmp_path / "studies"])
+
+
 def test_overwrite_makes_them_anew(records, studies):
     make_records([studies], records, replace(DUAL, stride=8), overwrite=True)
     assert check_records(records)["stride"] == [8, 8, 8]

@@ -106,6 +106,9 @@ def test_a_table_assigns_scans_to_patients(tmp_path):
     assert manifest["group_by"] == "table"
     assert manifest["counts"]["validation"]["subjects"] == 2
     assert "who.csv" not in json.dumps(manifest)
+    table.write_text("\n".join(["subject,patient", "knee_0,b", "knee_1,a", *rows[2:]]))
+    with pytest.raises(InputError, match=r"patient_of_scan \w{16} -> \w{16}"):
+        make_records([tmp_path / "scans"], tmp_path / "out", SETTINGS, group_by=str(table))
     table.write_text("\n".join(["subject,patient", *rows[:2]]))
     with pytest.raises(InputError, match=r"found none for knee_2 \(2 in all\): .*who\.csv"):
         patient_numbers(found, str(table))
