@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from mrsr_tf.records.manifest import (
     SPLITS,
     Manifest,
     SubjectEntry,
+    Thickening,
     count_split,
     read_manifest,
     salted_hash,
@@ -204,10 +204,10 @@ def build_manifest(settings: Settings, subjects: Sequence[Subject], group_by: st
     return with_checksum(manifest)
 
 
-def _describe_thickening(settings: Settings) -> dict[str, Any]:
-    order = {"order": FIR_ORDER} if settings.profile == Profile.FIR else {}
+def _describe_thickening(settings: Settings) -> Thickening:
     first = first_slice(settings.profile, settings.slice_factor)
-    return {"profile": settings.profile, **order, "first_slice": first}
+    thickening: Thickening = {"profile": settings.profile, "first_slice": first}
+    return thickening | {"order": FIR_ORDER} if settings.profile == Profile.FIR else thickening
 
 
 def _manifest_entry(subject: Subject, salt: str) -> SubjectEntry:

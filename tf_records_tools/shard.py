@@ -230,7 +230,7 @@ def write_shard(volume: Volume, subject: Subject) -> ShardInfo:
         "clipped": sum(image.clipped for image in levels),
         "echoes_in_scan": volume.echoes,
         "spacing_mm": volume.spacing_mm.round(6).tolist(),
-        "echo_times_ms": volume.echo_times_ms,
+        "echo_times_ms": list(volume.echo_times_ms) if volume.echo_times_ms else None,
         "repetition_time_ms": volume.repetition_time_ms,
         "flip_angle_deg": volume.flip_angle_deg,
         "source_sha256": scan_sha256(volume),

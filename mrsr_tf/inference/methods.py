@@ -7,7 +7,7 @@ from mrsr_tf.inference.upsampling import Interpolation, Method, Upsampler, wrap
 from mrsr_tf.mri.slices import DEFAULT_FACTOR
 from mrsr_tf.network.precision import Precision
 from mrsr_tf.network.weights_file import PRETRAINED
-from mrsr_tf.volume import Volume
+from mrsr_tf.volume import Volume, intensity_scale
 
 if TYPE_CHECKING:
     from mrsr_tf.network.trained_model import TrainedModel
@@ -73,11 +73,13 @@ def super_resolve(
         fine ones.
 
     Raises:
-        InputError: the network was trained for another number of echoes, or cannot be loaded.
+        InputError: the network was trained for another number of echoes or cannot be loaded, or the
+            scan is empty or has intensities that float32 cannot compute with.
         MemoryError: the scan is too large for this machine.
     """
     upsampler = choose_upsampler(
         Method.MRSR, model=model, precision=precision, ensemble=ensemble, consistent=consistent
     )
+    intensity_scale(volume.array)  # refuses what float32 cannot compute with
     fine = upsampler.upsample(volume.array)
     return volume.resliced(fine, upsampler.factor, upsampler.first_slice)

@@ -68,8 +68,8 @@ class Scan:
                 raise InputError(f"expected an image, got only zeros as echo {number} of {self}")
             if not SMALLEST_SCALE <= largest <= LARGEST_SCALE:
                 raise InputError(
-                    f"expected intensities of up to {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}, got "
-                    f"{largest:g} in echo {number} of {self}"
+                    f"expected a largest intensity between {SMALLEST_SCALE:g} and "
+                    f"{LARGEST_SCALE:g}, got {largest:g} in echo {number} of {self}"
                 )
 
     def _warn_of_echo_times(self, volume: Volume) -> None:

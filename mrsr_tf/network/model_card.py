@@ -10,24 +10,44 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.outputs import read_configuration
-from mrsr_tf.records.manifest import TrainingManifest, each_set, slice_factors
+from mrsr_tf.records.manifest import (
+    JointManifest,
+    Manifest,
+    SpacingRange,
+    SplitCounts,
+    SubjectEntry,
+    TrainingManifest,
+    each_set,
+    slice_factors,
+)
+from mrsr_tf.records.typed_json import misfits
 
 CARD = "card.json"
 NOT_STATED = "not stated"
-# Loading a network needs these. Cards written before version 1.0 use the old names.
-REQUIRED = {"weights_sha256": str, "slice_factor": int, "echoes": int, "space_to_depth": list}
+SMALLEST_FACTOR = 2
+# Cards written before version 1.0 use the old names, and manifests of their time lack keys.
 OLD_NAMES = {"contrasts": "echoes", "fold": "space_to_depth"}
+OPTIONAL = (Manifest, JointManifest, SubjectEntry, SplitCounts)
 LABELS = {"subject", "method", "echo", "roi"}  # columns of rows.csv that are not measurements
 
 
-class ModelCard(TypedDict, total=False):
+class Loadable(TypedDict):
+    """What loading a network needs."""
+
+    slice_factor: int
+    echoes: int
+    space_to_depth: Annotated[list[int], 3]
+    weights_sha256: str
+
+
+class ModelCard(Loadable, total=False):
     """What is known about a trained network, as plain JSON values.
 
     Attributes:
@@ -49,13 +69,9 @@ class ModelCard(TypedDict, total=False):
     records: TrainingManifest
     versions: dict[str, Any]
     best: dict[str, Any] | None
-    slice_factor: int
     first_slice: float
-    echoes: int
-    space_to_depth: list[int]
-    training_spacing_mm: dict[str, list[float]] | None
+    training_spacing_mm: SpacingRange | None
     licence: str
-    weights_sha256: str
     measured: list[dict[str, Any]]
 
 
@@ -87,16 +103,13 @@ def checked_card(card: dict[str, Any], path: Path) -> ModelCard:
     Raises:
         InputError: an entry of the card, which is from `path`, is missing or of another type.
     """
-    wrong = [key for key, kind in REQUIRED.items() if not isinstance(card.get(key), kind)]
-    if not wrong and not _is_block_shape(card["space_to_depth"]):
+    wrong = misfits(card, ModelCard, optional=OPTIONAL)
+    if not wrong and min(card["space_to_depth"]) < 1:
         wrong = ["space_to_depth"]
-    try:
-        trained_factors(card)
-        first_slice(card, 0)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        wrong.append("records")
+    if not wrong and not all(_is_factor(each.get("slice_factor")) for each in _manifests(card)):
+        wrong = ["slice_factor"]
     if wrong:
-        raise InputError(f"expected a card with a valid {' and '.join(wrong)}: {path}")
+        raise InputError(f"expected a card with a valid {' and '.join(sorted(wrong)[:5])}: {path}")
     return card  # type: ignore[return-value]  # just checked
 
 
@@ -117,7 +130,7 @@ def first_slice(card: Mapping[str, Any], factor: int) -> float:
     return min((start for of_factor, start in starts if of_factor == factor), default=0.0)
 
 
-def training_spacing_mm(card: ModelCard) -> dict[str, list[float]] | None:
+def training_spacing_mm(card: ModelCard) -> SpacingRange | None:
     """Returns the smallest and largest spacing of the training scans along each axis, if known."""
     manifests = each_set(card["records"]) if "records" in card else []
     spacings = [manifest["spacing_mm"] for manifest in manifests if "spacing_mm" in manifest]
@@ -170,5 +183,10 @@ def _mean_and_sd(values: Sequence[float]) -> dict[str, float | int | None]:
     }
 
 
-def _is_block_shape(sizes: list[Any]) -> bool:
-    return len(sizes) == 3 and all(isinstance(size, int) and size > 0 for size in sizes)
+def _manifests(card: Mapping[str, Any]) -> list[Manifest]:
+    """Those of the records, or for a card without any the card itself, which has a slice factor."""
+    return each_set(card.get("records", card))
+
+
+def _is_factor(number: int | None) -> bool:
+    return number is not None and number >= SMALLEST_FACTOR

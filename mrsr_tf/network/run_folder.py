@@ -197,7 +197,7 @@ def load_network(run_dir: str | Path, *, checkpoint: bool = False) -> keras.Mode
         ) from error
     if not convolution_layers(model):
         raise InputError(f"expected a network of 3-D convolutions, found none in it: {path}")
-    if checkpoint and model.optimizer is None:
+    if checkpoint and getattr(model, "optimizer", None) is None:
         raise InputError(f"expected a checkpoint with its optimizer, found none in it: {path}")
     _check_architecture(model, path)
     return model

@@ -9,19 +9,37 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict, TypeVar, final, get_origin, get_type_hints
+from typing import Annotated, Literal, NotRequired, TypedDict, TypeVar, final
 
 import numpy as np
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.mri.slices import DEFAULT_FACTOR
+from mrsr_tf.mri.slices import DEFAULT_FACTOR, Profile
 from mrsr_tf.records.contrasts import Contrasts
 from mrsr_tf.records.schema import SCHEMA
+from mrsr_tf.records.typed_json import misfits
 from mrsr_tf.volume import Volume
 
 MANIFEST = "manifest.json"
 SPLITS = ("train", "validation")
 Records = str | Path | Sequence[str | Path]
+PerAxis = Annotated[list[float], 3]  # of rows, columns and slices
+Range = Annotated[list[float], 2]  # lowest and highest
+
+
+class SpacingRange(TypedDict):
+    """The smallest and the largest spacing in mm along each axis."""
+
+    min: PerAxis
+    max: PerAxis
+
+
+class Thickening(TypedDict, total=False):
+    """How thick slices were made: `order` of the filter, `first_slice` as `slices.first_slice`."""
+
+    profile: Profile
+    order: int
+    first_slice: float
 
 
 class SplitCounts(TypedDict):
@@ -48,12 +66,12 @@ class ShardInfo(TypedDict):
     records_sha256: str
     shape: list[int]
     intensity_scale: NotRequired[float]
-    input_range: NotRequired[list[float]]
-    target_range: NotRequired[list[float]]
+    input_range: NotRequired[Range]
+    target_range: NotRequired[Range]
     clipped: NotRequired[int]
     echoes_in_scan: NotRequired[int]
-    spacing_mm: NotRequired[list[float]]
-    echo_times_ms: NotRequired[Sequence[float] | None]
+    spacing_mm: NotRequired[PerAxis]
+    echo_times_ms: NotRequired[list[float] | None]
     repetition_time_ms: NotRequired[float | None]
     flip_angle_deg: NotRequired[float | None]
     source_sha256: str
@@ -93,12 +111,12 @@ class Manifest(TypedDict):
     allow_interpolated: NotRequired[bool]
     seed: NotRequired[int]
     slice_axis: NotRequired[int]
-    thickening: NotRequired[dict[str, Any]]
+    thickening: NotRequired[Thickening]
     interpolation: NotRequired[str]
     scale: NotRequired[str]
     single_of_two_echoes: NotRequired[str]
     storage: NotRequired[str]
-    spacing_mm: NotRequired[dict[str, list[float]]]
+    spacing_mm: NotRequired[SpacingRange]
     group_by: NotRequired[str]
 
 
@@ -145,22 +163,21 @@ def read_manifest(records_dir: str | Path) -> Manifest:
         )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        misfits = _misfits(manifest, Manifest)
-        for subject in manifest.get("subjects", []):
-            misfits |= _misfits(subject, SubjectEntry)
+        wrong = misfits(manifest, Manifest)
+        schema, sha256 = manifest.get("schema"), with_checksum(manifest)["sha256"]
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         raise InputError(f"expected the manifest of records, found no such JSON: {path}") from None
-    if manifest.get("schema") != SCHEMA:
+    if schema != SCHEMA:
         raise InputError(
-            f"expected records of schema {SCHEMA}, found schema {manifest.get('schema')}: {path} "
+            f"expected records of schema {SCHEMA}, found schema {schema}: {path} "
             "(make them again with python -m tf_records_tools.make_records)"
         )
-    if misfits:
+    if wrong:
         raise InputError(
-            f"expected {', '.join(sorted(misfits))} in the manifest: {path} (make the records "
+            f"expected {', '.join(sorted(wrong)[:5])} in the manifest: {path} (make the records "
             "again with python -m tf_records_tools.make_records)"
         )
-    if with_checksum(manifest)["sha256"] != manifest["sha256"]:
+    if sha256 != manifest["sha256"]:
         raise InputError(
             f"expected the manifest as make_records wrote it, found it changed since: {path}"
         )
@@ -268,16 +285,6 @@ def scan_sha256(volume: Volume) -> str:
 def salted_hash(salt: str, sha256: str) -> str:
     """A hash that can be compared within one set of records only."""
     return hashlib.sha256(f"{salt} {sha256}".encode()).hexdigest()
-
-
-def _misfits(entry: dict[str, Any], fields: type[Any]) -> set[str]:
-    """The required fields of a `TypedDict` that an entry lacks or has of another type."""
-    kinds = get_type_hints(fields)
-    return {
-        key
-        for key in fields.__required_keys__
-        if not isinstance(entry.get(key), get_origin(kinds[key]) or kinds[key])
-    }
 
 
 def _distinct_factors(manifests: Iterable[Manifest]) -> list[int]:

@@ -232,7 +232,7 @@ def test_no_spoiler_is_written_where_none_is_known(tmp_path, output):
     assert not any(element.tag.is_private for h in headers(output) for element in h)
 
 
-@pytest.mark.parametrize("uid", ["", "1.2." + "3" * 70, "1.2.03", "mine", "1.2\\3"])
+@pytest.mark.parametrize("uid", ["", "1.2." + "3" * 70, "1.2.03", "mine"])
 def test_uids_that_are_missing_or_not_valid_become_one_for_all_that_is_derived(
     tmp_path, output, caplog, uid
 ):

@@ -38,7 +38,8 @@ def test_intensities_that_float32_cannot_compute_with_are_refused(tmp_path, scal
     array = np.random.default_rng(0).uniform(0, 1, (4, 4, 4)).astype(np.float32) * np.float32(scale)
     array[1, 2, 3] *= np.float32(brightest)
     nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "knee.nii")
-    with pytest.raises(InputError, match=r"expected intensities .* in echo 1 of .*knee\.nii$"):
+    words = r"expected a largest intensity .* in echo 1 of .*knee\.nii$"
+    with pytest.raises(InputError, match=words):
         scans.read_scan(tmp_path / "knee.nii")
 
 

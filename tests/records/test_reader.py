@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.records.manifest import read_manifest, with_checksum
+from mrsr_tf.records.manifest import count_split, read_manifest, with_checksum
 from mrsr_tf.records.reader import (
     steps_per_epoch,
     training_batches,
@@ -56,7 +56,7 @@ def write_records(folder):
         "stride": [1] * 3,
         "slice_factor": 2,
         "salt": "",
-        "counts": {s: {"subjects": len(c), "records": sum(c)} for s, c in splits},
+        "counts": {split: count_split(subjects, split) for split, _ in splits},
         "subjects": subjects,
     }
     write_manifest(folder, manifest)
@@ -211,9 +211,7 @@ def test_records_without_a_manifest_are_unfinished(tmp_path):
         training_batches(tmp_path, 50, seed=0, epoch=0)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[1, 2]", "3", '{"schema": 1, "subjects": [3]}', "[" * 9**5]
-)
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "3", "[" * 9**5])
 def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=r"no such JSON: .*manifest.json"):
@@ -223,6 +221,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, text):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda m: m.update(subjects=[3]), r"expected subjects\.0 in the manifest"),
         (lambda m: m.update(schema=99), f"schema {SCHEMA}, found schema 99"),
         (lambda m: m.update(schema=2), r"again with python -m tf_records_tools.make_records"),
         (lambda m: m.pop("slice_factor"), "expected slice_factor in the manifest"),
