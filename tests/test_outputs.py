@@ -115,6 +115,8 @@ def test_a_file_keeps_its_old_content_when_writing_fails(tmp_path):
     write_json(tmp_path / "a.json", {"old": 1})
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_json(tmp_path / "a.json", {"new": object()})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"new": float("inf")})
     with pytest.raises(OSError, match="full"), output_file(tmp_path / "a.json"):
         raise OSError("disk full")
     assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
