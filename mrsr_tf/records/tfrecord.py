@@ -115,7 +115,7 @@ def unframed(frame: Buffer) -> NDArray[np.uint8]:
         raise InputError("expected a whole record, found its length's checksum wrong")
     message = data[BEFORE_RECORD_BYTES:-CHECKSUM_BYTES]
     if message.size != int.from_bytes(length, "little"):
-        raise InputError("expected a whole record, found its end missing")
+        raise InputError("expected a whole record, found its length wrong")
     if _checksum(message) != data[-CHECKSUM_BYTES:].tobytes():
         raise InputError("expected a whole record, found its checksum wrong")
     return message

@@ -543,7 +543,7 @@ LENGTH = 12
         (damaged("train-00001-of-00003.tfrecord", 3 * FRAME + 500), "record 3 of .*train-00001"),
         (damaged("train-00001-of-00003.tfrecord", 2 * FRAME), "record 2 of .*train-00001"),
         (damaged("validation-00000-of-00001.tfrecord", LENGTH + 4), "record 0 of .*valid"),
-        (truncated, f"end missing: record {RECORDS_EACH - 1} of .*train-00002"),
+        (truncated, f"length wrong: record {RECORDS_EACH - 1} of .*train-00002"),
         (rewritten(doubled), "grid once, found another at .*: record 5 of .*train-00001"),
         (rewritten(of_another_subject), "subject 1, found subject 0: record 3 of .*train-00001"),
         (rewritten(not_finite), "of target from .*: record 2 of .*train-00001"),
