@@ -1,27 +1,15 @@
-"""The noise of a T2 map: where both echoes are above it, and how much T2 varies because of it."""
+"""The noise of a T2 map: how much T2 varies because of the noise of the echoes."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from mrsr_tf.mri.dess import t2_map
 from mrsr_tf.mri.noise import noise_deviation
 from mrsr_tf.volume import Volume
 
-NOISE_DEVIATIONS = 6
 RATIO_STEP = 0.01
-SMOOTHING_VOXELS = 1.0
-
-
-def above_noise(scan: Volume) -> NDArray[np.bool_]:
-    """(rows, cols, slices): where every echo, slightly smoothed in plane, is above the noise."""
-    above = np.ones(scan.array.shape[:3], bool)
-    for echo in np.moveaxis(scan.array, 3, 0):
-        smooth = ndimage.gaussian_filter(echo, (SMOOTHING_VOXELS, SMOOTHING_VOXELS, 0))
-        above &= smooth > NOISE_DEVIATIONS * noise_deviation(echo)
-    return above
 
 
 def t2_deviation(scan: Volume, **parameters: Any) -> NDArray[np.float32]:

@@ -87,6 +87,7 @@ def _write_maps(
     from eval.reporting.t2_figure import t2_figure
     from mrsr_tf import __version__
     from mrsr_tf.io import nifti
+    from mrsr_tf.mri.noise import above_noise
     from mrsr_tf.mri.t2 import scan_t2, with_sequence
 
     identity, scan = scan.identity, with_sequence(scan, **sequence)
@@ -96,7 +97,7 @@ def _write_maps(
         except InputError as error:
             raise InputError(f"{error}: {source}") from None
         deviation_ms = t2_noise.t2_deviation(scan, **parameters)
-        tissue = t2_noise.above_noise(scan)
+        tissue = above_noise(scan)
         progress.update()
         derivation = {"version": __version__, **parameters, "source": identity}
         sidecar: dict[str, Any] = {"Units": "ms", "Derivation": derivation}

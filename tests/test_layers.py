@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("mrsr_tf", "tf_records_tools", "phantom", "eval")
 # In the order the data flows: a subpackage imports itself and those before it.
-SUBPACKAGES = "mri io records network training inference serving".split()
+SUBPACKAGES = "mri io records network training inference viewing serving".split()
 FOUNDATION = "__init__ errors outputs volume".split()  # below all subpackages
 COMMANDS = "train export infer serve".split()  # above all subpackages, with what only they share
 SHARED_BY_COMMANDS = "cli parallel".split()

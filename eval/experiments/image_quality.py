@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from eval import metrics
 from eval.methods import INPUT, restore
 from eval.regions.body import body_mask
-from eval.results import viewer_boxes
-from eval.results.planes import TRUTH, Picture, Plane, reformats
+from eval.results.planes import TRUTH, Picture, Plane, box_pictures, reformats
 from eval.results.rows import Row
 from mrsr_tf.inference.upsampling import Image, Interpolation, Upsampler
+from mrsr_tf.viewing.boxes import box_around
 from mrsr_tf.volume import Volume, intensity_scale
 
 # Thick slices at each end that the continuation beyond the scan may affect: a cubic spline passes
@@ -64,7 +64,7 @@ class _Views:
         self._panels: dict[Plane, dict[str, Image]] = {plane: {} for plane in reformats(truth)}
         down, right = sorted((plane.axis, plane.index) for plane in self._panels)
         centre = (down[1], right[1], truth.array.shape[2] // 2)
-        self._box = viewer_boxes.box_around(truth, centre, images)
+        self._box = box_around(truth, centre, images)
         self._boxes: dict[str, NDArray[np.uint8]] = {}
 
     def add(self, name: str, image: Image) -> None:
@@ -76,7 +76,7 @@ class _Views:
         planes = [
             Picture(plane.view, plane.spacing_mm, panels) for plane, panels in self._panels.items()
         ]
-        return [*planes, *self._box.pictures(self._boxes)]
+        return [*planes, *box_pictures(self._box, self._boxes)]
 
 
 def scores(

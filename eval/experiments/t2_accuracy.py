@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from eval.experiments.config import Combination, Outliers
 from eval.methods import upsample
 from eval.regions import cartilage_layers
-from eval.results import planes, viewer_boxes
+from eval.results import planes
 from eval.results.planes import Picture
 from eval.results.rows import Row
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.mri.dess import T2_LIMIT_MS, t2_map
+from mrsr_tf.viewing.boxes import box_around
 from mrsr_tf.volume import Volume
 
 MADS = 3
@@ -117,7 +118,7 @@ class _Views:
             "roi": self._plane.cut(inside),
         }
         centre = tuple(int(np.median(index)) for index in np.nonzero(inside))
-        self._box = viewer_boxes.box_around(thick, centre, images)
+        self._box = box_around(thick, centre, images)
         self._image_boxes: dict[str, NDArray[np.uint8]] = {}
         self._t2_boxes: dict[str, NDArray[np.uint8]] = {}
         self._in_region: dict[str, Map] = {}
@@ -141,7 +142,7 @@ class _Views:
         return [
             Picture("t2", self._plane.spacing_mm, self._panels),
             *_unrolled(self._in_region, self._regions[0], self._thick),
-            *self._box.pictures(self._image_boxes, self._t2_boxes),
+            *planes.box_pictures(self._box, self._image_boxes, self._t2_boxes),
         ]
 
     def _keep(self, name: str, maps: Sequence[Map]) -> None:

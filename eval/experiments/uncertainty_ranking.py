@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from eval.t2_noise import above_noise
 from mrsr_tf.errors import InputError
 from mrsr_tf.inference.upsampling import Upsampler
+from mrsr_tf.mri.noise import above_noise
 from mrsr_tf.mri.slices import thicken
 from mrsr_tf.mri.t2 import t2_map
 from mrsr_tf.volume import Volume, intensity_scale

@@ -17,11 +17,11 @@ from eval.reporting.style import (
     DIFFERENCE_COLOURS,
     INK,
     STYLE,
-    T2_COLOURS,
-    T2_WINDOW_MS,
     method_name,
 )
-from eval.results.planes import GAMMA, TRUTH, Picture
+from eval.results.planes import TRUTH, Picture
+from mrsr_tf.viewing.boxes import GAMMA
+from mrsr_tf.viewing.overlays import T2_COLOURS, T2_WINDOW_MS
 
 T2_DIFFERENCE_MS, T2_MARGIN_MM = 10.0, 8.0
 FLAT_WINDOW_MS = (20.0, 60.0)  # means over depth have a smaller range than voxels

@@ -4,11 +4,11 @@ import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jinja2
 from matplotlib.figure import Figure
 
 from eval.reporting.sections import Section
 from eval.reporting.style import INK, render
+from mrsr_tf.viewing.html import environment
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -20,19 +20,11 @@ def page(sections: Sequence[Section], versions: Mapping[str, str]) -> str:
         sections: one for each evaluation.
         versions: package -> version, of what makes the report.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["png"] = _png
-    environment.filters["svg"] = _svg
-    environment.filters["command_line"] = command_line
-    return environment.get_template("report.html.jinja").render(
-        sections=sections, versions=versions
-    )
+    templates = environment(TEMPLATES)
+    templates.filters["png"] = _png
+    templates.filters["svg"] = _svg
+    templates.filters["command_line"] = command_line
+    return templates.get_template("report.html.jinja").render(sections=sections, versions=versions)
 
 
 def command_line(configuration: Mapping[str, object]) -> str:

@@ -15,9 +15,11 @@ from eval.reporting.summaries.lesions import METRICS as LESION_METRICS
 from eval.reporting.summaries.lesions import lesion_records
 from eval.reporting.summaries.resolution import mean_curves
 from eval.reporting.summaries.t2 import measured_references, region_name
-from eval.reporting.viewer import Viewer, viewer
-from eval.results.planes import GAMMA, IMAGES, TRUTH, load_pictures
+from eval.reporting.viewer import subject_viewer
+from eval.results.planes import IMAGES, TRUTH, load_pictures
 from eval.results.rows import Experiment, Results, unique
+from mrsr_tf.viewing.boxes import GAMMA
+from mrsr_tf.viewing.viewer import Viewer
 
 HEADLINE_METRICS = ("psnr_db", "ssim")  # those whose gain over TCI is shown
 REFERENCE_NAMES = {"thick": "the thick scan's", "truth": "the truth"}
@@ -72,7 +74,9 @@ def section(results: Results, summary: Summary, subject: str | None = None) -> S
         Experiment.RESOLUTION: _resolution,
     }
     shown = subject if subject in results.subjects else results.subjects[0]
-    return Section(results, summary, *parts[results.experiment](results), viewer(results, shown))
+    return Section(
+        results, summary, *parts[results.experiment](results), subject_viewer(results, shown)
+    )
 
 
 def _image_quality(results: Results) -> Parts:

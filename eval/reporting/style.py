@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 # No other element has this colour, so the report can replace it in SVG by the page's own.
 INK = "#12161c"
 INSET_COLOUR = "#F0E442"
-T2_COLOURS, DIFFERENCE_COLOURS = "viridis", "RdBu_r"
-T2_WINDOW_MS = (0.0, 80.0)
+DIFFERENCE_COLOURS = "RdBu_r"
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica Neue", "Arial", "DejaVu Sans"],

@@ -9,9 +9,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from eval.reporting.style import T2_COLOURS
 from eval.results.planes import SLICE_AXIS, Plane, upright_plane
 from mrsr_tf.mri.dess import T2_LIMIT_MS
+from mrsr_tf.viewing.overlays import T2_COLOURS
 from mrsr_tf.volume import Volume
 
 PANEL_IN = 3.4

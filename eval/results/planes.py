@@ -1,13 +1,7 @@
 """The pictures of a scan that the report shows, oriented as radiologists expect them.
 
-An evaluation saves planes, and a box for the viewer (`eval.results.viewer_boxes`), instead of whole
-scans. The axes of an upright array run to inferior, posterior and left, so its planes are
-
-    sagittal   anterior left, superior up
-    coronal    patient's right left, superior up
-    axial      patient's right left, anterior up
-
-Nothing is resampled: an oblique scan uses the nearest axes.
+An evaluation saves planes, and a box for the viewer (`mrsr_tf.viewing.boxes`), instead of whole
+scans.
 """
 
 from collections.abc import Mapping
@@ -20,26 +14,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mrsr_tf.outputs import output_file
+from mrsr_tf.viewing.boxes import Box
+from mrsr_tf.viewing.orientation import VIEWS, upright_orientation
 from mrsr_tf.volume import Volume
 
 SLICE_AXIS = 2
 TRUTH = "truth"
-GAMMA = 0.6  # makes dark and bright tissue visible in one window
 IMAGES, T2_MAPS = "images", "t2_maps"  # the pictures that are boxes
-VIEWS = ("axial", "coronal", "sagittal")  # perpendicular to the axes of an upright array
-LPS = (("R", "L"), ("A", "P"), ("I", "S"))
-UPRIGHT = nibabel.orientations.axcodes2ornt("IPL", LPS)
-
-
-def upright_orientation(volume: Volume) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
-    """How to turn arrays of a volume upright, for `nibabel.apply_orientation`; and spacing in mm.
-
-    Row k of the first has the upright axis of array axis k, and 1 or -1 for its direction. The
-    spacing is that of the upright axes.
-    """
-    start = nibabel.io_orientation(volume.affine)
-    orientation = nibabel.orientations.ornt_transform(start, UPRIGHT).astype(int)
-    return orientation, volume.spacing_mm[np.argsort(orientation[:, 0])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +84,20 @@ class Picture:
         view: "coronal", "axial", "t2", ...; `IMAGES` and `T2_MAPS` are boxes.
         spacing_mm: (down, right) of a plane, (down, back, left) of a box.
         panels: name -> array (down, right[, echoes]), in the order in which they are shown; of a
-            box, bytes (echoes, down, back, left) as `eval.results.viewer_boxes` quantizes them.
+            box, bytes (echoes, down, back, left) as `mrsr_tf.viewing.boxes` quantizes them.
     """
 
     view: str
     spacing_mm: tuple[float, ...]
     panels: Mapping[str, NDArray]
+
+
+def box_pictures(
+    box: Box, images: Mapping[str, NDArray], t2: Mapping[str, NDArray] | None = None
+) -> list[Picture]:
+    """The pictures of a box to save, from arrays of `box.images` and `box.t2`."""
+    maps = [Picture(T2_MAPS, box.spacing_mm, t2)] if t2 else []
+    return [Picture(IMAGES, box.spacing_mm, images), *maps]
 
 
 def save_pictures(path: Path, pictures: list[Picture]) -> None:

@@ -3,6 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsr_tf.volume import Volume
+
+NOISE_DEVIATIONS = 6
+SMOOTHING_VOXELS = 1.0
+
 
 def noise_deviation(image: NDArray[np.floating]) -> float:
     """The standard deviation of an image's noise, from the differences of neighbouring rows.
@@ -20,3 +25,14 @@ def noise_deviation(image: NDArray[np.floating]) -> float:
     if not differences.size:
         return 0.0
     return float(1.4826 * np.median(np.abs(differences)) / np.sqrt(1.5))
+
+
+def above_noise(scan: Volume) -> NDArray[np.bool_]:
+    """(rows, cols, slices): where every echo, slightly smoothed in plane, is above the noise."""
+    from scipy import ndimage  # takes longer to load than a shipped network
+
+    above = np.ones(scan.array.shape[:3], bool)
+    for echo in np.moveaxis(scan.array, 3, 0):
+        smooth = ndimage.gaussian_filter(echo, (SMOOTHING_VOXELS, SMOOTHING_VOXELS, 0))
+        above &= smooth > NOISE_DEVIATIONS * noise_deviation(echo)
+    return above

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_scans import make_scan
 
-from eval.t2_noise import above_noise, t2_deviation
+from eval.t2_noise import t2_deviation
 from mrsr_tf.errors import InputError
 from mrsr_tf.mri.dess import dess_signals, t2_map
+from mrsr_tf.mri.noise import above_noise
 from mrsr_tf.mri.t2 import sequence, with_sequence
 from mrsr_tf.volume import Volume
 
