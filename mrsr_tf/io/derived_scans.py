@@ -14,6 +14,7 @@ from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.io import nifti
 from mrsr_tf.io.discovery import MAPS
 from mrsr_tf.io.formats import format_of
+from mrsr_tf.io.nifti_file import same_place
 from mrsr_tf.io.scan_format import Derivation, Scan
 from mrsr_tf.io.sidecar import DERIVATION, sidecar_path
 from mrsr_tf.outputs import check_configuration, followed, recover_output, unfinished_folder
@@ -95,9 +96,38 @@ def write(
 
 def maps_beside(output: Path) -> tuple[Path, Path]:
     """The paths for the uncertainty of the image and that of T2: NAME_uncertainty.nii.gz, ..."""
-    name = output.name.removesuffix(".nii.gz").removesuffix(".nii")
-    image, t2 = (output.with_name(name + ending) for ending in MAPS)
+    image, t2 = (beside(output, ending) for ending in MAPS)
     return image, t2
+
+
+def beside(output: Path, ending: str) -> Path:
+    """The path beside a derived scan that has its name and another ending."""
+    name = output.name.removesuffix(".nii.gz").removesuffix(".nii")
+    return output.with_name(name + ending)
+
+
+def read_uncertainty(
+    output: Path, volume: Volume, slice_axis: int = 2
+) -> tuple[Volume | None, NDArray[np.floating] | None]:
+    """The maps that `write` wrote beside the derived scan `volume`; None for one that is not there.
+
+    Returns:
+        Standard deviations of the image, and of T2 in ms (rows, cols, slices).
+
+    Raises:
+        InputError: a map is damaged or lies on another grid than the scan.
+    """
+    image, t2 = maps_beside(output)
+    deviation = nifti.read_nifti(image, slice_axis=slice_axis) if image.exists() else None
+    if deviation is not None and not _on_one_grid(deviation, volume):
+        raise InputError(f"expected a map on the grid of its scan, got another grid: {image}")
+    t2_ms = nifti.read_map(t2, volume, slice_axis=slice_axis) if t2.exists() else None
+    return deviation, t2_ms
+
+
+def _on_one_grid(volume: Volume, other: Volume) -> bool:
+    shape = volume.array.shape
+    return shape == other.array.shape and same_place(volume.affine, other.affine, shape[:3])
 
 
 def read_derivation(path: Path) -> dict[str, Any] | None:

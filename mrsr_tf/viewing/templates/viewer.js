@@ -165,7 +165,7 @@ class Viewer {
     if (this.layers.values) {
       const level = this.layers.values[indexOf(this.at, this.data.shape)];
       const { name, unit, step } = this.overlay;
-      parts.unshift(level ? `${name} ${(level * step).toPrecision(3)} ${unit} at the crosshair` : `no ${name} at the crosshair`);
+      parts.unshift(level ? `${name} ${(level * step).toFixed(Math.max(0, Math.ceil(-Math.log10(step))))} ${unit} at the crosshair` : `no ${name} at the crosshair`);
     }
     return parts.join(" · ");
   }
