@@ -30,8 +30,10 @@ OVERWRITE = cli.define_overwrite()
 def main() -> None:
     """Reads both scans and writes the page."""
     from mrsr_tf.io.scans import find_scan
+    from mrsr_tf.outputs import check_output
     from mrsr_tf.viewing import look
 
+    check_output(OUTPUT.value, [SCAN.value, FINE.value])
     summary = look.write_page(
         find_scan(SCAN.value),
         find_scan(FINE.value),

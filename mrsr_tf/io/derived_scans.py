@@ -14,7 +14,7 @@ from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.io import nifti
 from mrsr_tf.io.discovery import MAPS
 from mrsr_tf.io.formats import format_of
-from mrsr_tf.io.nifti_file import same_place
+from mrsr_tf.io.nifti_grid import same_grid
 from mrsr_tf.io.scan_format import Derivation, Scan
 from mrsr_tf.io.sidecar import DERIVATION, sidecar_path
 from mrsr_tf.outputs import check_configuration, followed, recover_output, unfinished_folder
@@ -127,7 +127,7 @@ def read_uncertainty(
 
 def _on_one_grid(volume: Volume, other: Volume) -> bool:
     shape = volume.array.shape
-    return shape == other.array.shape and same_place(volume.affine, other.affine, shape[:3])
+    return shape == other.array.shape and same_grid(volume.affine, other.affine, shape[:3])
 
 
 def read_derivation(path: Path) -> dict[str, Any] | None:

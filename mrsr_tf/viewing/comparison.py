@@ -10,11 +10,11 @@ from absl import logging
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.data_consistency import residual
+from mrsr_tf.inference.data_consistency import Residual, measure_residual
 from mrsr_tf.io.scans import Scan
-from mrsr_tf.mri.noise import above_noise, noise_deviation
+from mrsr_tf.mri.noise import above_noise
 from mrsr_tf.mri.slices import Profile, first_slice, interpolate
-from mrsr_tf.volume import Volume, intensity_scale
+from mrsr_tf.volume import Volume
 
 PLACE_TOLERANCE = 0.1  # of the smallest spacing
 PROFILES = (Profile.FIR, Profile.BOX)  # one for each place that thick slices can have
@@ -56,19 +56,10 @@ class Comparison:
         nearest = np.clip(np.rint(places), 0, self.thick.array.shape[2] - 1).astype(int)
         return above_noise(self.thick)[:, :, nearest]
 
-    def residuals(self) -> list[tuple[float, float | None]]:
-        """For each echo, the root mean square of the scan minus the fine slices thickened again.
-
-        It is a fraction of the intensity scale, and a multiple of the echo's noise; None where
-        that cannot be estimated.
-        """
-        difference = residual(self.fine.array, self.thick.array, profile=self.profile)
-        rms = np.sqrt(np.mean(np.square(difference), axis=(0, 1, 2)))
-        noise = map(noise_deviation, np.moveaxis(self.thick.array, 3, 0))
-        scale = intensity_scale(self.thick.array)
-        return [
-            (float(r / scale), float(r / n) if n else None) for r, n in zip(rms, noise, strict=True)
-        ]
+    @property
+    def residual(self) -> Residual:
+        """How far the fine slices, thickened again, are from the scan."""
+        return measure_residual(self.fine, self.thick, profile=self.profile)
 
 
 def compare(scan: Scan, fine: Scan, slice_axis: int = 2) -> Comparison:
@@ -85,7 +76,7 @@ def compare(scan: Scan, fine: Scan, slice_axis: int = 2) -> Comparison:
     thick, derived = scan.read(slice_axis), fine.read(slice_axis)
     _check_shapes(thick, derived, scan, fine)
     profile = _profile_by_place(thick, derived, scan, fine)
-    return Comparison(thick, derived, profile, _read_derivation(scan, fine))
+    return Comparison(thick, derived, profile, _read_derivation(thick, scan, fine))
 
 
 def _check_shapes(thick: Volume, fine: Volume, scan: Scan, derived: Scan) -> None:
@@ -130,10 +121,10 @@ def _distance_mm(volume: Volume, other: Volume) -> float:
     return float(np.linalg.norm(places[0] - places[1], axis=-1).max())
 
 
-def _read_derivation(scan: Scan, fine: Scan) -> dict[str, Any]:
+def _read_derivation(thick: Volume, scan: Scan, fine: Scan) -> dict[str, Any]:
     derivation = fine.format.read_derivation(fine.path)
     if derivation is None:
         logging.warning("how %s was derived is unknown: MRSR-TF did not write it", fine)
-    elif derivation.get("source") != scan.identity():
+    elif derivation.get("source") != thick.identity:
         logging.warning("%s was derived from another scan than %s, or that has changed", fine, scan)
     return derivation or {}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mrsr_tf.inference.data_consistency import Residual
 from mrsr_tf.network.precision import Precision
 from mrsr_tf.viewing.comparison import Comparison
 
@@ -24,7 +25,7 @@ def facts(comparison: Comparison) -> dict[str, str]:
         "Flip angle": _quantities("degrees", thick.flip_angle_deg),
         "Method": _method(comparison.derivation),
         "MRSR-TF": str(comparison.derivation.get("version", "")),
-        "Thickened again": _residuals(comparison),
+        "Thickened again": _residual(comparison.residual),
     }
     return {heading: fact for heading, fact in known.items() if fact}
 
@@ -47,10 +48,6 @@ def _method(derivation: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _residuals(comparison: Comparison) -> str:
-    """How far the fine slices are from the scan."""
-    parts = []
-    for echo, (of_scale, of_noise) in enumerate(comparison.residuals(), start=1):
-        noise = "" if of_noise is None else f" ({of_noise:.2g} of its noise)"
-        parts.append(f"S{echo} {of_scale:.2%} of the intensity scale{noise}")
-    return f"the fine slices differ from the scan by {', '.join(parts)}, root mean square"
+def _residual(residual: Residual) -> str:
+    of_noise = "" if residual.of_noise is None else f", {residual.of_noise:.2g} of the noise"
+    return f"differs from the scan by {residual.of_scale:.2%} of the intensity scale{of_noise}"

@@ -35,6 +35,8 @@ WHITE = 255
 JPEG_QUALITY = 88
 OPACITY = 60
 DEVIATION_PERCENTILE = 99.9
+PART = "Only the middle of the scan is shown, to keep the page small. "
+ENDING = ".html"
 HEAD = 4096  # characters in which the configuration of a page is found
 CONFIGURATION = re.compile(r'<meta name="mrsr-tf" content="(.*?)">')
 
@@ -63,26 +65,24 @@ def write_page(
         InputError: another file is at `path`, a scan cannot be read, the two do not belong
             together, or have no T2.
     """
+    _check_replaceable(path)
+    comparison = compare(scan, fine, slice_axis)
     configuration = {
         "version": __version__,
-        "scan": scan.identity(),
-        "fine": fine.identity(),
+        "scan": comparison.thick.identity,
+        "fine": comparison.fine.identity,
         "t2": with_t2,
     }
-    _check_new(path, configuration, overwrite)
-    comparison = compare(scan, fine, slice_axis)
-    page = (
-        environment()
-        .get_template("look.html.jinja")
-        .render(
-            configuration=json.dumps(configuration),
-            viewer=_viewer(comparison, fine, with_t2, slice_axis),
-            facts=facts(comparison),
-            version=__version__,
-        )
+    if not overwrite:
+        _check_unfinished(path, configuration)
+    page = environment().get_template("look.html.jinja")
+    content = page.render(
+        configuration=json.dumps(configuration),
+        viewer=_viewer(comparison, fine, with_t2, slice_axis),
+        facts=facts(comparison),
     )
     with output_file(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+        partial.write_text(content, encoding="utf-8")
     return f"{path} ({path.stat().st_size / 1e6:.0f} MB)"
 
 
@@ -91,14 +91,16 @@ def page_beside(output: Path) -> Path:
     return derived_scans.beside(output, "_look.html")
 
 
-def _check_new(path: Path, configuration: Mapping[str, Any], overwrite: bool) -> None:
-    if not path.exists():
-        return
-    existing = _read_configuration(path)
-    if existing is None:
+def _check_replaceable(path: Path) -> None:
+    if path.suffix != ENDING:
+        raise InputError(f"expected a name ending in {ENDING} for the page, got {path}")
+    if path.exists() and _read_configuration(path) is None:
         raise InputError(f"expected a new name or a page of this command, found another: {path}")
-    if not overwrite:
-        check_configuration(path, existing, configuration)
+
+
+def _check_unfinished(path: Path, configuration: Mapping[str, Any]) -> None:
+    if path.exists():
+        check_configuration(path, _read_configuration(path) or {}, configuration)
         raise AlreadyDone(f"{path} is finished: nothing to do (--overwrite makes it again)")
 
 
@@ -118,9 +120,7 @@ def _viewer(comparison: Comparison, fine: Scan, with_t2: bool, slice_axis: int) 
     images = {INTERPOLATED: comparison.interpolated, DERIVED: volume.array}
     overlays = [_t2(comparison, box, fine)] if with_t2 else []
     overlays += _uncertainties(volume, box, fine, slice_axis)
-    part = (
-        "" if box.cut(volume.array).shape[:3] == shape else "Only the middle of the scan is shown. "
-    )
+    is_whole = box.cut(volume.array).size == volume.array.size
     method = comparison.derivation.get("method", Method.MRSR)
     return build_viewer(
         "look",
@@ -133,8 +133,9 @@ def _viewer(comparison: Comparison, fine: Scan, with_t2: bool, slice_axis: int) 
         spacing_mm=box.spacing_mm,
         white=WHITE,
         selected=DERIVED,
-        caption=f"{part}Interpolated is the scan with a cubic spline along its slices. All images "
-        f"of an echo share one window (gamma {GAMMA:g}); white is their 99.9th percentile.",
+        caption=f"{'' if is_whole else PART}Interpolated is the scan with a cubic "
+        f"spline along its slices. All images of an echo share one window (gamma {GAMMA:g}); white "
+        "is the 99.9th percentile.",
         opacity=OPACITY,
         jpeg_quality=JPEG_QUALITY,
     )
