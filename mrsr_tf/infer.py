@@ -19,16 +19,20 @@ the standard deviations over the eight:
 """  # noqa: E501 (commands can be pasted)
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from mrsr_tf import cli
-from mrsr_tf.errors import InputError
+from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.inference.methods import choose_upsampler
 from mrsr_tf.inference.upsampling import Method
 from mrsr_tf.network.precision import Precision
 from mrsr_tf.network.weights_file import PRETRAINED, SHIPPED
+
+if TYPE_CHECKING:
+    from mrsr_tf.inference.batch import Study
+    from mrsr_tf.inference.upsampling import Upsampler
 
 INPUT = flags.DEFINE_string(
     "input", None, "A folder of DICOM, a NIfTI file, or a folder of several scans.", required=True
@@ -68,6 +72,9 @@ CONSISTENT = flags.DEFINE_bool(
     False,
     "Change the output minimally so that, thickened again, it equals the input.",
 )
+LOOK = flags.DEFINE_bool(
+    "look", False, "Also make NAME_look.html beside each output, a page to look at it in a browser."
+)
 OVERWRITE = cli.define_overwrite()
 
 
@@ -90,14 +97,30 @@ def main() -> None:
         consistent=CONSISTENT.value,
     )
     options: dict[str, Any] = {"slice_axis": SLICE_AXIS.value, "overwrite": OVERWRITE.value}
-    if len(studies) == 1:
-        print(batch.derive(studies[0], upsampler, **options))
-    elif failed := batch.derive_all(studies, upsampler, **options):
+    failed = _derive(studies, upsampler, **options)
+    if LOOK.value:
+        from mrsr_tf.viewing.look import write_pages
+
+        failed += write_pages([study for study in studies if study not in failed], **options)
+    if failed:
         names = ", ".join(str(study.source) for study in failed)
         raise InputError(
-            f"expected all {len(studies)} studies to succeed, {len(failed)} failed (see the "
+            f"expected every study to succeed, {len(failed)} of {len(studies)} failed (see the "
             f"warnings above; the others are complete): {names}"
         )
+
+
+def _derive(studies: "list[Study]", upsampler: "Upsampler", **options: Any) -> "list[Study]":
+    """Upsamples the studies; returns those of several that failed. One alone raises its error."""
+    from mrsr_tf.inference import batch
+
+    if len(studies) > 1:
+        return batch.derive_all(studies, upsampler, **options)
+    try:
+        print(batch.derive(studies[0], upsampler, **options))
+    except AlreadyDone as done:
+        print(done)
+    return []
 
 
 if __name__ == "__main__":

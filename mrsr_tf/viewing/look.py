@@ -6,18 +6,20 @@ The page states technical facts only: no name, date, path or other text of a hea
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 from numpy.typing import NDArray
 
 from mrsr_tf import __version__
 from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.inference.batch import EXPECTED_ERRORS, Study
 from mrsr_tf.inference.upsampling import Method
 from mrsr_tf.io import derived_scans
-from mrsr_tf.io.scans import Scan
+from mrsr_tf.io.scans import Scan, find_scan
 from mrsr_tf.mri.dess import t2_map
 from mrsr_tf.mri.t2 import sequence
 from mrsr_tf.outputs import check_configuration, output_file
@@ -86,9 +88,25 @@ def write_page(
     return f"{path} ({path.stat().st_size / 1e6:.0f} MB)"
 
 
-def page_beside(output: Path) -> Path:
-    """The path for the page of a derived scan: NAME_look.html."""
-    return derived_scans.beside(output, "_look.html")
+def write_pages(studies: Iterable[Study], **options: Any) -> list[Study]:
+    """Writes NAME_look.html beside the output of each study, and prints a line for each.
+
+    `options` are those of `write_page`. A page that fails causes a warning.
+
+    Returns:
+        The studies whose page failed.
+    """
+    failed = []
+    for study in studies:
+        path = derived_scans.beside(study.output, "_look.html")
+        try:
+            print(write_page(study.source, find_scan(study.output), path, **options))
+        except AlreadyDone as done:
+            print(done)
+        except EXPECTED_ERRORS as error:
+            logging.warning("no page to look at %s: %s", study.source, error)
+            failed.append(study)
+    return failed
 
 
 def _check_replaceable(path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_damaged_study_does_not_stop_the_others(tmp_path):
     code, text = infer(*call)
     assert code == 1
     (error,) = [line for line in text.splitlines() if line.startswith("error: ")]
-    assert "3 studies to succeed, 1 failed" in error
+    assert "1 of 3 failed" in error
     assert error.endswith("knee_1")
     assert text.count("-> 10 of 0.75 mm") == 2
     images = sorted((tmp_path / "out").glob("knee_*/*"))
