@@ -37,7 +37,7 @@ from eval.experiments.config import (
 )
 from eval.results.rows import Experiment
 from mrsr_tf import cli
-from mrsr_tf.errors import InputError
+from mrsr_tf.errors import Failures, InputError
 from mrsr_tf.inference.methods import choose_upsampler
 from mrsr_tf.inference.upsampling import INTERPOLATIONS, wrap
 from mrsr_tf.mri.dess import T2Method
@@ -90,6 +90,7 @@ SLICE_FACTOR = cli.define_slice_factor(
     None,
     "Fine slices per thick slice. By default that of the model, and 2 without method mrsr.",
 )
+SERIES = cli.define_series()
 SLICE_AXIS = cli.define_slice_axis()
 ROI = flags.DEFINE_list(
     "roi",
@@ -161,7 +162,8 @@ def main() -> None:
     inputs = filter(None, (DATA.value, MODEL.value, SCSR.value))
     check_output(OUTPUT.value, inputs)
     check_names(METHODS.value)
-    subjects = find_scans(DATA.value)
+    failures = Failures()
+    subjects = find_scans(DATA.value, SERIES.value, failures.add)
     if ANONYMOUS_NAMES.value:
         subjects = runner.anonymous(subjects)
     model = _model()
@@ -182,7 +184,9 @@ def main() -> None:
     )
     with output as folder:
         upsamplers = [_upsampler(name, factor, model, dictionary) for name in METHODS.value]
-        runner.evaluate(subjects, upsamplers, config, folder, workers=WORKERS.value)
+        runner.evaluate(
+            subjects, upsamplers, config, folder, workers=WORKERS.value, failures=failures
+        )
         write_json(folder / rows.VERSIONS, versions("numpy", "scipy", "skimage"))
     evaluated = cli.counted(len(subjects), "subject")
     print(f"{evaluated} evaluated: {Path(OUTPUT.value) / rows.ROWS}")

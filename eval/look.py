@@ -23,6 +23,7 @@ FINE = flags.DEFINE_string(
 )
 T2 = flags.DEFINE_bool("t2", False, "Show T2 (analytic, T1 1200 ms) over the images, too.")
 OUTPUT = flags.DEFINE_string("output", "look.html", "The page to write.")
+SERIES = cli.define_series()
 SLICE_AXIS = cli.define_slice_axis()
 OVERWRITE = cli.define_overwrite()
 
@@ -35,7 +36,7 @@ def main() -> None:
 
     check_output(OUTPUT.value, [SCAN.value, FINE.value])
     summary = look.write_page(
-        find_scan(SCAN.value),
+        find_scan(SCAN.value, SERIES.value),
         find_scan(FINE.value),
         Path(OUTPUT.value),
         with_t2=T2.value,

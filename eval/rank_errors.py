@@ -21,6 +21,7 @@ MODEL = flags.DEFINE_string("model", PRETRAINED, "The network, as --model of mrs
 CONSISTENT = flags.DEFINE_bool(
     "consistent", False, "Change results minimally so that, thickened again, they equal the input."
 )
+SERIES = cli.define_series()
 SLICE_AXIS = cli.define_slice_axis()
 
 
@@ -30,7 +31,7 @@ def main() -> None:
     from eval.regions import rois
     from mrsr_tf.io.scans import find_scans
 
-    subjects = find_scans(DATA.value)
+    subjects = find_scans(DATA.value, SERIES.value)
     with cli.quiet_imports():
         from mrsr_tf.inference import super_resolution  # noqa: F401 (loads TensorFlow)
     upsampler = choose_upsampler(

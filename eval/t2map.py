@@ -7,7 +7,8 @@ r"""Computes the T2 map of a dual-echo DESS scan, in ms.
 
 The output folder holds t2_ms.nii.gz (NaN where there is no T2 in (0, 100] ms), t2_sd_ms.nii.gz (the
 standard deviation of each voxel's T2 that is caused by the scan's noise), t2_ms.png and, for a
-DICOM scan, dicom/ (a derived series; 0 where there is no T2).
+DICOM scan, dicom/ (a derived series; 0 where there is no T2). A folder of several scans gives a
+folder for each; a scan that fails does not stop the others and is named at the end.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mrsr_tf import cli
-from mrsr_tf.errors import InputError
+from mrsr_tf.errors import AlreadyDone, Failures, InputError
 from mrsr_tf.mri.dess import T2Method
 from mrsr_tf.mri.t2 import CARTILAGE_T1_MS
 
@@ -27,8 +28,15 @@ if TYPE_CHECKING:
     from mrsr_tf.io.scans import Scan
     from mrsr_tf.volume import Volume
 
-INPUT = flags.DEFINE_string("input", None, "A folder of DICOM, or a NIfTI file.", required=True)
-OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
+INPUT = flags.DEFINE_string(
+    "input", None, "A folder of DICOM, a NIfTI file, or a folder of several scans.", required=True
+)
+OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "The folder to write; for several scans, a folder for each in it.",
+    required=True,
+)
 METHOD = flags.DEFINE_enum(
     "method",
     T2Method.ANALYTIC,
@@ -48,17 +56,37 @@ SPOILER_AREA = cli.define_quantity(
 SPOILER_DURATION_US = cli.define_quantity(
     "spoiler_duration_us", None, "Duration of that gradient; overrides the header.", least=0
 )
+SERIES = cli.define_series()
 SLICE_AXIS = cli.define_slice_axis()
 OVERWRITE = cli.define_overwrite()
 
 
 def main() -> None:
-    """Reads the scan, computes T2 and writes map, derived series and figure."""
-    from mrsr_tf import __version__, outputs
-    from mrsr_tf.io.scans import find_scan
+    """Computes the map of the scan, or of each scan in a folder of several."""
+    from mrsr_tf.io.scans import find_scans
+    from mrsr_tf.outputs import check_output
 
-    outputs.check_output(OUTPUT.value, [INPUT.value])
-    source = find_scan(INPUT.value)
+    check_output(OUTPUT.value, [INPUT.value])
+    failures, output = Failures(), Path(OUTPUT.value)
+    scans = find_scans(INPUT.value, SERIES.value, failures.add)
+    if len(scans) == 1 and not failures.subjects:
+        return _map(next(iter(scans.values())), output)
+    total = len(scans) + len(failures.subjects)
+    for name, scan in scans.items():
+        try:
+            _map(scan, output / name)
+        except AlreadyDone as done:
+            print(done)
+        except InputError as error:
+            failures.add(scan, error)
+    failures.check(total, "scan", "the maps of the others are complete")
+
+
+def _map(source: "Scan", output: Path) -> None:
+    """Reads a scan, computes T2 and writes map, derived series and figure."""
+    from mrsr_tf import __version__
+    from mrsr_tf.outputs import output_folder
+
     scan = source.read(SLICE_AXIS.value)
     overrides = (TR_MS, TE_MS, FLIP_DEG, SPOILER_AREA, SPOILER_DURATION_US)
     sequence = {flag.name: flag.value for flag in overrides}
@@ -70,11 +98,11 @@ def main() -> None:
         "source": scan.identity,
         "slice_axis": SLICE_AXIS.value,
     }
-    output = outputs.output_folder(
-        OUTPUT.value, configuration, command="eval.t2map", overwrite=OVERWRITE.value
+    folder_of_map = output_folder(
+        output, configuration, command="eval.t2map", overwrite=OVERWRITE.value
     )
-    with output as folder:
-        print(f"{_write_maps(scan, source, sequence, folder)}: {OUTPUT.value}")
+    with folder_of_map as folder:
+        print(f"{_write_maps(scan, source, sequence, folder)}: {output}")
 
 
 def _write_maps(

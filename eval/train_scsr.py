@@ -52,6 +52,7 @@ ALLOW_INTERPOLATED = flags.DEFINE_bool(
     "Whether to learn also from slices that the scanner interpolated. By default such a scan is an "
     "error.",
 )
+SERIES = cli.define_series()
 SLICE_AXIS = cli.define_slice_axis()
 OVERWRITE = cli.define_overwrite()
 SETTINGS = (SLICE_FACTOR, SLICE_PROFILE, ATOMS, PATCHES, PASSES, SEED)  # of ScSR
@@ -65,7 +66,7 @@ def main() -> None:
     from mrsr_tf.outputs import check_output, output_folder
 
     check_output(OUTPUT.value, [DATA.value])
-    subjects = find_scans(DATA.value)
+    subjects = find_scans(DATA.value, SERIES.value)
     settings: dict[str, Any] = {flag.name.removeprefix("slice_"): flag.value for flag in SETTINGS}
     configuration = settings | {"slice_axis": SLICE_AXIS.value, "subjects": len(subjects)}
     output = output_folder(

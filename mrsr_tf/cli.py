@@ -106,6 +106,16 @@ def define_slice_axis() -> flags.FlagHolder[int]:
     )
 
 
+def define_series() -> flags.FlagHolder[str | None]:
+    """Defines --series for a command that reads exams in DICOM."""
+    return flags.DEFINE_string(
+        "series",
+        None,
+        "The series of a DICOM exam to take, by its number or description, in which * stands for "
+        "any text. By default it is the DESS.",
+    )
+
+
 def define_overwrite() -> flags.FlagHolder[bool]:
     """Defines --overwrite for a command that writes a whole output or none."""
     return flags.DEFINE_bool(

@@ -1,4 +1,6 @@
-"""The two exceptions with which a call ends early without a bug."""
+"""The two exceptions with which a call ends early without a bug, and the failures of subjects."""
+
+from absl import logging
 
 
 class InputError(ValueError):
@@ -11,3 +13,35 @@ class InputError(ValueError):
 
 class AlreadyDone(Exception):  # noqa: N818 (good news, not an error)
     """The requested output exists, whole and of the same configuration."""
+
+
+class Failures:
+    """Subjects that failed while the others went on.
+
+    Attributes:
+        subjects: their paths or names.
+    """
+
+    def __init__(self) -> None:
+        self.subjects: list[str] = []
+        self._first: InputError | None = None
+
+    def add(self, subject: object, error: InputError) -> None:
+        """Warns of the failure of a subject."""
+        logging.warning("%s failed: %s", subject, error)
+        self.subjects.append(str(subject))
+        self._first = self._first or error
+
+    def check(self, total: int, noun: str, others: str) -> None:
+        """Raises an `InputError` if any of `total` subjects failed.
+
+        It names them, and says with the words `others` what became of the others; if there are
+        none, it is the first error.
+        """
+        if self._first and len(self.subjects) == total:
+            raise self._first
+        if self.subjects:
+            raise InputError(
+                f"expected every {noun} to succeed, {len(self.subjects)} of {total} failed (see "
+                f"the warnings above; {others}): {', '.join(self.subjects)}"
+            )

@@ -11,6 +11,10 @@ the others and is named at the end; the same call again skips what is finished:
 
     python -m mrsr_tf.infer --input=scans --output=super_resolved --model=runs/dual
 
+Of a whole exam in DICOM the DESS is taken, or the series that is named by number or description:
+
+    python -m mrsr_tf.infer --input=exam --output=super_resolved/knee --series=5
+
 The mean over eight mirrored inputs takes eight times as long, and shows how far to trust each
 voxel: knee_uncertainty.nii.gz and knee_t2_uncertainty_ms.nii.gz, written beside the output, hold
 the standard deviations over the eight:
@@ -24,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mrsr_tf import cli
-from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.errors import AlreadyDone, Failures
 from mrsr_tf.inference.methods import choose_upsampler
 from mrsr_tf.inference.upsampling import Method
 from mrsr_tf.network.precision import Precision
@@ -53,6 +57,7 @@ SLICE_FACTOR = cli.define_slice_factor(
     None,
     "Fine slices per thick slice. By default that of the model, and 2 for tci and fi.",
 )
+SERIES = cli.define_series()
 SLICE_AXIS = cli.define_slice_axis()
 METHOD = flags.DEFINE_enum(
     "method", Method.MRSR, list(Method), "The network, tricubic or Fourier interpolation."
@@ -84,7 +89,9 @@ def main() -> None:
     from mrsr_tf.outputs import check_output
 
     check_output(OUTPUT.value, [INPUT.value, MODEL.value])
-    studies = batch.find_studies(Path(INPUT.value), Path(OUTPUT.value))
+    failures = Failures()
+    studies = batch.find_studies(Path(INPUT.value), Path(OUTPUT.value), SERIES.value, failures.add)
+    total = len(studies) + len(failures.subjects)
     if METHOD.value == Method.MRSR:
         with cli.quiet_imports():
             from mrsr_tf.inference import super_resolution  # noqa: F401 (loads TensorFlow)
@@ -97,24 +104,22 @@ def main() -> None:
         consistent=CONSISTENT.value,
     )
     options: dict[str, Any] = {"slice_axis": SLICE_AXIS.value, "overwrite": OVERWRITE.value}
-    failed = _derive(studies, upsampler, **options)
+    failed = _derive(studies, upsampler, is_alone=total == 1, **options)
     if LOOK.value:
         from mrsr_tf.viewing.look import write_pages
 
         failed += write_pages([study for study in studies if study not in failed], **options)
-    if failed:
-        names = ", ".join(str(study.source) for study in failed)
-        raise InputError(
-            f"expected every study to succeed, {len(failed)} of {len(studies)} failed (see the "
-            f"warnings above; the others are complete): {names}"
-        )
+    failures.subjects += [str(study.source) for study in failed]
+    failures.check(total, "study", "the others are complete")
 
 
-def _derive(studies: "list[Study]", upsampler: "Upsampler", **options: Any) -> "list[Study]":
+def _derive(
+    studies: "list[Study]", upsampler: "Upsampler", *, is_alone: bool, **options: Any
+) -> "list[Study]":
     """Upsamples the studies; returns those of several that failed. One alone raises its error."""
     from mrsr_tf.inference import batch
 
-    if len(studies) > 1:
+    if not is_alone:
         return batch.derive_all(studies, upsampler, **options)
     try:
         print(batch.derive(studies[0], upsampler, **options))

@@ -18,13 +18,15 @@ FLAGS = flags.FLAGS
 def _define_flags() -> None:
     flags.DEFINE_string("records", None, "The folder of the records.", required=True)
     flags.DEFINE_list("input", [], "Folders of the scans of which the records were made.")
+    cli.define_series()
 
 
 def main() -> None:
     """The command."""
     from tf_records_tools.verification import check_records
 
-    for split, count in check_records(FLAGS.records, FLAGS.input)["counts"].items():
+    manifest = check_records(FLAGS.records, FLAGS.input, FLAGS.series)
+    for split, count in manifest["counts"].items():
         subjects = cli.counted(count["subjects"], "subject")
         print(f"{split}: {count['records']} records of {subjects} are right")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mrsr_tf import __version__
 from mrsr_tf.cli import counted
-from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.errors import AlreadyDone, Failures, InputError
 from mrsr_tf.io.scans import Scan, find_scans
 from mrsr_tf.mri.slices import FIR_ORDER, Profile, first_slice
 from mrsr_tf.outputs import check_output, output_folder, write_json
@@ -47,6 +47,7 @@ def make_records(
     *,
     validation_subjects: int | None = None,
     group_by: str = BY_PATIENT,
+    series: str | None = None,
     run: Run = map_in_sequence,
     report: Callable[[str], object] = lambda message: None,
     overwrite: bool = False,
@@ -63,6 +64,7 @@ def make_records(
         settings: what determines a subject's records.
         validation_subjects: number of patients for validation; None for a quarter.
         group_by: which scans are of one patient, see `tf_records_tools.patients`.
+        series: which series of exams in DICOM, see `mrsr_tf.io.scans.find_scans`.
         run: does the work on all subjects; the records do not depend on it.
         report: called with each line about the amount of work.
         overwrite: whether to remove an existing output and start anew.
@@ -74,7 +76,7 @@ def make_records(
     """
     tables = [] if group_by in (BY_PATIENT, BY_SCAN) else [group_by]
     check_output(output, [*inputs, *tables])
-    scans = [named for folder in inputs for named in find_scans(folder).items()]
+    scans = find_subjects(inputs, series)
     if not scans:
         raise InputError(f"expected a folder or a file per subject, found none in {inputs}")
     first_slice(settings.profile, settings.slice_factor)  # refuses an unknown profile
@@ -115,6 +117,26 @@ def make_records(
         write_json(folder / MANIFEST, manifest)
         _clear(folder, "*.info.json")
     return manifest
+
+
+def find_subjects(
+    inputs: Sequence[str | Path], series: str | None = None
+) -> list[tuple[str, Scan]]:
+    """The names and scans of all subjects.
+
+    Subjects without a usable scan are refused all at once: a training set must not lack a subject
+    that was meant, and the split depends on how many there are.
+
+    Raises:
+        InputError: there are such subjects, or none at all.
+    """
+    failures = Failures()
+    scans = [
+        named for folder in inputs for named in find_scans(folder, series, failures.add).items()
+    ]
+    total = len(scans) + len(failures.subjects)
+    failures.check(total, "subject", "nothing was made, as the split depends on all subjects")
+    return scans
 
 
 def shuffle_patients(patient_of_scan: Sequence[int], seed: int) -> list[list[int]]:

@@ -58,6 +58,7 @@ def _define_flags() -> None:
         "with the columns subject and patient.",
     )  # fmt: skip
     cli.define_seed("Seed of the split and of the order.")
+    cli.define_series()
     cli.define_slice_axis()
     cli.define_count(
         "workers", None, "Number of subjects at the same time on this machine. By default it is "
@@ -88,6 +89,7 @@ def main() -> None:
         Settings(**settings),
         validation_subjects=FLAGS.validation_subjects,
         group_by=FLAGS.group_by,
+        series=FLAGS.series,
         run=run,
         report=print,
         overwrite=FLAGS.overwrite,

@@ -26,12 +26,15 @@ from tf_records_tools.patients import BY_PATIENT, BY_SCAN, patient_numbers
 Position = tuple[int, ...]
 
 
-def check_records(folder: str | Path, inputs: Sequence[str | Path] = ()) -> Manifest:
+def check_records(
+    folder: str | Path, inputs: Sequence[str | Path] = (), series: str | None = None
+) -> Manifest:
     """Reads and checks every record.
 
     Args:
         folder: a set of records.
         inputs: folders of the scans that the records were made of, to check these, too.
+        series: which series of exams in DICOM, see `mrsr_tf.io.scans.find_scans`.
 
     Returns:
         The manifest.
@@ -49,7 +52,7 @@ def check_records(folder: str | Path, inputs: Sequence[str | Path] = ()) -> Mani
         for subject in manifest["subjects"]:
             _check_shard(folder / subject["shard"], subject, manifest, bar)
     if inputs:
-        _check_sources(manifest, inputs)
+        _check_sources(manifest, inputs, series)
     return manifest
 
 
@@ -126,8 +129,8 @@ def _checked_position(record: np.void, subject: SubjectEntry, remaining: set[Pos
     return position
 
 
-def _check_sources(manifest: Manifest, inputs: Sequence[str | Path]) -> None:
-    scans = [named for folder in inputs for named in find_scans(folder).items()]
+def _check_sources(manifest: Manifest, inputs: Sequence[str | Path], series: str | None) -> None:
+    scans = [named for folder in inputs for named in find_scans(folder, series).items()]
     remaining = {subject["source_sha256"]: subject for subject in manifest["subjects"]}
     by_patient = manifest.get("group_by") == BY_PATIENT
     patients = patient_numbers(scans, BY_PATIENT if by_patient else BY_SCAN)

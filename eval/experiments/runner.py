@@ -17,7 +17,7 @@ from eval.experiments.config import EvaluationConfig
 from eval.regions import rois
 from eval.results.planes import Picture, save_pictures
 from eval.results.rows import PICTURES, ROWS, SEEN, Experiment, Row, read_rows, write_rows
-from mrsr_tf.errors import InputError
+from mrsr_tf.errors import Failures, InputError
 from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.io.scans import Scan
 from mrsr_tf.mri.t2 import sequence
@@ -37,6 +37,7 @@ def evaluate(
     folder: Path,
     *,
     workers: int = 1,
+    failures: Failures | None = None,
 ) -> None:
     """Evaluates the subjects that `folder` does not hold yet, and joins all rows in rows.csv.
 
@@ -49,16 +50,24 @@ def evaluate(
         config: what is measured.
         folder: where rows and pictures are written.
         workers: number of subjects at a time, each in a thread: most of the work releases the GIL.
+        failures: subjects that could not even be found.
 
     Raises:
-        InputError: a scan cannot be evaluated; the message names it.
+        InputError: a scan cannot be evaluated; it is named after the others have been. Their rows
+            are kept, but rows.csv, which would lack a subject, is not written.
     """
+    failures = failures or Failures()
+    total = len(subjects) + len(failures.subjects)
     parts = {name: folder / PARTS / f"{name}.csv" for name in subjects}
     missing = [name for name in subjects if not parts[name].exists()]
 
     def evaluate_subject(name: str) -> None:
         note = folder / SEEN / name
-        rows, pictures = _evaluate(subjects[name], upsamplers, config, note)
+        try:
+            rows, pictures = _evaluate(subjects[name], upsamplers, config, note)
+        except InputError as error:
+            failures.add(subjects[name], error)
+            return
         save_pictures(folder / PICTURES / f"{name}.npz", pictures)
         # The rows come last: their file marks the subject as finished.
         rows = [{"subject": name} | row for row in rows]
@@ -67,6 +76,7 @@ def evaluate(
     with tqdm(None, "evaluating", len(missing), unit="subject", disable=None, delay=2) as bar:
         for _ in _run(evaluate_subject, missing, workers):
             bar.update()
+    failures.check(total, "subject", "the same call with these removed evaluates no other again")
     rows = [row for part in parts.values() for row in read_rows(part, config.experiment)]
     write_rows(folder / ROWS, rows, config.experiment)
 

@@ -6,7 +6,7 @@ whole process.
 """
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,11 +39,17 @@ class Study:
     output: Path
 
 
-def find_studies(source: Path, output: Path) -> list[Study]:
+def find_studies(
+    source: Path,
+    output: Path,
+    series: str | None = None,
+    onerror: Callable[[Path, InputError], object] | None = None,
+) -> list[Study]:
     """Finds the study at `source`, or all studies in that folder.
 
     If `find_scans` finds several scans in a folder, each is a study and its output has the
-    same name in the folder `output`. Anything else is one study with the output `output`.
+    same name in the folder `output`. Anything else is one study with the output `output`. The other
+    arguments are as for `find_scans`.
 
     Raises:
         InputError: there is nothing at `source`, or the output of several studies would be one file
@@ -51,8 +57,16 @@ def find_studies(source: Path, output: Path) -> list[Study]:
     """
     if not source.exists():
         raise InputError(f"expected a scan or a folder of scans, found nothing at {source}")
-    subjects = find_scans(source)
-    if len(subjects) == 1:
+    failed: list[Path] = []
+
+    def fail(subject: Path, error: InputError) -> None:
+        if onerror is None:
+            raise error
+        onerror(subject, error)
+        failed.append(subject)
+
+    subjects = find_scans(source, series, fail)
+    if len(subjects) == 1 and not failed:
         return [Study(scan, output) for scan in subjects.values()]
     if derived_scans.is_file_name(output):
         raise InputError(
@@ -109,6 +123,8 @@ def derive_all(
         The studies that failed.
     """
     failed: list[Study] = []
+    if not studies:
+        return failed
 
     def fail(study: Study, error: Exception) -> None:
         logging.warning("%s failed: %s", study.source, error_message(error))

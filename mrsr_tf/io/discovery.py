@@ -1,19 +1,13 @@
 """Finds the scans in a folder, in each of the layouts that data sets have on disk."""
 
-import os
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from itertools import permutations
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from absl import logging
-from pydicom.dataset import Dataset
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.io.archives import files_at
 from mrsr_tf.io.bids import without_echo
-from mrsr_tf.io.dicom.files import first_header, is_dicom
-from mrsr_tf.io.dicom.series import frame_of_reference
+from mrsr_tf.io.dicom.encoding import is_dicom
+from mrsr_tf.io.dicom.exam import parts_of_exams
 from mrsr_tf.io.formats import FORMATS, format_of
 from mrsr_tf.io.scan_format import Scan
 from mrsr_tf.outputs import UNFINISHED
@@ -25,68 +19,93 @@ SKM_TEA = ("dicoms", "image_files")  # the first of these folders that exists ho
 BIDS = "anat"  # the folder of a BIDS subject that holds such scans
 
 
-def find_scan(path: str | Path) -> Scan:
+def find_scan(path: str | Path, series: str | None = None) -> Scan:
     """Finds the scan of one subject, given the subject's folder or a file.
 
     A file is itself the scan. In a folder it is `dicom/`, else image.nii.gz, else the folder with
     all DICOM files below it, else the only NIfTI, zip archive or SKM-TEA file beside rois.nii.gz
-    or in the anat/ of BIDS. Of NIfTI files named _echo-1 and _echo-2 it is the first.
+    or in the anat/ of BIDS. Of NIfTI files named _echo-1 and _echo-2 it is the first. Of an exam in
+    DICOM it is the DESS, or the `series` of this number or description.
 
     Raises:
-        InputError: there is none, or several files of which none is named image.nii.gz.
+        InputError: there is none, or several of which nothing tells which is meant.
     """
-    path = Path(path)
-    scan = path if path.is_file() else _scan_in(path)
-    if scan is None:
-        raise InputError(f"expected a DICOM or NIfTI scan, found none at {path}")
-    return Scan(path, scan, format_of(scan))
+    scans = _scans_of(Path(path), series)
+    if len(scans) > 1:
+        raise InputError(
+            f"expected one scan, got {len(scans)} ({', '.join(scans)}) in {path}: --series=NUMBER "
+            "or the path of one chooses"
+        )
+    return next(iter(scans.values()))
 
 
-def find_scans(path: str | Path) -> dict[str, Scan]:
+def find_scans(
+    path: str | Path,
+    series: str | None = None,
+    onerror: Callable[[Path, InputError], object] | None = None,
+) -> dict[str, Scan]:
     """Finds the scans in a folder, by the names of their subjects.
 
     `path` is one subject if it is a file, if it directly contains DICOM files, `dicom/` or
-    image.nii.gz, or if its folders contain parts of one scan (one echo each). Otherwise each
-    folder with a scan, each NIfTI file, zip archive and SKM-TEA file in it is a subject. A folder
-    with several scans below it (such as <visit>/<release>/<patient>/<date>/<barcode> of OAI) gives
-    a subject for each, named by the folders that distinguish them; if some of them are a DESS,
-    only those count. The folder of the SKM-TEA data set has its subjects in dicoms/, else in
+    image.nii.gz, or if its folders contain the series of one exam. Otherwise each folder with a
+    scan, each NIfTI file, zip archive and SKM-TEA file in it is a subject. A subject with several
+    scans (such as <visit>/<release>/<patient>/<date>/<barcode> of OAI) gives one for each, named by
+    the folders that distinguish them, or by the numbers of their series in one exam; see
+    `dicom.exam`. The folder of the SKM-TEA data set has its subjects in dicoms/, else in
     image_files/. Hidden and unfinished (`.partial`, `.replaced`) entries are ignored.
 
+    Args:
+        path: of a subject, or of the folder of all.
+        series: the number or description of the DICOM series to take of each subject.
+        onerror: called with the path of each of several subjects that has no usable scan, and why;
+            by default the error is raised.
+
     Raises:
-        InputError: there is no subject, two have one name, or two are parts of one scan while
-            there are others.
+        InputError: there is no subject, or two are parts of one exam while there are others.
     """
-    return {name: find_scan(subject) for name, subject in _find_subjects(Path(path)).items()}
+    scans: dict[str, Scan] = {}
+    subjects = _find_subjects(Path(path))
+    for subject in subjects:
+        try:
+            _add(scans, _scans_of(subject, series), subject)
+        except InputError as error:
+            if onerror is None or len(subjects) == 1:
+                raise
+            onerror(subject, error)
+    return scans
 
 
-def is_dess(header: Dataset | Mapping[str, Any]) -> bool:
-    """Whether a header names a DESS."""
-    names = (header.get(key) for key in ("SeriesDescription", "ProtocolName", "SequenceName"))
-    return any("DESS" in str(name).upper() for name in names)
+def _add(scans: dict[str, Scan], new: dict[str, Scan], subject: Path) -> None:
+    for name in new:
+        if name in scans:
+            raise InputError(
+                f"expected one scan for each subject, got two named {name}: {scans[name]} and "
+                f"{subject}"
+            )
+    scans |= new
 
 
-def _find_subjects(path: Path) -> dict[str, Path]:
+def _scans_of(subject: Path, series: str | None) -> dict[str, Scan]:
+    """The scans of one subject, by name."""
+    path = subject if subject.is_file() else _scan_in(subject)
+    if path is None:
+        raise InputError(f"expected a DICOM or NIfTI scan, found none at {subject}")
+    scans = format_of(path).find(subject, path, series)
+    return {f"{_name(subject)}_{name}".rstrip("_"): scan for name, scan in scans.items()}
+
+
+def _find_subjects(path: Path) -> list[Path]:
     if path.is_file() or _is_subject(path):
-        return {_name(path): path}
+        return [path]
     for name in SKM_TEA:
         if (path / name).is_dir():
             return _find_subjects(path / name)
-    entries = [entry for entry in _entries(path) if _has_scan(entry)]
+    entries = [entry for entry in _entries(path) if _may_have_scan(entry)]
     if not entries:
         raise InputError(
             f"expected subjects (folders or files of DICOM or NIfTI), found none in {path}"
         )
-    if _are_parts_of_one_scan(entries):
-        return {_name(path): path}
-    subjects: dict[str, Path] = {}
-    for entry in entries:
-        for name, subject in _subjects_in(entry).items():
-            if subjects.setdefault(name, subject) is not subject:
-                raise InputError(
-                    f"expected one scan for each subject, got two named {name} in {path}"
-                )
-    return subjects
+    return [path] if _are_one_exam(entries) else entries
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -106,8 +125,14 @@ def _is_subject(folder: Path) -> bool:
     return has_dicom or (folder / "dicom").is_dir() or has_image
 
 
-def _has_scan(entry: Path) -> bool:
-    return _is_scan_file(entry) if entry.is_file() else _scan_in(entry) is not None
+def _may_have_scan(entry: Path) -> bool:
+    """Whether it is a scan, a folder of scans, or a folder of nothing, where a scan was meant."""
+    if entry.is_file():
+        return _is_scan_file(entry)
+    try:
+        return _scan_in(entry) is not None or not files_at(entry)
+    except InputError:  # it is raised again when the scan is read
+        return True
 
 
 def _is_scan_file(entry: Path) -> bool:
@@ -123,7 +148,7 @@ def _scan_in(folder: Path) -> Path | None:
     named = [folder / name for name in IMAGES if (folder / name).exists()]
     if named:
         return named[0]
-    if next(_series_folders(folder), None) is not None:
+    if any(map(is_dicom, files_at(folder))):
         return folder
     files = [entry for entry in _entries(folder) if _is_scan_file(entry)]
     if len(files) > 1:
@@ -136,82 +161,15 @@ def _scan_in(folder: Path) -> Path | None:
     return files[0] if files else None
 
 
-def _series_folders(folder: Path) -> Iterator[tuple[Path, Dataset]]:
-    """The folders from here down that contain DICOM, in order, each with one of its headers."""
-    for place, inner, files in os.walk(folder):
-        inner.sort()
-        paths = (Path(place) / name for name in sorted(files))
-        first = next((path for path in paths if path.is_file() and is_dicom(path)), None)
-        header = None if first is None else first_header(first)
-        if header is not None:
-            yield Path(place), header
-
-
-def _subjects_in(entry: Path) -> dict[str, Path]:
-    """The subjects in one entry of the folder, by name."""
-    if not entry.is_dir() or _is_subject(entry):
-        return {_name(entry): entry}
-    by_frame: dict[str, list[tuple[Path, Dataset]]] = {}
-    for place, header in _series_folders(entry):
-        by_frame.setdefault(frame_of_reference(header), []).append((place, header))
-    if len(by_frame) < 2:
-        return {_name(entry): entry}
-    series = _prefer_dess(list(by_frame.values()), entry)
-    folders = [Path(os.path.commonpath([place for place, _ in group])) for group in series]
-    _check_apart(folders)
-    names = _short_names([folder.relative_to(entry).parts for folder in folders])
-    return {
-        f"{_name(entry)}_{name}".rstrip("_"): folder
-        for name, folder in zip(names, folders, strict=True)
-    }
-
-
-def _prefer_dess(
-    scans: list[list[tuple[Path, Dataset]]], folder: Path
-) -> list[list[tuple[Path, Dataset]]]:
-    """Those of the scans, each a list of series, that are a DESS; all of them if none is."""
-    dess = [series for series in scans if any(is_dess(header) for _, header in series)]
-    if dess and len(dess) < len(scans):
-        logging.warning(
-            "%d scans in %s are left out: only %d name a DESS in their header",
-            len(scans) - len(dess), folder, len(dess),
-        )  # fmt: skip
-    return dess or scans
-
-
-def _check_apart(folders: list[Path]) -> None:
-    for folder, other in permutations(folders, 2):
-        if folder == other or folder in other.parents:
-            raise InputError(
-                f"expected each scan in a folder of its own, got two mixed in {folder}"
-            )
-
-
-def _short_names(parts: list[tuple[str, ...]]) -> list[str]:
-    """For each of some paths, the parts that distinguish it from the others, joined by "_"."""
-    folders = {path[: depth + 1] for path in parts for depth in range(len(path))}
-    siblings = Counter(folder[:-1] for folder in folders)
-    return [
-        "_".join(part for depth, part in enumerate(path) if siblings[path[:depth]] > 1)
-        for path in parts
-    ]
-
-
-def _are_parts_of_one_scan(entries: list[Path]) -> bool:
-    """Whether the entries are the two echoes of one scan; raises if only some of them are."""
-    echoes: dict[str, dict[tuple[str, str], Path]] = {}
-    for entry in entries:
-        header = next(_series_folders(entry), (entry, None))[1] if entry.is_dir() else None
-        if header is not None and frame_of_reference(header):
-            echo = str(header.get("EchoNumbers")), str(header.get("EchoTime"))
-            echoes.setdefault(frame_of_reference(header), {})[echo] = entry
-    split = [parts for parts in echoes.values() if len(parts) > 1]
-    if split and len(entries) > 2:
-        first, second = list(split[0].values())[:2]
+def _are_one_exam(entries: list[Path]) -> bool:
+    """Whether the entries are series of one exam; raises if only some of them are."""
+    exams = parts_of_exams([entry for entry in entries if entry.is_dir()])
+    if len(exams) > 1 or (exams and len(exams[0]) < len(entries)):
+        first, second = exams[0][:2]
         raise InputError(
-            f"expected each subject in one folder, got two echoes of one in {first} and {second}"
+            f"expected each subject in one folder, got parts of one exam in {first} and {second}"
         )
-    return bool(split)
+    return bool(exams)
 
 
 def _name(path: Path) -> str:

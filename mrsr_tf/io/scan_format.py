@@ -28,15 +28,17 @@ class Scan:
         format: its format.
         series: the SeriesInstanceUIDs of those DICOM images at `path` that are the scan; empty if
             all are.
+        label: distinguishes it in messages from other scans of the subject; "" without any.
     """
 
     subject: Path
     path: Path
     format: "Format"
     series: tuple[str, ...] = ()
+    label: str = ""
 
     def __str__(self) -> str:
-        return str(self.subject)
+        return f"{self.subject} ({self.label})" if self.label else str(self.subject)
 
     def absolute(self) -> "Scan":
         """The same scan by its absolute path, for other processes."""
@@ -102,6 +104,18 @@ class Format(Protocol):
     def is_scan_file(self, path: Path) -> bool:
         """Whether a file that matches is a scan by itself, and not only a part of one."""
         return True
+
+    def find(self, subject: Path, path: Path, series: str | None = None) -> dict[str, Scan]:
+        """The scans at `path` by what distinguishes them; "" for the only one.
+
+        `series` is the number or the description of the DICOM series that is meant.
+
+        Raises:
+            InputError: there is no scan, or no such series.
+        """
+        if series is not None:
+            raise InputError(f"expected DICOM of which to take series {series!r}, got {path}")
+        return {"": Scan(subject, path, self)}
 
     def read(self, scan: Scan, slice_axis: int = 2) -> Volume:
         """Reads the scan, or raises an `InputError` that names the file.

@@ -10,18 +10,20 @@ from mrsr_tf.volume import Volume
 __all__ = ["Scan", "find_scan", "find_scans", "read_scan", "write_scan"]
 
 
-def read_scan(path: str | Path | Scan, slice_axis: int = 2) -> Volume:
+def read_scan(path: str | Path | Scan, slice_axis: int = 2, series: str | None = None) -> Volume:
     """Reads a scan: a folder, zip archive or file of DICOM, a NIfTI file or a subject's folder.
 
     Args:
         path: a path that `find_scan` takes, or what `find_scan` or `find_scans` returned.
         slice_axis: which axis of a NIfTI image counts slices; the other formats record it.
+        series: the number or the description of the DICOM series to take of an exam; by default
+            its DESS.
 
     Raises:
         InputError: there is no scan, it cannot be read as one, or an echo is all zeros; the
             message names the file.
     """
-    scan = path if isinstance(path, Scan) else find_scan(path)
+    scan = path if isinstance(path, Scan) else find_scan(path, series)
     return scan.read(slice_axis)
 
 

@@ -45,6 +45,7 @@ GYROMAGNETIC_RATIO = 2 * math.pi * 4258  # rad / (s G), the value that goes with
 WATER_IN_CARTILAGE = 1.25e-9  # m^2 / s
 T2_LIMIT_MS = 100.0
 TIMING_TOLERANCE = 0.02  # of TR; headers print rounded times
+LONGEST_TR_MS = 1000.0  # a steady state has pulses every few ms to some tens of ms
 VOXELS_AT_ONCE = 1 << 18
 
 Floats = NDArray[np.floating]
@@ -61,9 +62,9 @@ def is_dess_timing(echo_times_ms: Sequence[float] | None, tr_ms: float | None) -
     """Whether the times are those of a DESS with two echoes; False if any of them is unknown.
 
     The second echo of a DESS forms before the next pulse, so TE1 + TE2 = 2 TR, which no other
-    sequence has: their second echo would come after that pulse.
+    sequence has: their second echo would come after that pulse. TR is at most `LONGEST_TR_MS`.
     """
-    if echo_times_ms is None or tr_ms is None or len(echo_times_ms) != 2:
+    if echo_times_ms is None or len(echo_times_ms) != 2 or tr_ms is None or tr_ms > LONGEST_TR_MS:
         return False
     first, second = echo_times_ms
     return first < second and abs(first + second - 2 * tr_ms) <= TIMING_TOLERANCE * tr_ms

@@ -507,7 +507,7 @@ def test_an_interrupted_evaluation_continues_with_the_subjects_that_are_missing(
 
     upsamplers = [FunctionUpsampler(breaks_at_third, "tci")]
     out = tmp_path / "out"
-    with pytest.raises(InputError, match=r"got a storm: .*subject_2"):
+    with pytest.raises(InputError, match=r"every subject to succeed, 1 of 3 failed .*subject_2$"):
         runner.evaluate(subjects, upsamplers, config, out)
     assert not (out / "rows.csv").exists()
     runner.evaluate(subjects, upsamplers, config, out)
@@ -537,14 +537,17 @@ def test_workers_give_the_same_rows_and_the_network_never_works_for_two(tmp_path
     assert max(most) == 1
 
 
-def test_an_error_in_one_worker_ends_all_and_keeps_finished_subjects(tmp_path):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_subject_that_fails_stops_no_other_and_leaves_no_table(tmp_path, workers, caplog):
     data = write_cohort(tmp_path / "data", 3)
-    (data / "subject_2/image.nii.gz").write_bytes(b"no scan")
+    (data / "subject_0/image.nii.gz").write_bytes(b"no scan")
     subjects = find_scans(data)
-    with pytest.raises(InputError, match="subject_2"):
-        runner.evaluate(subjects, [TCI], T2, tmp_path / "out", workers=2)
+    with pytest.raises(InputError, match=r"every subject to succeed, 1 of 3 failed .*subject_0$"):
+        runner.evaluate(subjects, [TCI], T2, tmp_path / "out", workers=workers)
+    assert "subject_0 failed: expected" in caplog.text
     kept = {path.stem for path in (tmp_path / "out/subjects").iterdir()}
-    assert kept <= {"subject_0", "subject_1"}
+    assert kept == {"subject_1", "subject_2"}
+    assert not (tmp_path / "out/rows.csv").exists()
 
 
 def test_anonymous_names_count_the_sorted_names():

@@ -1,5 +1,6 @@
 """The command, as a user types it."""
 
+import shutil
 import subprocess
 import sys
 
@@ -115,3 +116,18 @@ def test_the_real_knee_has_cartilage_like_values_and_a_derived_series(real_knee,
     assert not stored[~there].any()
     # Trochlear cartilage of the slice: by eye between 25 and 60 ms.
     assert 25 < np.nanmedian(t2_ms[152:160, 225:260, 24]) < 60
+
+
+def test_an_odd_scan_in_a_folder_stops_no_other(scan, tmp_path):
+    data = tmp_path / "data"
+    for name in ("knee", "odd/before", "odd/after"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        for path in (scan, sidecar_path(scan)):
+            shutil.copy(path, data / (name + path.name.removeprefix("scan")))
+    result = t2map(data, tmp_path / "out", "--method=exact")
+    assert result.returncode == 1
+    assert "odd failed: expected one scan" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith(
+        "error: expected every scan to succeed, 1 of 2 failed"
+    )
+    np.testing.assert_allclose(read(tmp_path / "out" / "knee", scan), T2, rtol=5e-4)

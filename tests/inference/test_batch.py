@@ -1,6 +1,7 @@
 """Studies upsampled by the library, with methods that need no network."""
 
 import json
+import shutil
 import threading
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from dicom_studies import SECRETS, write_study
 from random_scans import make_array, make_scan
 from upsamplers import FunctionUpsampler
 
-from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.errors import AlreadyDone, Failures, InputError
 from mrsr_tf.inference.batch import Study, derive, derive_all, find_studies
 from mrsr_tf.inference.data_consistency import measure_residual
 from mrsr_tf.inference.upsampling import Interpolation, SelfEnsemble, wrap
@@ -70,6 +71,23 @@ def test_studies_that_cannot_be_found_or_written_are_refused(cohort, tmp_path):
         find_studies(cohort, tmp_path / "out.nii.gz")
     with pytest.raises(InputError, match="outside"):
         find_studies(cohort, cohort / "fine")
+
+
+def test_an_odd_study_beside_one_leaves_that_its_place_in_the_folder(cohort, tmp_path):
+    shutil.rmtree(cohort / "knee_1")
+    (cohort / "two").mkdir()
+    shutil.copy(cohort / "knee_2.nii.gz", cohort / "two" / "before.nii.gz")
+    shutil.move(cohort / "knee_2.nii.gz", cohort / "two" / "after.nii.gz")
+    failures = Failures()
+    (study,) = find_studies(cohort, tmp_path / "out", onerror=failures.add)
+    assert study.output == tmp_path / "out" / "knee_0"
+    assert failures.subjects == [str(cohort / "two")]
+    with pytest.raises(InputError, match=r"every study to succeed, 1 of 2 failed .*two$"):
+        failures.check(2, "study", "the others are complete")
+    with pytest.raises(InputError, match="got 2 files"):
+        failures.check(1, "study", "the others are complete")
+    with pytest.raises(InputError, match="got 2 files"):
+        find_studies(cohort, tmp_path / "out")
 
 
 def test_many_studies_come_out_as_each_alone(cohort, tmp_path, capsys):

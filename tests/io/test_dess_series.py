@@ -22,9 +22,50 @@ def test_two_series_with_an_echo_each_are_one():
     assert dess_scans({"a": series("7"), "b": series("39"), "c": series("12")}) == [("a", "b")]
 
 
-@pytest.mark.parametrize("difference", [{"frame": "1.3"}, {"rows": "9"}, {"slices": 3}])
+@pytest.mark.parametrize("difference", [{"frame": "1.3"}, {"rows": "9"}])
 def test_two_series_on_different_grids_are_none(difference):
     assert dess_scans({"a": series("7"), "b": series("39", **difference)}) == []
+
+
+def test_an_incomplete_series_is_still_the_other_echo_of_a_scan():
+    assert dess_scans({"a": series("7"), "b": series("39", slices=3)}) == [("a", "b")]
+
+
+def test_of_repeats_the_echoes_with_as_many_images_belong_together():
+    repeats = {
+        "a": series("7", slices=3),
+        "b": series("7"),
+        "c": series("39"),
+        "d": series("39", slices=3),
+    }
+    assert dess_scans(repeats) == [("a", "d"), ("b", "c")]
+
+
+@pytest.mark.parametrize("times", [("7.0049", "7.0051", "38.9951"), ("7", "39.01", "39")])
+def test_times_that_differ_in_the_last_printed_digit_are_one_echo(times):
+    assert dess_scans({"a": series(*times)}) == [("a",)]
+
+
+def test_echoes_with_numbers_and_without_times_are_one_if_they_are_called_so():
+    numbered = [{**header, "EchoNumbers": number} for number in "12" for header in series("")]
+    assert dess_scans({"a": numbered}) == []
+    named = [{**header, "ProtocolName": "qDESS"} for header in numbered]
+    assert dess_scans({"a": named}) == [("a",)]
+    assert dess_scans({"a": named[:2], "b": named[2:]}) == [("a", "b")]
+
+
+def test_what_is_repeated_after_a_second_is_none():
+    long = {"RepetitionTime": "1200"}
+    assert dess_scans({"a": series("7", "2393", **long)}) == []
+    assert dess_scans({"a": series("7", description="DESS", **long)}) == []
+
+
+@pytest.mark.parametrize("kind", ["T2 MAP", "PHASE MAP"])
+def test_maps_are_none(kind):
+    assert (
+        dess_scans({"a": series("7", description="DESS", ImageType=f"ORIGINAL\\PRIMARY\\{kind}")})
+        == []
+    )
 
 
 def test_series_called_dess_are_one_whatever_their_times():

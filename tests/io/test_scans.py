@@ -77,6 +77,7 @@ def test_subjects_are_found_in_every_layout_and_sorted(tmp_path):
     write_nifti(tmp_path / "f.nii.gz")
     (tmp_path / "README.md").write_text("about")
     (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.txt").write_text("about")
     write_study(tmp_path / "g.partial" / "dicom", make_array((3, 3, 2)))
     write_study(tmp_path / ".hidden", make_array((3, 3, 2)))
     subjects = scans.find_scans(tmp_path)
@@ -116,7 +117,7 @@ def test_a_scan_with_a_folder_for_each_echo_is_one_subject(tmp_path):
 def test_echoes_of_several_subjects_in_one_folder_are_refused(tmp_path):
     for subject in "ab":
         write_study(tmp_path, make_array((3, 3, 2)), name=subject + "_echo{echo}/{slice}")
-    with pytest.raises(InputError, match=r"two echoes of one in .*a_echo1 and .*a_echo2"):
+    with pytest.raises(InputError, match=r"parts of one exam in .*a_echo1 and .*a_echo2"):
         scans.find_scans(tmp_path)
 
 

@@ -294,6 +294,20 @@ def test_subjects_come_from_several_folders(studies, tmp_path):
     )
 
 
+def test_all_subjects_without_a_usable_scan_are_named_and_nothing_is_made(
+    studies, tmp_path, caplog
+):
+    (studies / "empty").mkdir()
+    for name in ("before.nii", "after.nii"):
+        write_scan(studies / "two" / name, 0)
+    with pytest.raises(
+        InputError, match=r"every subject to succeed, 2 of 6 failed .*empty, .*two$"
+    ):
+        make_records([studies], tmp_path / "out", DUAL)
+    assert "two failed: expected one scan" in caplog.text
+    assert not (tmp_path / "out").exists()
+
+
 def test_dual_contrast_of_one_echo_is_refused_by_file(studies, tmp_path):
     write_scan(studies / NAMES[2] / "image.nii", 2, echoes=1)
     with pytest.raises(InputError, match=r"two echoes for --contrasts=dual, got one echo: .*Poe"):

@@ -5,6 +5,7 @@ attributes that hold for the derived image are copied; the others are omitted or
 """
 
 from collections.abc import Iterable
+from copy import copy
 from datetime import datetime
 
 import numpy as np
@@ -90,7 +91,7 @@ def _copied(source: Dataset) -> Dataset:
     header.ScanningSequence, header.SequenceVariant = "RM", "NONE"
     for keyword in [*REQUIRED, *COPIED, "ScanningSequence", "SequenceVariant"]:
         if _is_valid(source, keyword):
-            header[keyword] = source[keyword]
+            header[keyword] = copy(source[keyword])  # setting its value must not change the source
     if "ImageLaterality" in header:
         del header.Laterality
     if not {"WindowCenter", "WindowWidth"} <= set(header.dir("Window")):  # each requires the other

@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mrsr_tf.io.archives import is_zip
+from mrsr_tf.io.dicom.exam import find_dicom_scans
 from mrsr_tf.io.dicom.provenance import derived_files, read_derivation, read_patient
 from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.write import as_stored, write_series, write_t2_map
@@ -28,6 +29,16 @@ class Dicom(Format):
     def is_scan_file(self, path: Path) -> bool:
         """Whether it is a zip archive; files are parts of the scan in their folder."""
         return path.suffix == ".zip" and is_zip(path)
+
+    def find(self, subject: Path, path: Path, series: str | None = None) -> dict[str, Scan]:
+        """The DESS of an exam, or another series that is meant, see `exam`."""
+        places = find_dicom_scans(path, series)
+        return {
+            name: Scan(
+                subject if len(places) == 1 else place, place, self, uids, name if uids else ""
+            )
+            for name, (place, uids) in places.items()
+        }
 
     def read(self, scan: Scan, slice_axis: int = 2) -> Volume:
         """Reads the one scan in all the files, or in those of its series."""

@@ -16,11 +16,12 @@ from pydicom.pixels import get_decoder
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.archives import File, opened
 from mrsr_tf.io.dicom.encoding import transfer_syntax
-from mrsr_tf.io.dicom.files import READERS, positive, quiet, readable
+from mrsr_tf.io.dicom.files import READERS, quiet, readable
 from mrsr_tf.io.dicom.ge_private import SPOILER_AREA, SPOILER_DURATION, acquisition_block
 from mrsr_tf.io.dicom.image import Image
 from mrsr_tf.io.dicom.provenance import is_derived
 from mrsr_tf.io.dicom.series import Series, find_series, typical_value
+from mrsr_tf.io.header_numbers import positive
 from mrsr_tf.mri.dess import is_dess_timing
 from mrsr_tf.volume import Volume
 

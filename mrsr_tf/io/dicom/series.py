@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io.dicom.files import find_images, positive, quiet
+from mrsr_tf.io.dicom.files import find_images, quiet
 from mrsr_tf.io.dicom.image import COSINE_TOLERANCE, Image
 from mrsr_tf.io.dicom.philips_private import scale_slope
+from mrsr_tf.io.header_numbers import positive
 
 # Headers of one scan print times (ms) and angles (degrees) that differ in their last digits. Two
 # echoes of one number that are closer than this would lie at the same positions and be refused.

@@ -15,12 +15,13 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.dicom.derived_header import code, decimal, derived_header, has_valid_uid
-from mrsr_tf.io.dicom.files import Image, positive, quiet
+from mrsr_tf.io.dicom.files import Image, quiet
 from mrsr_tf.io.dicom.ge_private import add_spoiler
 from mrsr_tf.io.dicom.pixels import UNSIGNED, PixelScale, pixel_scale
 from mrsr_tf.io.dicom.provenance import derivation_text, header_derivation, is_derived
 from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.series import Series, find_series
+from mrsr_tf.io.header_numbers import positive
 from mrsr_tf.io.scan_format import Derivation
 from mrsr_tf.volume import Volume
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.archives import File, files_at, opened
-from mrsr_tf.io.dicom.files import is_dicom, quiet, readable
+from mrsr_tf.io.dicom.encoding import is_dicom
+from mrsr_tf.io.dicom.files import quiet, readable
 from mrsr_tf.io.labels.label_map import LabelMap, stack
 from mrsr_tf.io.labels.names import named
 
