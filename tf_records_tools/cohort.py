@@ -215,7 +215,7 @@ def build_manifest(settings: Settings, subjects: Sequence[Subject], group_by: st
         "interpolation": "tricubic",
         "scale": f"percentile {SCALE_PERCENTILE} of the thick, interpolated volume, all echoes",
         "single_of_two_echoes": "root of the sum of squares",
-        "storage": "uint16 levels between a subject's extremes or 16 scales, input and target each",
+        "storage": "uint16 levels between a subject's extremes, input and target each",
         "spacing_mm": {"min": spacing.min(0).tolist(), "max": spacing.max(0).tolist()},
         "group_by": group_by,
         "counts": {split: count_split(entries, split) for split in SPLITS},

@@ -72,10 +72,9 @@ def _define_flags() -> None:
 def main() -> None:
     """The command."""
     from mrsr_tf.parallel import map_in_processes
-    from mrsr_tf.records.schema import LARGEST
     from tf_records_tools.beam_runner import map_on_beam
     from tf_records_tools.cohort import Run, make_records
-    from tf_records_tools.shard import Settings
+    from tf_records_tools.shard import HOT, Settings
 
     run: Run = partial(map_in_processes, workers=FLAGS.workers)
     if FLAGS.runner:
@@ -102,7 +101,7 @@ def main() -> None:
     if clipped:
         print(
             f"clipped: {sum(clipped)} voxels of {cli.counted(len(clipped), 'scan')} that are "
-            f"more than {LARGEST:g} times as bright as the 99.9th percentile"
+            f"more than {HOT} times as bright as the 99.9th percentile"
         )
 
 

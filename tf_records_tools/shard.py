@@ -32,6 +32,7 @@ from mrsr_tf.records.tfrecord import CHECKSUM_BYTES, FRAMING_BYTES, framed
 from mrsr_tf.volume import Volume, intensity_scale
 
 RECORDS_AT_ONCE = 32
+HOT = 16  # scales; tissue is below 2
 TISSUE_SHARE = 0.01  # a patch with a smaller share of bright voxels is air
 
 
@@ -168,6 +169,17 @@ def training_image(volume: Volume, contrasts: str) -> NDArray[np.float32]:
     return volume.array
 
 
+def clip_hot_voxels(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """The image without intensities beyond `HOT` times its scale, and how many there were.
+
+    A single one of 1e9 would take all levels of the records, and its neighbours' as well once the
+    image is thickened.
+    """
+    limit = np.float32(HOT * intensity_scale(image))
+    hot = int(np.count_nonzero(np.abs(image) > limit))
+    return (np.clip(image, -limit, limit), hot) if hot else (image, 0)
+
+
 def training_pair(
     fine: NDArray[np.float32], slice_factor: int, profile: str = Profile.FIR
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
@@ -204,7 +216,7 @@ def write_shard(volume: Volume, subject: Subject) -> ShardInfo:
         OSError: the disk is full.
     """
     settings = subject.settings
-    fine = training_image(volume, settings.contrasts)
+    fine, hot = clip_hot_voxels(training_image(volume, settings.contrasts))
     grid = positions(fine.shape[:3], settings.patch_size, settings.stride)
     inputs, targets, scale = training_pair(fine, settings.slice_factor, settings.profile)
     tissue = _without_air(targets, grid, settings)
@@ -227,7 +239,7 @@ def write_shard(volume: Volume, subject: Subject) -> ShardInfo:
         "intensity_scale": scale,
         "input_range": value_range(levels[0].offset, levels[0].scale),
         "target_range": value_range(levels[1].offset, levels[1].scale),
-        "clipped": sum(image.clipped for image in levels),
+        "clipped": hot,
         "echoes_in_scan": volume.echoes,
         "spacing_mm": volume.spacing_mm.round(6).tolist(),
         "echo_times_ms": list(volume.echo_times_ms) if volume.echo_times_ms else None,

@@ -55,7 +55,7 @@ class ShardInfo(TypedDict):
     """One scan and its shard, without anything that identifies the patient.
 
     The ranges are those of the records, in units of `intensity_scale`, by which the scan was
-    divided; `clipped` counts voxels of input and target beyond `schema.LARGEST`. The hashes are
+    divided; `clipped` counts its hot voxels, which were clipped before. The hashes are
     salted in the manifest: `records_sha256` covers the checksums of all records, `source_sha256`
     the intensities of the scan, and `source_identity` is its `Volume.identity`.
     """

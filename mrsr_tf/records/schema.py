@@ -17,8 +17,7 @@ layout is a NumPy type, see `empty_record`.
 
 Intensities are in units of the subject's intensity scale (`volume.intensity_scale`). All inputs of
 a subject share one offset and scale, which span its darkest to its brightest voxel; so do all its
-targets. The error is at most half a level. Only intensities beyond `LARGEST`, which no tissue has,
-are clipped, so that one hot voxel leaves enough levels to the others.
+targets. Nothing is clipped, and the error is at most half a level.
 """
 
 import functools
@@ -41,41 +40,33 @@ from mrsr_tf.records.tfrecord import (
 
 SCHEMA = 3
 LEVELS = 65535
-LARGEST = np.float32(16)  # of an intensity; at least 2,048 levels are left from 0 to the scale
 PATCHES = ("input", "target")  # in the order of their offsets and scales
 VARIABLE = {"subject", "position", "offset", "scale", *PATCHES}
 
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """An image stored as uint16: intensity = offset + scale * array.
-
-    `clipped` counts the voxels that were beyond `LARGEST`.
-    """
+    """An image stored as uint16: intensity = offset + scale * array."""
 
     array: NDArray[np.uint16]
     offset: np.float32
     scale: np.float32
-    clipped: int
 
 
 def quantise(image: NDArray[np.float32]) -> Levels:
     """Stores an image in 65,536 levels from its lowest value to its highest.
 
     Args:
-        image: any shape, finite; values may be negative or exceed 1, and beyond `LARGEST` either
-            way they are clipped.
+        image: any shape, finite; values may be negative or exceed 1.
 
     Returns:
         Levels that differ from the image by at most half a level (and the rounding of float32).
     """
-    clipped = int(np.count_nonzero(np.abs(image) > LARGEST))
-    lowest, highest = np.clip([image.min(), image.max()], -LARGEST, LARGEST)
-    scale = np.float32((highest - lowest) / LEVELS) or np.float32(1)  # 1: a constant image
-    levels = np.clip(image, lowest, highest)
-    levels -= lowest
+    offset = image.min()
+    scale = np.float32((image.max() - offset) / LEVELS) or np.float32(1)  # 1: a constant image
+    levels = image - offset
     levels /= scale
-    return Levels(np.rint(levels, out=levels).astype(np.uint16), lowest, scale, clipped)
+    return Levels(np.rint(levels, out=levels).astype(np.uint16), offset, scale)
 
 
 def dequantise(record: np.void, inputs: NDArray[np.float32], targets: NDArray[np.float32]) -> None:

@@ -225,7 +225,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, text):
         (lambda m: m.update(schema=99), f"schema {SCHEMA}, found schema 99"),
         (lambda m: m.update(schema=2), r"again with python -m tf_records_tools.make_records"),
         (lambda m: m.pop("slice_factor"), "expected slice_factor in the manifest"),
-        (lambda m: m["subjects"][0].pop("records"), "expected records in the manifest"),
+        (lambda m: m["subjects"][0].pop("records"), "expected subjects.0.records in the manifest"),
     ],
 )
 def test_a_manifest_of_another_kind_is_refused(records, change, message):
