@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from tqdm import tqdm
+
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.archives import files_at
 from mrsr_tf.io.bids import without_echo
@@ -65,7 +67,7 @@ def find_scans(
     """
     scans: dict[str, Scan] = {}
     subjects = _find_subjects(Path(path))
-    for subject in subjects:
+    for subject in tqdm(subjects, "subjects", unit="subject", disable=None, delay=2):
         try:
             _add(scans, _scans_of(subject, series), subject)
         except InputError as error:
@@ -87,8 +89,8 @@ def _add(scans: dict[str, Scan], new: dict[str, Scan], subject: Path) -> None:
 
 def _scans_of(subject: Path, series: str | None) -> dict[str, Scan]:
     """The scans of one subject, by name."""
-    path = subject if subject.is_file() else _scan_in(subject)
-    if path is None:
+    path = _scan_in(subject) if subject.is_dir() else subject
+    if path is None or not path.exists():
         raise InputError(f"expected a DICOM or NIfTI scan, found none at {subject}")
     scans = format_of(path).find(subject, path, series)
     return {f"{_name(subject)}_{name}".rstrip("_"): scan for name, scan in scans.items()}
