@@ -60,7 +60,7 @@ def test_a_freesurfer_table_of_many_labels_names_those_of_the_map(tmp_path):
     assert read_names(tmp_path)["left_region_2"] == Label(0, 2)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
 def test_a_table_may_have_a_byte_order_mark_or_be_latin_1(tmp_path, encoding):
     (tmp_path / "rois.json").write_text('{"Knorpel außen": 1}', encoding=encoding)
     assert read_names(tmp_path) == {"knorpel_außen": Label(0, 1)}
@@ -110,6 +110,22 @@ def test_two_tables_are_refused(tmp_path):
     (tmp_path / "rois.json").write_text("{}")
     (tmp_path / "rois.txt").write_text("1 a")
     with pytest.raises(InputError, match=r"one table of names, got rois\.json and rois\.txt"):
+        read_names(tmp_path)
+
+
+def test_a_table_is_found_whatever_the_case_of_its_name(tmp_path):
+    path = write_labels(tmp_path / "rois.nii.gz", two_boxes()).rename(tmp_path / "ROIS.NII.GZ")
+    (tmp_path / "rois.JSON").write_text('{"Patella": 2}')
+    assert read_labels(path, blank()).names == {"patella": Label(0, 2)}
+
+
+def test_a_table_that_is_a_broken_link_or_a_folder_is_refused(tmp_path):
+    (tmp_path / "rois.txt").symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"readable table of names.*rois\.txt"):
+        read_names(tmp_path)
+    (tmp_path / "rois.txt").unlink()
+    (tmp_path / "rois.txt").mkdir()
+    with pytest.raises(InputError, match=r"readable table of names.*rois\.txt"):
         read_names(tmp_path)
 
 

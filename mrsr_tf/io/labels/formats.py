@@ -4,6 +4,7 @@ A new format is one class that implements `LabelFormat`, and one entry in `FORMA
 """
 
 from pathlib import Path
+from textwrap import shorten
 from typing import ClassVar, Protocol
 
 from absl import logging
@@ -63,8 +64,9 @@ def labels_path(subject: Path) -> Path | None:
     if len(paths) > 1:
         files = " and ".join(path.name for path in paths)
         raise InputError(f"expected one file of regions, got {files} in {subject}")
-    paths.append(mask_path(subject))
-    return next((path for path in paths if path.exists()), None)
+    if mask_path(subject).exists():
+        paths.append(mask_path(subject))
+    return next(iter(paths), None)
 
 
 def read_labels(path: str | Path, volume: Volume) -> LabelMap:
@@ -99,7 +101,7 @@ def _check_names(label_map: LabelMap, path: Path) -> None:
         raise InputError(f"expected at least one label, found only background in {path}")
     if names and not {*names.values()} & {*labels}:
         values = ", ".join(str(label.value) for label in labels)
-        table = ", ".join(f"{name} ({label.value})" for name, label in names.items())
+        table = shorten(", ".join(f"{name} ({label.value})" for name, label in names.items()), 300)
         raise InputError(f"expected names of the labels {values}, got {table} for {path}")
 
 

@@ -3,11 +3,13 @@
 import csv
 import json
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.io.damage import refuse_damaged
 from mrsr_tf.io.labels.label_map import Label
 from mrsr_tf.io.sidecar import sidecar_path
 
@@ -55,17 +57,19 @@ def read_names(path: Path) -> dict[str, Label]:
     Raises:
         InputError: there are two tables, or one has no label for a name or no name for a label.
     """
-    stem = sidecar_path(path).stem
-    candidates = {path.with_name(stem + ending): read for ending, read in TABLES.items()}
-    tables = {file: read for file, read in candidates.items() if file.exists()}
-    if len(tables) > 1:
-        files = " and ".join(file.name for file in tables)
-        raise InputError(f"expected one table of names, got {files}: beside {path}")
-    for file, read in tables.items():
-        pairs = [_name_and_value(first, second, file) for first, second in read(file)]
-        # What a table calls label 0 is background.
-        return named(((name, Label(0, value)) for name, value in pairs if value), file)
-    return {}
+    stem = sidecar_path(path).stem.lower()
+    readers = {stem + ending.lower(): read for ending, read in TABLES.items()}
+    files = [file for file in sorted(path.parent.iterdir()) if file.name.lower() in readers]
+    if len(files) > 1:
+        names = " and ".join(file.name for file in files)
+        raise InputError(f"expected one table of names, got {names}: beside {path}")
+    if not files:
+        return {}
+    (file,) = files
+    rows = readers[file.name.lower()](file)
+    pairs = [_name_and_value(first, second, file) for first, second in rows]
+    # What a table calls label 0 is background.
+    return named(((name, Label(0, value)) for name, value in pairs if value), file)
 
 
 def _name_and_value(first: Any, second: Any, path: Path) -> tuple[str, int]:
@@ -94,8 +98,9 @@ def _integer(value: Any) -> int | None:
 
 def _json_table(path: Path) -> Pairs:
     """{name: label} or {label: name}, by itself or under "labels" as nnU-Net has it."""
+    text = _text(path)
     try:  # objects as tuples, in which a key that stands twice is kept
-        content = json.loads(_text(path), object_pairs_hook=lambda pairs: tuple(pairs))
+        content = json.loads(text, object_pairs_hook=lambda pairs: tuple(pairs))
     except (ValueError, RecursionError):
         content = None
     table = content
@@ -129,10 +134,14 @@ def _columns(path: Path, delimiter: str) -> Pairs:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except ValueError:
-        return path.read_text(encoding="latin-1")
+    with refuse_damaged(path, "a readable table of names"):
+        content = path.read_bytes()
+        if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+            return content.decode("utf-16")
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return content.decode("latin-1")
 
 
 # The endings of tables -> what reads them.
