@@ -35,6 +35,7 @@ def check_replaceable(output: Path, source: Scan) -> None:
     if is_file_name(output) != bool(ending):
         expected = f"a name ending in {ending}" if ending else "a folder for DICOM"
         raise InputError(f"expected {expected} for the output, as the input is, got {output}")
+    source.format.check_output(output)
     for path in maps_beside(output):
         is_there = path.exists() or sidecar_path(path).exists()
         if is_there and read_derivation(path) is None:

@@ -4,22 +4,24 @@ NIfTI has (column, row, slice[, echo]) and an affine to RAS; a `Volume` has (row
 echo) and one to LPS. Another slice axis is moved last when reading and back when writing, and
 slices keep their direction, so an image is written in the axis order in which it was read.
 
-Two echoes are one 4-D image, or two 3-D ones named as BIDS names them: NAME_echo-1 and NAME_echo-2.
+Two echoes are one image with the echoes last, or two 3-D images (see `echo_files`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from absl import logging
 from numpy.typing import NDArray
 
 from mrsr_tf import outputs
 from mrsr_tf.errors import InputError
-from mrsr_tf.io import bids, nifti_file, nifti_grid
+from mrsr_tf.io import bids, bids_dataset, nifti_file, nifti_grid
 from mrsr_tf.io.damage import refuse_damaged
-from mrsr_tf.io.scan_format import Derivation, Format, Scan
+from mrsr_tf.io.echo_files import EchoFile, choose_scans, group_of
+from mrsr_tf.io.scan_format import Chosen, Derivation, Format, Scan
 from mrsr_tf.io.sidecar import (
     DERIVATION,
     acquisition,
@@ -48,12 +50,25 @@ class NiftiDerived(Format):
     ) -> None:
         """Writes an image with the derivation in its sidecar."""
         source = derivation.get("source") or self.read(like, slice_axis).identity
-        sidecar = {DERIVATION: {**derivation, "source": source}}
+        sidecar = bids_dataset.derivative_sidecar(output, like.path)
+        sidecar |= {DERIVATION: {**derivation, "source": source}}
         write_nifti(volume, output, slice_axis=slice_axis, sidecar=sidecar)
 
     def replace(self, output: Path, new: Path) -> None:
         """Replaces the image and then its sidecar."""
         replace_image(output, new)
+
+    def check_output(self, output: Path) -> None:
+        """Refuses to change a sidecar that belongs to another image, or to something else."""
+        stem, sidecar = bids.stem(output), sidecar_path(output)
+        for image in (output.with_name(stem + ending) for ending in (*ENDINGS, ".h5")):
+            if image != output and image.exists():
+                raise InputError(
+                    f"expected a sidecar of its own for {output}, got {sidecar.name}, which is "
+                    f"also that of {image}"
+                )
+        if sidecar.exists() and DERIVATION not in read_sidecar(output):
+            raise InputError(f"expected no sidecar or one of MRSR-TF, found another: {sidecar}")
 
     def read_derivation(self, output: Path) -> dict[str, Any] | None:
         """The derivation in the sidecar."""
@@ -70,9 +85,19 @@ class Nifti(NiftiDerived):
         """Whether the name ends in .nii, .nii.gz or .hdr."""
         return is_nifti(path)
 
-    def is_scan_file(self, path: Path) -> bool:
-        """Whether it is not the second of two echoes, nor the image beside a header."""
-        return bids.first_echo(path) is None and path.suffix.lower() != ".img"
+    def choose(self, files: Sequence[Path]) -> Chosen:
+        """The first file of each scan, without phase images and other sequences."""
+        return choose_scans([file for file in files if file.suffix.lower() != ".img"])
+
+    def are_repeats(self, files: Sequence[Path]) -> bool:
+        """Whether each is a DESS and has a number or entities of its own."""
+        groups = [group_of(file) for file in files]
+        labels = {group.repeat for group in groups} - {None}
+        return len(labels) == len(groups) and all(group.is_dess for group in groups)
+
+    def name(self, path: Path) -> str:
+        """What the names of the echoes have in common."""
+        return group_of(path).name
 
     def read(self, scan: Scan, slice_axis: int = 2) -> Volume:
         """Reads the image, or both echoes."""
@@ -86,21 +111,44 @@ def is_nifti(path: Path) -> bool:
 
 
 def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
-    """Reads a 3-D image (one echo) or a 4-D one (one or two echoes last) and its sidecar.
+    """Reads a 3-D image (one echo) or one with one or two echoes last, and its sidecar.
 
-    A 3-D NAME_echo-1 is read together with NAME_echo-2 in the same folder. `slice_axis` is the
-    axis of the file that counts slices: 0, 1 or 2.
+    A 3-D image that is the first echo is read together with the second in the same folder.
+    `slice_axis` is the axis of the file that counts slices: 0, 1 or 2.
 
     Raises:
-        InputError: the file is missing, damaged, of another shape, not finite, or clearly coarser
-            along another axis than `slice_axis`; its sidecar is unreadable or contradicts it; or
-            the other echo has another grid, repetition time or flip angle.
+        InputError: the file is missing, damaged, of another shape, not finite, no magnitude, or
+            clearly coarser along another axis than `slice_axis`; its sidecar is unreadable or
+            contradicts it; or the other echo has another grid, repetition time or flip angle, or
+            is not the only one.
     """
     path = Path(path)
-    first, other = _read_image(path, slice_axis), bids.second_echo(path)
-    if other is None or first.echoes == 2:
+    if not EchoFile(path).is_magnitude:
+        raise InputError(f"expected a magnitude image, got a phase, real or imaginary one: {path}")
+    group = group_of(path)
+    first = _read_image(path, slice_axis)
+    if first.echoes == 2:
         return first
+    if len(group.files) == 1:
+        _warn_of_second_echo(first, path)
+        return first
+    if not group.is_told_apart:
+        names = " and ".join(file.name for file in group.paths)
+        logging.warning(
+            "%s in %s are taken as echoes 1 and 2 by their names alone", names, path.parent
+        )
+    other = group.paths[1]
     return _join_echoes(first, _read_image(other, slice_axis), path, other)
+
+
+def _warn_of_second_echo(volume: Volume, path: Path) -> None:
+    """Only the second echo of a DESS forms later than one repetition time."""
+    times, tr_ms = volume.echo_times_ms, volume.repetition_time_ms
+    if times and tr_ms and times[0] > tr_ms:
+        logging.warning(
+            "%s is the second echo of a DESS, by its echo time of %g ms and TR of %g ms, and is "
+            "read without the first", path, times[0], tr_ms,
+        )  # fmt: skip
 
 
 def _read_image(path: Path, slice_axis: int) -> Volume:

@@ -6,15 +6,17 @@ NAME.hdr with NAME.img.
 
 import gzip
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
+from logging import LogRecord
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.fileholders import FileHolder
-from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.imageglobals import logger
 from numpy.typing import NDArray
 
 from mrsr_tf import outputs
@@ -47,7 +49,7 @@ def load(path: Path) -> nib.Nifti1Pair:
     for file in (header_path, image_path):
         if not file.is_file():
             raise InputError(f"expected a NIfTI file, found nothing at {file}")
-    with refuse_damaged(path, WHOLE), LoggingOutputSuppressor():
+    with refuse_damaged(path, WHOLE), _without_messages():
         kinds: Mapping[int, type[nib.Nifti1Pair]] = SINGLE if header_path == image_path else PAIRS
         kind = _kind(header_path, kinds)
         header = _checked_header(header_path, kind)
@@ -87,6 +89,20 @@ def save(array: NDArray[Any], affine: NDArray[np.float64], path: Path, slice_axi
     image.header.set_xyzt_units("mm", "sec")
     with outputs.output_file(path) as partial:
         nib.save(image, partial)
+
+
+@contextmanager
+def _without_messages() -> Iterator[None]:
+    """Keeps nibabel from printing what it mends in a header, which `_checked_header` judges."""
+
+    def is_shown(record: LogRecord) -> bool:
+        return False
+
+    logger.addFilter(is_shown)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_shown)
 
 
 def _kind(path: Path, kinds: Mapping[int, type[nib.Nifti1Pair]]) -> type[nib.Nifti1Pair]:

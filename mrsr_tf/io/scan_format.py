@@ -1,9 +1,9 @@
 """A scan on disk, and the interface of its format; `formats.FORMATS` lists all formats."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from absl import logging
@@ -15,6 +15,18 @@ from mrsr_tf.mri.zero_filling import ADVICE, interpolated_slices
 from mrsr_tf.volume import LARGEST_SCALE, SMALLEST_SCALE, Volume
 
 Derivation = Mapping[str, Any]  # how a scan was derived, as plain JSON values
+
+
+class Chosen(NamedTuple):
+    """The scans among the files of a folder.
+
+    Attributes:
+        scans: the path of each; its first file if it has several.
+        left_out: names of files that are of the format but no scans that are meant.
+    """
+
+    scans: list[Path]
+    left_out: list[str]
 
 
 @dataclass(frozen=True)
@@ -101,9 +113,18 @@ class Format(Protocol):
     def matches(self, path: Path) -> bool:
         """Whether the scan at `path` is of this format."""
 
-    def is_scan_file(self, path: Path) -> bool:
-        """Whether a file that matches is a scan by itself, and not only a part of one."""
-        return True
+    def choose(self, files: Sequence[Path]) -> Chosen:
+        """The scans among the files of a folder that match."""
+        return Chosen(list(files), [])
+
+    def are_repeats(self, files: Sequence[Path]) -> bool:
+        """Whether several files that `choose` returned are known to be a DESS each, repeated."""
+        return False
+
+    def name(self, path: Path) -> str:
+        """The name of the scan in a file, without ending."""
+        matching = (ending for ending in self.endings if path.name.lower().endswith(ending))
+        return path.name[: len(path.name) - len(next(matching, ""))]
 
     def find(self, subject: Path, path: Path, series: str | None = None) -> dict[str, Scan]:
         """The scans at `path` by what distinguishes them; "" for the only one.
@@ -144,6 +165,14 @@ class Format(Protocol):
     def own_files(self, output: Path) -> list[Path]:
         """The files of a derived scan in the folder `output`, relative to it."""
         return []
+
+    def check_output(self, output: Path) -> None:
+        """Checks that writing to `output` changes nothing beside it that is not ours.
+
+        Raises:
+            InputError: it would change a file of another image.
+        """
+        return
 
     def as_stored(self, volume: Volume, like: Scan) -> Volume:
         """The volume as it reads back after `write`, which may round intensities."""

@@ -9,10 +9,13 @@ SliceAxis, and Derivation of a derived scan.
 import json
 import reprlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.io import bids
+from mrsr_tf.mri.dess import LONGEST_TR_MS
 from mrsr_tf.volume import Volume
 
 DERIVATION = "Derivation"
@@ -51,10 +54,10 @@ def _of_type(expected: str, *types: type) -> Field:
 
 
 TEXT, LABEL = _of_type("text", str), _of_type("text or a number", str, int, float)
-# Null means that a key is absent. A DESS repeats within tens of ms; other sequences take seconds.
+# Null means that a key is absent.
 SCHEMA = {
     "EchoTime": _list_of(_number("in seconds", 1), alone=True),
-    "RepetitionTime": _number("of a DESS in seconds", 1),
+    "RepetitionTime": _number("in seconds", 20),
     "FlipAngle": _number("in degrees", 360),
     "SliceThickness": _number("in mm", 100),
     "SpacingBetweenSlices": _number("in mm", 100),
@@ -102,28 +105,51 @@ def read_object(file: Path) -> dict[str, Any]:
 def read_sidecar(path: str | Path) -> dict[str, Any]:
     """The sidecar of the image at `path`, without keys that are null; empty if there is none.
 
+    In a BIDS dataset it adds to, and replaces, the keys of those in the folders above.
+
     Raises:
         InputError: the sidecar is not a JSON object, or a key holds another kind of value than
             `SCHEMA` says.
     """
-    file = sidecar_path(path)
-    if not file.is_file():
-        return {}
-    sidecar = {key: value for key, value in read_object(file).items() if value is not None}
-    for key, field in SCHEMA.items():
-        if key in sidecar and not field.holds(sidecar[key]):
-            value = reprlib.repr(sidecar[key])
-            raise InputError(f"expected {key} {field.expected}, got {value} in {file}")
-    return sidecar
+    sidecar: dict[str, Any] = {}
+    for file in _files(path):
+        content = read_object(file)
+        for key, field in SCHEMA.items():
+            if content.get(key) is not None and not field.holds(content[key]):
+                value = reprlib.repr(content[key])
+                raise InputError(f"expected {key} {field.expected}, got {value} in {file}")
+        sidecar |= content
+    return {key: value for key, value in sidecar.items() if value is not None}
+
+
+def read_valid_keys(path: Path) -> dict[str, Any]:
+    """Those keys of a sidecar that hold what they may; empty if it is missing or unreadable."""
+    sidecar: dict[str, Any] = {}
+    for file in _files(path):
+        with suppress(InputError):
+            sidecar |= read_object(file)
+    known = {key: sidecar[key] for key in SCHEMA if key in sidecar}
+    return {key: value for key, value in known.items() if SCHEMA[key].holds(value)}
+
+
+def _files(path: str | Path) -> list[Path]:
+    """The sidecar of an image, after those that it inherits in a BIDS dataset."""
+    own = sidecar_path(path)
+    return [*bids.inherited_sidecars(Path(path)), *([own] if own.is_file() else [])]
 
 
 def acquisition(sidecar: Mapping[str, Any], file: Path, *, echoes: int) -> dict[str, Any]:
     """The acquisition in a sidecar, whose path is `file`, as keyword arguments of `Volume`.
 
     Raises:
-        InputError: there are more or fewer echo times than echoes, or they do not ascend.
+        InputError: there are more or fewer echo times than echoes, they do not ascend, or the
+            repetition time is too long for a steady state.
     """
     tr = sidecar.get("RepetitionTime")
+    if is_slow(sidecar):
+        raise InputError(
+            f"expected RepetitionTime of a DESS, at most {LONGEST_TR_MS:g} ms, got {tr} s in {file}"
+        )
     return {
         "echo_times_ms": _echo_times_ms(echo_times(sidecar), file, echoes),
         "repetition_time_ms": None if tr is None else _ms(tr),
@@ -153,6 +179,11 @@ def echo_times(sidecar: Mapping[str, Any]) -> list[float]:
     """The echo times in a sidecar, in seconds; empty if there are none."""
     value = sidecar.get("EchoTime", [])
     return value if isinstance(value, list) else [value]
+
+
+def is_slow(sidecar: Mapping[str, Any]) -> bool:
+    """Whether pulses are too far apart for a steady state, as in most sequences but DESS."""
+    return 1000 * sidecar.get("RepetitionTime", 0) > LONGEST_TR_MS
 
 
 def _echo_times_ms(times: list[float], file: Path, echoes: int) -> tuple[float, ...] | None:

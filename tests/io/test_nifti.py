@@ -185,10 +185,8 @@ def test_one_echo_has_one_number_as_echo_time_and_a_3d_image(path):
         ({"EchoTime": [7, 39]}, r"EchoTime in seconds from 1e-06 to 1, got \[7, 39\]"),
         ({"EchoTime": ["short", "long"]}, r"expected EchoTime in seconds .* got \['short'"),
         ({"EchoTime": [0.0, 0.039]}, "expected EchoTime in seconds"),
-        (
-            {"RepetitionTime": 23},
-            "expected RepetitionTime of a DESS in seconds from 1e-06 to 1, got 23",
-        ),
+        ({"RepetitionTime": 23}, "RepetitionTime in seconds from 1e-06 to 20, got 23"),
+        ({"RepetitionTime": 1.5}, "RepetitionTime of a DESS, at most 1000 ms, got 1.5 s in"),
         ({"FlipAngle": -20}, "expected FlipAngle"),
         ({"FlipAngle": True}, "expected FlipAngle"),
         ([1, 2], "expected a JSON object"),

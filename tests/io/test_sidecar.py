@@ -4,8 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from random_scans import make_scan
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.io import scans
+from mrsr_tf.io.nifti import write_nifti
 from mrsr_tf.io.sidecar import SCHEMA, acquisition, read_sidecar
 
 DESS = {"EchoTime": [0.007, 0.039], "RepetitionTime": 0.023, "FlipAngle": 20, "Comment": "Knie"}
@@ -63,8 +66,8 @@ def test_a_key_of_another_type_is_refused_by_name(path, key):
     [
         ({"EchoTime": [[0.007], [0.039, 1]]}, r"expected EchoTime in seconds .*got \[\[0.007\]"),
         ({"SpoilerArea": 1e300}, r"SpoilerArea as GE stores it from 1e-06 to 1e\+06, got 1e\+300"),
-        ({"RepetitionTime": 1.5}, "RepetitionTime of a DESS in seconds .*, got 1.5"),
-        ({"RepetitionTime": 1e-320}, "RepetitionTime of a DESS in seconds"),
+        ({"RepetitionTime": 23}, "RepetitionTime in seconds from 1e-06 to 20, got 23"),
+        ({"RepetitionTime": 1e-320}, "RepetitionTime in seconds"),
         ({"Derivation": "mine"}, "Derivation as a JSON object, got 'mine'"),
         ({"SliceAxis": True}, "SliceAxis 0, 1 or 2, got True"),
         ({"FlipAngle": "x" * 10000}, "FlipAngle in degrees .*, got 'xxxx.{,30}x' in"),
@@ -102,3 +105,32 @@ def test_a_damaged_sidecar_is_refused_in_one_line_or_its_values_are_those_of_a_s
             assert all(0 < number <= 1000 for number in numbers)
     assert len(messages) > 30
     assert all(message.isprintable() and "knee" in message for message in messages)
+
+
+# The sidecar of an output
+
+
+def check_refused(output, source, words):
+    with pytest.raises(InputError, match=words):
+        scans.write_scan(source.read(), output, like=source)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_sidecar_that_another_image_shares_is_not_changed(tmp_path, ending):
+    other = {".nii": ".nii.gz", ".nii.gz": ".nii"}[ending]
+    write_nifti(make_scan((4, 5, 3)), tmp_path / f"knee{other}")
+    before = (tmp_path / "knee.json").read_bytes()
+    source = scans.find_scan(tmp_path / f"knee{other}")
+    check_refused(tmp_path / f"knee{ending}", source, r"knee\.json, which is also that of .*knee")
+    assert (tmp_path / "knee.json").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["knee.json", f"knee{other}"]
+
+
+@pytest.mark.parametrize("content", ['{"a": 1}', "{", '{"Derivation": "mine"}'])
+def test_a_sidecar_that_is_not_ours_is_not_changed(tmp_path, content):
+    write_nifti(make_scan((4, 5, 3)), tmp_path / "knee.nii.gz")
+    (tmp_path / "out.json").write_text(content)
+    source = scans.find_scan(tmp_path / "knee.nii.gz")
+    check_refused(tmp_path / "out.nii.gz", source, r"expected .*out\.json")
+    assert (tmp_path / "out.json").read_text() == content
+    assert not (tmp_path / "out.nii.gz").exists()

@@ -1,5 +1,6 @@
 """DICOM as a format of scans."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from mrsr_tf.io.dicom.exam import find_dicom_scans
 from mrsr_tf.io.dicom.provenance import derived_files, read_derivation, read_patient
 from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.write import as_stored, write_series, write_t2_map
-from mrsr_tf.io.scan_format import Derivation, Format, Scan
+from mrsr_tf.io.scan_format import Chosen, Derivation, Format, Scan
 from mrsr_tf.outputs.replacement import replace
 from mrsr_tf.volume import Volume
 
@@ -26,9 +27,9 @@ class Dicom(Format):
         """Always: only reading all files of a folder can tell what they are."""
         return True
 
-    def is_scan_file(self, path: Path) -> bool:
-        """Whether it is a zip archive; files are parts of the scan in their folder."""
-        return path.suffix == ".zip" and is_zip(path)
+    def choose(self, files: Sequence[Path]) -> Chosen:
+        """The zip archives; other files are parts of the scan in their folder."""
+        return Chosen([file for file in files if file.suffix == ".zip" and is_zip(file)], [])
 
     def find(self, subject: Path, path: Path, series: str | None = None) -> dict[str, Scan]:
         """The DESS of an exam, or another series that is meant, see `exam`."""
