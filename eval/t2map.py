@@ -9,10 +9,15 @@ The output folder holds t2_ms.nii.gz (NaN where there is no T2 in (0, 100] ms), 
 standard deviation of each voxel's T2 that is caused by the scan's noise), t2_ms.png and, for a
 DICOM scan, dicom/ (a derived series; 0 where there is no T2). A folder of several scans gives a
 folder for each; a scan that fails does not stop the others and is named at the end.
+
+It is a BIDS-App, too: of a BIDS dataset it writes a derivative dataset with NAME_T2map.nii.gz and
+NAME_desc-sd_T2map.nii.gz, in seconds, as BIDS requires:
+
+    python -m eval.t2map bids t2 participant --participant_label 01 02
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absl import flags
 
@@ -57,94 +62,138 @@ SPOILER_DURATION_US = cli.define_quantity(
     "spoiler_duration_us", None, "Duration of that gradient; overrides the header.", least=0
 )
 SERIES = cli.define_series()
+PARTICIPANT_LABEL = cli.define_participant_label()
 SLICE_AXIS = cli.define_slice_axis()
 OVERWRITE = cli.define_overwrite()
 
 
 def main() -> None:
     """Computes the map of the scan, or of each scan in a folder of several."""
+    from mrsr_tf.io import bids_dataset
     from mrsr_tf.io.scans import find_scans
     from mrsr_tf.outputs import check_output
 
-    check_output(OUTPUT.value, [INPUT.value])
-    failures, output = Failures(), Path(OUTPUT.value)
-    scans = find_scans(INPUT.value, SERIES.value, failures.add)
-    if len(scans) == 1 and not failures.subjects:
-        return _map(next(iter(scans.values())), output)
-    total = len(scans) + len(failures.subjects)
+    failures, source, output = Failures(), Path(INPUT.value), Path(OUTPUT.value)
+    check_output(output, bids_dataset.apart_from(source, output))
+    scans = find_scans(source, SERIES.value, failures.add, PARTICIPANT_LABEL.value)
+    total, write = len(scans) + len(failures.subjects), _write_folder
+    outputs = {name: output / name if total > 1 else output for name in scans}
+    if bids_dataset.has_derivative(source, output):
+        bids_dataset.write_description(output, source)
+        outputs, write = dict.fromkeys(scans, output), _write_derivative
     for name, scan in scans.items():
         try:
-            _map(scan, output / name)
+            write(scan, outputs[name])
         except AlreadyDone as done:
             print(done)
         except InputError as error:
+            if total == 1:
+                raise
             failures.add(scan, error)
     failures.check(total, "scan", "the maps of the others are complete")
 
 
-def _map(source: "Scan", output: Path) -> None:
-    """Reads a scan, computes T2 and writes map, derived series and figure."""
-    from mrsr_tf import __version__
+class Maps(NamedTuple):
+    """What is computed from a scan: (rows, cols, slices) arrays, and how.
+
+    Attributes:
+        scan: the scan, with the sequence that flags override.
+        t2_ms: T2 in ms; NaN where there is none.
+        deviation_ms: its standard deviation because of noise, in ms.
+        tissue: where the signal is above the noise.
+        derivation: the method and its parameters.
+    """
+
+    scan: "Volume"
+    t2_ms: "NDArray[np.floating]"
+    deviation_ms: "NDArray[np.floating]"
+    tissue: "NDArray[np.bool_]"
+    derivation: dict[str, Any]
+
+
+def _write_folder(source: "Scan", output: Path) -> None:
+    """Writes a folder with the maps of one scan, their derived series and their figure."""
+    from eval.reporting.t2_figure import t2_figure
+    from mrsr_tf.io import nifti
     from mrsr_tf.outputs import output_folder
 
     scan = source.read(SLICE_AXIS.value)
-    overrides = (TR_MS, TE_MS, FLIP_DEG, SPOILER_AREA, SPOILER_DURATION_US)
-    sequence = {flag.name: flag.value for flag in overrides}
-    configuration = {
-        "version": __version__,
-        "method": METHOD.value,
-        "t1_ms": T1_MS.value,
-        **sequence,
-        "source": scan.identity,
-        "slice_axis": SLICE_AXIS.value,
-    }
-    folder_of_map = output_folder(
-        output, configuration, command="eval.t2map", overwrite=OVERWRITE.value
-    )
+    settings = {**_settings(scan), "slice_axis": SLICE_AXIS.value}
+    folder_of_map = output_folder(output, settings, command="eval.t2map", overwrite=OVERWRITE.value)
     with folder_of_map as folder:
-        print(f"{_write_maps(scan, source, sequence, folder)}: {output}")
+        maps = _compute(scan, source)
+        sidecar: dict[str, Any] = {"Units": "ms", "Derivation": maps.derivation}
+        for name, image in (("t2_ms", maps.t2_ms), ("t2_sd_ms", maps.deviation_ms)):
+            path = folder / f"{name}.nii.gz"
+            nifti.write_map(image, scan, path, slice_axis=SLICE_AXIS.value, sidecar=sidecar)
+        source.format.write_t2_map(maps.t2_ms, scan, folder / "dicom", source, maps.derivation)
+        title = f"T2, {METHOD.value}, T1 {T1_MS.value:g} ms"
+        t2_figure(maps.t2_ms, scan, maps.tissue, title).savefig(folder / "t2_ms.png")
+    print(f"{_summary(maps)}: {output}")
 
 
-def _write_maps(
-    scan: "Volume", source: "Scan", sequence: dict[str, float | None], folder: Path
-) -> str:
-    """Writes all files of the output; returns a summary of the map."""
+def _write_derivative(source: "Scan", output: Path) -> None:
+    """Writes the maps of one scan into the derivative dataset `output`, in seconds."""
+    from mrsr_tf.io import bids, derived_scans, nifti
+    from mrsr_tf.io.bids_dataset import derivative_path, t2_map_sidecar
+
+    deviation = bids.entities(source.path).get("desc", "") + "sd"
+    paths = [
+        derivative_path(output, source.path, desc=desc, suffix="T2map") for desc in (deviation, "")
+    ]
+    for path in paths:
+        derived_scans.check_replaceable(path, source)
+    scan = source.read(SLICE_AXIS.value)
+    if not OVERWRITE.value:
+        derived_scans.check_unfinished(paths[1], _settings(scan))
+    maps = _compute(scan, source)
+    sidecar = t2_map_sidecar(paths[1], source.path, maps.scan, METHOD.value)
+    sidecar["Derivation"] = {**maps.derivation, **_settings(scan)}
+    for path, image in zip(paths, (maps.deviation_ms, maps.t2_ms), strict=True):
+        nifti.write_map(image / 1000, scan, path, slice_axis=SLICE_AXIS.value, sidecar=sidecar)
+    print(f"{_summary(maps)}: {paths[1]}")
+
+
+def _settings(scan: "Volume") -> dict[str, Any]:
+    """What determines the maps."""
+    from mrsr_tf import __version__
+
+    settings = {"version": __version__, "method": METHOD.value, "t1_ms": T1_MS.value}
+    return {**settings, **_sequence(), "source": scan.identity}
+
+
+def _sequence() -> dict[str, float | None]:
+    """The parameters of the sequence that flags override."""
+    overrides = (TR_MS, TE_MS, FLIP_DEG, SPOILER_AREA, SPOILER_DURATION_US)
+    return {flag.name: flag.value for flag in overrides}
+
+
+def _compute(scan: "Volume", source: "Scan") -> Maps:
     from tqdm import tqdm
 
     from eval import t2_noise
-    from eval.reporting.t2_figure import t2_figure
     from mrsr_tf import __version__
-    from mrsr_tf.io import nifti
     from mrsr_tf.mri.noise import above_noise
     from mrsr_tf.mri.t2 import scan_t2, with_sequence
 
-    identity, scan = scan.identity, with_sequence(scan, **sequence)
-    with tqdm(total=3, desc="T2 map", unit="step", disable=None, delay=2) as progress:
+    identity, scan = scan.identity, with_sequence(scan, **_sequence())
+    with tqdm(total=2, desc="T2 map", unit="step", disable=None, delay=2) as progress:
         try:
             t2_ms, parameters = scan_t2(scan, method=METHOD.value, t1_ms=T1_MS.value, label=source)
         except InputError as error:
             raise InputError(f"{error}: {source}") from None
+        progress.update()
         deviation_ms = t2_noise.t2_deviation(scan, **parameters)
-        tissue = above_noise(scan)
         progress.update()
-        derivation = {"version": __version__, **parameters, "source": identity}
-        sidecar: dict[str, Any] = {"Units": "ms", "Derivation": derivation}
-        for name, image in (("t2_ms", t2_ms), ("t2_sd_ms", deviation_ms)):
-            path = folder / f"{name}.nii.gz"
-            nifti.write_map(image, scan, path, slice_axis=SLICE_AXIS.value, sidecar=sidecar)
-        source.format.write_t2_map(t2_ms, scan, folder / "dicom", source, derivation)
-        progress.update()
-        title = f"T2, {METHOD.value}, T1 {T1_MS.value:g} ms"
-        t2_figure(t2_ms, scan, tissue, title).savefig(folder / "t2_ms.png")
-        progress.update()
-    return _summary(t2_ms, tissue)
+    derivation = {"version": __version__, **parameters, "source": identity}
+    return Maps(scan, t2_ms, deviation_ms, above_noise(scan), derivation)
 
 
-def _summary(t2_ms: "NDArray[np.floating]", tissue: "NDArray[np.bool_]") -> str:
+def _summary(maps: Maps) -> str:
     import numpy as np
 
-    invalid = np.isnan(t2_ms)
-    valid_t2 = t2_ms[tissue & ~invalid]
+    invalid, tissue = np.isnan(maps.t2_ms), maps.tissue
+    valid_t2 = maps.t2_ms[tissue & ~invalid]
     median = f"median T2 {np.median(valid_t2):.1f} ms" if valid_t2.size else "no T2"
     return (
         f"{median}; of {tissue.sum():,} voxels above the noise {(tissue & invalid).sum():,} have "

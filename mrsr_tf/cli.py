@@ -17,6 +17,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from logging import Formatter, LogRecord
 from pathlib import Path
 from typing import Any, NoReturn
@@ -116,6 +117,15 @@ def define_series() -> flags.FlagHolder[str | None]:
     )
 
 
+def define_participant_label() -> flags.FlagHolder[list[str]]:
+    """Defines --participant_label for a command that is a BIDS-App."""
+    return flags.DEFINE_list(
+        "participant_label",
+        [],
+        "The subjects of a BIDS dataset, with or without sub-; by default all.",
+    )
+
+
 def define_overwrite() -> flags.FlagHolder[bool]:
     """Defines --overwrite for a command that writes a whole output or none."""
     return flags.DEFINE_bool(
@@ -169,6 +179,30 @@ def quiet_imports() -> Iterator[None]:
             os.close(stderr)
 
 
+def bids_app_flags(argv: list[str]) -> list[str]:
+    """The flags that the arguments of a BIDS-App mean; flags stay as they are.
+
+    python -m mrsr_tf.infer BIDS_DIR OUT_DIR participant --participant_label 01 02
+    """
+    program, *arguments = argv
+    places = list(takewhile(_is_value, arguments))
+    if len(places) == 3:
+        if places[2] != "participant":
+            raise flags.Error(f"expected participant as the level of analysis, got {places[2]!r}")
+        arguments = [f"--input={places[0]}", f"--output={places[1]}", *arguments[3:]]
+    names = [argument.replace("-", "_") for argument in arguments]
+    if "__participant_label" in names:
+        start = names.index("__participant_label")
+        labels = list(takewhile(_is_value, arguments[start + 1 :]))
+        end = start + 1 + len(labels)
+        arguments[start:end] = [f"--participant_label={','.join(labels)}"]
+    return [program, *arguments]
+
+
+def _is_value(argument: str) -> bool:
+    return not argument.startswith("-")
+
+
 def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
     if any(argument in ("-h", "-help", "--help", "--helpfull") for argument in argv[1:]):
         print(_help())
@@ -177,6 +211,8 @@ def _exit_code(main: Callable[[], None], argv: list[str]) -> int:
         print(f"MRSR-TF {__version__}")
         return DONE
     try:
+        if "participant_label" in flags.FLAGS:
+            argv = bids_app_flags(argv)
         stray = flags.FLAGS([_resolve_flagfile(argument) for argument in argv])[1:]
         _check_values()
     except UnicodeDecodeError as error:

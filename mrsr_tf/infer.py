@@ -15,6 +15,11 @@ Of a whole exam in DICOM the DESS is taken, or the series that is named by numbe
 
     python -m mrsr_tf.infer --input=exam --output=super_resolved/knee --series=5
 
+It is a BIDS-App, too: of a BIDS dataset it writes a derivative dataset, to another folder or to one
+in BIDS_DIR/derivatives. --input and --output mean the same as the first two arguments:
+
+    python -m mrsr_tf.infer bids super_resolved participant --participant_label 01 02
+
 The mean over eight mirrored inputs takes eight times as long, and shows how far to trust each
 voxel: knee_uncertainty.nii.gz and knee_t2_uncertainty_ms.nii.gz, written beside the output, hold
 the standard deviations over the eight:
@@ -58,6 +63,7 @@ SLICE_FACTOR = cli.define_slice_factor(
     "Fine slices per thick slice. By default that of the model, and 2 for tci and fi.",
 )
 SERIES = cli.define_series()
+PARTICIPANT_LABEL = cli.define_participant_label()
 SLICE_AXIS = cli.define_slice_axis()
 METHOD = flags.DEFINE_enum(
     "method", Method.MRSR, list(Method), "The network, tricubic or Fourier interpolation."
@@ -86,11 +92,17 @@ OVERWRITE = cli.define_overwrite()
 def main() -> None:
     """Finds the studies and upsamples them."""
     from mrsr_tf.inference import batch
+    from mrsr_tf.io import bids_dataset
     from mrsr_tf.outputs import check_output
 
-    check_output(OUTPUT.value, [INPUT.value, MODEL.value])
+    source, output = Path(INPUT.value), Path(OUTPUT.value)
+    check_output(output, [*bids_dataset.apart_from(source, output), MODEL.value])
     failures = Failures()
-    studies = batch.find_studies(Path(INPUT.value), Path(OUTPUT.value), SERIES.value, failures.add)
+    studies = batch.find_studies(
+        source, output, SERIES.value, failures.add, PARTICIPANT_LABEL.value
+    )
+    if bids_dataset.has_derivative(source, output):
+        bids_dataset.write_description(output, source)
     total = len(studies) + len(failures.subjects)
     if METHOD.value == Method.MRSR:
         with cli.quiet_imports():

@@ -23,7 +23,7 @@ from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.inference.data_consistency import measure_residual
 from mrsr_tf.inference.domain_check import out_of_range
 from mrsr_tf.inference.upsampling import Upsampler, UpsamplingResult
-from mrsr_tf.io import derived_scans, dicom
+from mrsr_tf.io import bids_dataset, derived_scans, dicom
 from mrsr_tf.io.scans import Scan, find_scans, read_scan
 from mrsr_tf.mri.t2 import scan_t2
 from mrsr_tf.volume import Volume
@@ -44,12 +44,14 @@ def find_studies(
     output: Path,
     series: str | None = None,
     onerror: Callable[[Path, InputError], object] | None = None,
+    participants: Sequence[str] = (),
 ) -> list[Study]:
     """Finds the study at `source`, or all studies in that folder.
 
     If `find_scans` finds several scans in a folder, each is a study and its output has the
-    same name in the folder `output`. Anything else is one study with the output `output`. The other
-    arguments are as for `find_scans`.
+    same name in the folder `output`; of a BIDS dataset it has its place in a derivative dataset.
+    Anything else is one study with the output `output`. The other arguments are those of
+    `find_scans`.
 
     Raises:
         InputError: there is nothing at `source`, or the output of several studies would be one file
@@ -65,7 +67,9 @@ def find_studies(
         onerror(subject, error)
         failed.append(subject)
 
-    subjects = find_scans(source, series, fail)
+    subjects = find_scans(source, series, fail, participants)
+    if bids_dataset.has_derivative(source, output):
+        return [Study(scan, _derivative_path(output, scan)) for scan in subjects.values()]
     if len(subjects) == 1 and not failed:
         return [Study(scan, output) for scan in subjects.values()]
     if derived_scans.is_file_name(output):
@@ -81,6 +85,10 @@ def find_studies(
     return [
         Study(scan, output / (name + scan.format.output_ending)) for name, scan in subjects.items()
     ]
+
+
+def _derivative_path(output: Path, scan: Scan) -> Path:
+    return bids_dataset.derivative_path(output, scan.path, desc=bids_dataset.SUPER_RESOLVED)
 
 
 def derive(

@@ -1,8 +1,11 @@
 """The command, as a user types it."""
 
+import json
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -14,6 +17,7 @@ from mrsr_tf.io.sidecar import sidecar_path
 from mrsr_tf.mri.dess import dess_signals
 from mrsr_tf.volume import Volume
 
+ROOT = Path(__file__).parents[2]
 PAPER = {"tr_ms": 23.0, "te_ms": 7.0, "flip_deg": 20.0}
 SHAPE = (20, 24, 6)
 T2 = np.broadcast_to(np.linspace(20, 60, SHAPE[1])[:, None], SHAPE)
@@ -100,6 +104,34 @@ def test_a_single_contrast_scan_is_refused_in_one_line_and_leaves_nothing(scan, 
     assert "single-contrast" in result.stderr
     assert str(one) in result.stderr
     assert not [*tmp_path.glob("out*")]
+
+
+def test_a_bids_dataset_gives_a_derivative_dataset_in_seconds(scan, tmp_path):
+    anat = tmp_path / "bids" / "sub-01" / "ses-1" / "anat"
+    anat.mkdir(parents=True)
+    for ending in (".nii.gz", ".json"):
+        file = sidecar_path(scan) if ending == ".json" else scan
+        file.rename(anat / f"sub-01_ses-1_qdess{ending}")
+    call = ["bids", "t2", "participant", "--participant_label", "01", "--method=exact"]
+    for words in ("median T2", "nothing to do"):
+        result = subprocess.run(
+            [sys.executable, "-m", "eval.t2map", *call],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert result.returncode == 0, result.stderr
+        assert words in result.stdout
+    images = sorted(path.name for path in (tmp_path / "t2").rglob("*.nii.gz"))
+    assert images == ["sub-01_ses-1_T2map.nii.gz", "sub-01_ses-1_desc-sd_T2map.nii.gz"]
+    path = tmp_path / "t2" / "sub-01" / "ses-1" / "anat" / images[0]
+    t2_s = nifti.read_map(path, nifti.read_nifti(anat / "sub-01_ses-1_qdess.nii.gz"))
+    np.testing.assert_allclose(t2_s, T2 / 1000, rtol=5e-4)
+    content = json.loads(sidecar_path(path).read_text())
+    assert (content["Units"], content["SkullStripped"]) == ("s", False)
+    assert content["Sources"] == ["bids:raw:sub-01/ses-1/anat/sub-01_ses-1_qdess.nii.gz"]
+    assert content["EchoTime"] == [0.007, 0.039]
 
 
 def test_the_real_knee_has_cartilage_like_values_and_a_derived_series(real_knee, tmp_path):
