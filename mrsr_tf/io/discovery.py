@@ -172,7 +172,8 @@ def _choose(folder: Path) -> Chosen:
     """The files that are scans by themselves: no masks, maps, or further echoes."""
     by_format: dict[Format, list[Path]] = {}
     for entry in _entries(folder):
-        if entry.is_file() and entry.name not in REGIONS and not entry.name.endswith(MAPS):
+        is_other = entry.is_dir() or entry.name in REGIONS or entry.name.endswith(MAPS)
+        if not is_other:  # a broken link is an error when it is read
             by_format.setdefault(format_of(entry), []).append(entry)
     chosen = [scan_format.choose(files) for scan_format, files in by_format.items()]
     scans = sorted(path for choice in chosen for path in choice.scans)

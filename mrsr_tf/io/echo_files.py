@@ -5,10 +5,11 @@ sidecars of one series, as dcm2niix writes them, whatever the names; and without
 names NAME_e1 and NAME_e2 of dcm2niix, whose first may be only NAME.
 """
 
+import os
 import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mrsr_tf.io.scan_format import Chosen
 from mrsr_tf.io.sidecar import echo_times, is_slow, read_valid_keys
 from mrsr_tf.mri.dess import is_dess_timing
 
+ENDINGS = (".nii.gz", ".nii", ".hdr")
 DCM2NIIX_ECHO = re.compile(r"_e(\d+)(?=_|$)")
 ECHO_TOKEN = r"e\d+|echo-\d+|{}"  # of dcm2niix, of BIDS, and the number alone
 DCM2NIIX_PART = re.compile(r"_(ph|real|imaginary)[a-z]?$")  # the magnitude is without it
@@ -171,8 +173,8 @@ def group_of(path: Path) -> EchoGroup:
     file = EchoFile(path)
     if file.entity is None and file.number is None and not file.says_echo:
         return EchoGroup((file,))
-    beside = [other for other in path.parent.iterdir() if _is_beside(other, path)]
-    group = next(group for group in group_echoes([*beside, path]) if path in group.paths)
+    groups = _groups_in(path.parent, _state(path.parent))
+    group = groups.get(path, EchoGroup((file,)))
     if len(group.files) > 2:
         names = ", ".join(path.name for path in group.paths)
         raise InputError(
@@ -218,10 +220,25 @@ def choose_scans(paths: Sequence[Path]) -> Chosen:
     return Chosen([scan.paths[0] for scan in may_be_dess], left_out)
 
 
-def _is_beside(other: Path, path: Path) -> bool:
-    """Whether it is another finished file of the same kind."""
-    is_unfinished = other.name.startswith((".", "partial."))
-    return other != path and other.suffix == path.suffix and not is_unfinished
+@lru_cache(maxsize=4)
+def _groups_in(folder: Path, state: Hashable) -> dict[Path, EchoGroup]:
+    """The scan of each NIfTI file in a folder, whose `state` tells whether it is still the same."""
+    groups = group_echoes([path for path in folder.iterdir() if _is_finished_image(path)])
+    return {path: group for group in groups for path in group.paths}
+
+
+def _state(folder: Path) -> Hashable:
+    with os.scandir(folder) as entries:
+        return tuple(
+            (entry.name, entry.stat().st_mtime_ns if entry.name.endswith(".json") else 0)
+            for entry in entries
+            if not entry.name.endswith(".json") or entry.is_file()
+        )
+
+
+def _is_finished_image(path: Path) -> bool:
+    is_unfinished = path.name.startswith((".", "partial."))
+    return path.name.lower().endswith(ENDINGS) and not is_unfinished
 
 
 def _is_part(file: EchoFile, paths: Sequence[Path]) -> bool:
@@ -240,16 +257,13 @@ class _Rule:
     Attributes:
         key: what echoes of one scan share; None for a file to which the rule does not apply.
         order: what sorts the echoes, and differs between them.
-        applies: whether the rule holds for files that share the key.
     """
 
     key: Callable[[EchoFile], Hashable]
     order: Callable[[EchoFile], Any]
-    applies: Callable[[EchoFile], bool] = lambda file: True
 
     def are_one_scan(self, files: Sequence[EchoFile]) -> bool:
-        differ = len({self.order(file) for file in files}) == len(files)
-        return len(files) > 1 and differ and all(map(self.applies, files))
+        return 1 < len(files) == len({self.order(file) for file in files})
 
 
 RULES = (

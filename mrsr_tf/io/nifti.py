@@ -20,7 +20,7 @@ from mrsr_tf import outputs
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import bids, bids_dataset, nifti_file, nifti_grid
 from mrsr_tf.io.damage import refuse_damaged
-from mrsr_tf.io.echo_files import EchoFile, choose_scans, group_of
+from mrsr_tf.io.echo_files import ENDINGS, EchoFile, choose_scans, group_of
 from mrsr_tf.io.scan_format import Chosen, Derivation, Format, Scan
 from mrsr_tf.io.sidecar import (
     DERIVATION,
@@ -31,7 +31,6 @@ from mrsr_tf.io.sidecar import (
 )
 from mrsr_tf.volume import Volume
 
-ENDINGS = (".nii.gz", ".nii", ".hdr")
 WRITTEN = (".nii.gz", ".nii")
 Sidecar = Mapping[str, Any]  # plain JSON values
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import bids
+from mrsr_tf.io.damage import refuse_damaged
 from mrsr_tf.mri.dess import LONGEST_TR_MS
 from mrsr_tf.volume import Volume
 
@@ -87,9 +88,10 @@ def read_object(file: Path) -> dict[str, Any]:
     """A JSON object in UTF-8 or UTF-16, with a byte order mark or without, or in Latin-1.
 
     Raises:
-        InputError: the file is not a JSON object.
+        InputError: the file cannot be read or is not a JSON object.
     """
-    content = file.read_bytes()
+    with refuse_damaged(file, "a file that can be read"):
+        content = file.read_bytes()
     try:
         try:
             value = json.loads(content)
@@ -135,7 +137,8 @@ def read_valid_keys(path: Path) -> dict[str, Any]:
 def _files(path: str | Path) -> list[Path]:
     """The sidecar of an image, after those that it inherits in a BIDS dataset."""
     own = sidecar_path(path)
-    return [*bids.inherited_sidecars(Path(path)), *([own] if own.is_file() else [])]
+    is_there = own.is_file() or own.is_symlink()  # a broken link is an error
+    return [*bids.inherited_sidecars(Path(path)), *([own] if is_there else [])]
 
 
 def acquisition(sidecar: Mapping[str, Any], file: Path, *, echoes: int) -> dict[str, Any]:

@@ -94,6 +94,19 @@ def test_a_subject_without_a_dess_does_not_stop_the_others(dataset):
     assert re.search(r"expected a DESS, got sub-02_T1w \(T1w\) in .*sub-02/anat", message)
 
 
+def test_an_image_that_is_a_broken_link_is_named(dataset, tmp_path):
+    anat = dataset / "sub-02" / "anat"
+    (anat / "sub-02_echo-2_qdess.nii.gz").unlink()
+    (anat / "sub-02_echo-2_qdess.nii.gz").symlink_to(tmp_path / "not_fetched")
+    failed = []
+    found = scans.find_scans(dataset, onerror=lambda subject, error: failed.append(str(error)))
+    assert len(found) == 3
+    (message,) = failed
+    assert re.search(r"1 broken links .*sub-02_echo-2_qdess\.nii\.gz", message)
+    with pytest.raises(InputError, match=r"found nothing at .*sub-02_echo-2_qdess\.nii\.gz"):
+        scans.read_scan(anat / "sub-02_echo-1_qdess.nii.gz")
+
+
 def test_an_image_inherits_the_sidecars_above_it_and_its_own_counts_most(dataset):
     anat = dataset / "sub-02" / "anat"
     for path in anat.glob("*qdess.json"):

@@ -62,6 +62,12 @@ def test_sidecars_of_one_series_make_a_scan_in_the_order_of_their_echo_times(
     assert group_of(paths[0]).is_dess
 
 
+def test_one_echo_may_be_compressed_and_the_other_not(folder):
+    first, second = write(folder, knee_e1=DESS[0], knee_e2=DESS[1])
+    first = first.rename(folder / "knee_e1.nii")
+    assert group_of(first).paths == [first, second]
+
+
 def test_echoes_of_several_series_and_subjects_do_not_mix(folder):
     sidecars = {
         f"{subject}_{series}_e{echo + 1}": {**DESS[echo], "SeriesNumber": series}

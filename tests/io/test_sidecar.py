@@ -46,6 +46,12 @@ def test_a_path_without_a_sidecar_has_an_empty_one(path):
     assert read_sidecar(path) == {}
 
 
+def test_a_sidecar_that_is_a_broken_link_is_refused(path, tmp_path):
+    path.with_name("knee.json").symlink_to(tmp_path / "not_fetched.json")
+    with pytest.raises(InputError, match=r"a file that can be read, .*knee\.json"):
+        read_sidecar(path)
+
+
 @pytest.mark.parametrize("key", SCHEMA)
 def test_a_key_of_another_type_is_refused_by_name(path, key):
     messages = []
