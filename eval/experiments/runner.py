@@ -76,7 +76,7 @@ def evaluate(
     with tqdm(None, "evaluating", len(missing), unit="subject", disable=None, delay=2) as bar:
         for _ in _run(evaluate_subject, missing, workers):
             bar.update()
-    failures.check(total, "subject", "the same call with these removed evaluates no other again")
+    failures.check(total, "subject", "the rows of the others are kept for the next call")
     rows = [row for part in parts.values() for row in read_rows(part, config.experiment)]
     write_rows(folder / ROWS, rows, config.experiment)
 

@@ -29,6 +29,7 @@ class _Series:
 
     name: str
     images: int
+    image_type: str
     called_dess: bool
     grid: tuple[object, ...]
     echo_times_ms: tuple[float, ...]
@@ -46,10 +47,14 @@ def dess_scans(
 ) -> list[tuple[str, ...]]:
     """Finds the DESS scans of a study: the names of the series that each consists of.
 
-    Derived series, unless `derived`, and other modalities are left out. `study` holds the headers
-    of the images of each series, by a name for the series.
+    Derived series, unless `derived`, maps and other modalities are left out. `study` holds the
+    headers of the images of each series, by a name for the series.
     """
-    candidates = _candidates(study, derived)
+    candidates = [
+        series
+        for series in _candidates(study)
+        if "MAP" not in series.image_type and (derived or "DERIVED" not in series.image_type)
+    ]
     whole = [series for series in candidates if series.has_echoes and _is_dess(series)]
     single = [series for series in candidates if not series.has_echoes]
     by_timing, single = _pairs(single, _have_timing)
@@ -65,7 +70,7 @@ def could_be_dess(study: Mapping[str, list[Header]]) -> bool:
     One series of one echo could, and two echoes whose times are unknown. What is repeated after
     more than a second could not.
     """
-    candidates = _candidates(study, derived=True)
+    candidates = _candidates(study)
     tr_ms = max((series.tr_ms or 0 for series in candidates), default=0)
     is_one_grid = len({series.grid for series in candidates}) == 1
     if not is_one_grid or len(candidates) > 2 or tr_ms > LONGEST_TR_MS:
@@ -81,14 +86,11 @@ def is_derived(header: Header) -> bool:
     return "DERIVED" in str(header.get("ImageType"))
 
 
-def _candidates(study: Mapping[str, list[Header]], derived: bool) -> list[_Series]:
+def _candidates(study: Mapping[str, list[Header]]) -> list[_Series]:
     """The MR series in the order of their acquisition, in which the echoes of one scan follow."""
+    in_order = sorted(study.items(), key=lambda item: _order(item[1][0]))
     return [
-        _series(name, headers)
-        for name, headers in sorted(study.items(), key=lambda item: _order(item[1][0]))
-        if headers[0].get("Modality") == "MR"
-        and (derived or not is_derived(headers[0]))
-        and "MAP" not in str(headers[0].get("ImageType"))
+        _series(name, headers) for name, headers in in_order if headers[0].get("Modality") == "MR"
     ]
 
 
@@ -102,6 +104,7 @@ def _series(name: str, headers: list[Header]) -> _Series:
     return _Series(
         name=name,
         images=len(headers),
+        image_type=str(first.get("ImageType")),
         called_dess="DESS" in names and (tr_ms or 0) <= LONGEST_TR_MS,
         grid=tuple(str(first.get(keyword)) for keyword in GRID),
         echo_times_ms=_distinct(_numbers(headers, "EchoTime", "EffectiveEchoTime")),
