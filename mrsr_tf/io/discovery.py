@@ -16,7 +16,7 @@ from mrsr_tf.io.scan_format import Chosen, Format, Scan
 from mrsr_tf.outputs import UNFINISHED
 
 IMAGES = ("image.nii.gz", "image.nii")
-REGIONS = ("rois.nii.gz", "rois.nii")
+REGIONS = "rois"  # the name, without its ending, of files and the folder of regions
 MAPS = ("_uncertainty.nii.gz", "_t2_uncertainty_ms.nii.gz")  # beside a derived scan
 SKM_TEA = ("dicoms", "image_files")  # the first of these folders that exists holds the subjects
 
@@ -172,7 +172,7 @@ def _choose(folder: Path) -> Chosen:
     """The files that are scans by themselves: no masks, maps, or further echoes."""
     by_format: dict[Format, list[Path]] = {}
     for entry in _entries(folder):
-        is_other = entry.is_dir() or entry.name in REGIONS or entry.name.endswith(MAPS)
+        is_other = entry.is_dir() or _are_regions(entry) or entry.name.endswith(MAPS)
         if not is_other:  # a broken link is an error when it is read
             by_format.setdefault(format_of(entry), []).append(entry)
     chosen = [scan_format.choose(files) for scan_format, files in by_format.items()]
@@ -180,12 +180,17 @@ def _choose(folder: Path) -> Chosen:
     return Chosen(scans, [name for choice in chosen for name in choice.left_out])
 
 
+def _are_regions(entry: Path) -> bool:
+    return entry.name.lower().split(".")[0] == REGIONS
+
+
 def _scans_in(folder: Path) -> Chosen:
     """The scans of one subject; usually one."""
     usual = [folder / name for name in ("dicom", *IMAGES) if (folder / name).exists()]
     if usual:
         return Chosen(usual[:1], [])
-    if any(map(is_dicom, files_at(folder))):
+    entries = [entry for entry in _entries(folder) if not _are_regions(entry)]
+    if any(is_dicom(file) for entry in entries for file in files_at(entry)):
         return Chosen([folder], [])
     chosen = _choose(folder)
     formats = {format_of(path) for path in chosen.scans}

@@ -10,6 +10,7 @@ from eval.regions import rois
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import dicom, scans
 from mrsr_tf.io.labels import Label, read_labels
+from mrsr_tf.io.nifti import write_nifti
 
 
 @pytest.fixture
@@ -55,6 +56,13 @@ def test_a_dicom_seg_follows_the_scan_to_finer_slices_and_into_a_region(study):
     inside = rois.regions(subject, fine, ["patella"])["patella"]
     np.testing.assert_array_equal(inside[:, :, ::2], labels > 0)
     assert scans.read_scan(subject).array.shape == (12, 10, 8, 2)
+
+
+def test_a_dicom_seg_beside_a_nifti_is_not_the_scan(tmp_path, study):
+    write_nifti(dicom.read_series(study), tmp_path / "knee.nii.gz")
+    write_segmentation(tmp_path / "subject" / "rois.dcm", study, two_boxes())
+    image = (tmp_path / "knee.nii.gz").rename(tmp_path / "subject" / "knee.nii.gz")
+    assert scans.find_scan(tmp_path / "subject").path == image
 
 
 def test_two_segments_of_one_name_are_refused(tmp_path, study):
