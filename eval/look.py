@@ -30,6 +30,7 @@ OVERWRITE = cli.define_overwrite()
 
 def main() -> None:
     """Reads both scans and writes the page."""
+    from mrsr_tf.io.derived_scans import find_derived
     from mrsr_tf.io.scans import find_scan
     from mrsr_tf.outputs import check_output
     from mrsr_tf.viewing import look
@@ -37,7 +38,7 @@ def main() -> None:
     check_output(OUTPUT.value, [SCAN.value, FINE.value])
     summary = look.write_page(
         find_scan(SCAN.value, SERIES.value),
-        find_scan(FINE.value),
+        find_derived(Path(FINE.value)),
         Path(OUTPUT.value),
         with_t2=T2.value,
         slice_axis=SLICE_AXIS.value,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.io import nifti
-from mrsr_tf.io.discovery import MAPS
+from mrsr_tf.io.discovery import MAPS, find_scan
 from mrsr_tf.io.formats import format_of
 from mrsr_tf.io.nifti_grid import same_grid
 from mrsr_tf.io.scan_format import Derivation, Scan
@@ -105,6 +105,17 @@ def beside(output: Path, ending: str) -> Path:
     """The path beside a derived scan that has its name and another ending."""
     name = output.name.removesuffix(".nii.gz").removesuffix(".nii")
     return output.with_name(name + ending)
+
+
+def find_derived(path: Path) -> Scan:
+    """Finds a derived scan of this package, also of a series that is no DESS, or any other scan.
+
+    Raises:
+        InputError: as `find_scan`.
+    """
+    if path.exists() and read_derivation(path) is not None:
+        return Scan(path, path, format_of(path))
+    return find_scan(path)
 
 
 def read_uncertainty(

@@ -19,7 +19,7 @@ from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.inference.batch import EXPECTED_ERRORS, Study
 from mrsr_tf.inference.upsampling import Method
 from mrsr_tf.io import derived_scans
-from mrsr_tf.io.scans import Scan, find_scan
+from mrsr_tf.io.scans import Scan
 from mrsr_tf.mri.dess import t2_map
 from mrsr_tf.mri.t2 import sequence
 from mrsr_tf.outputs import check_configuration, output_file
@@ -100,7 +100,9 @@ def write_pages(studies: Iterable[Study], **options: Any) -> list[Study]:
     for study in studies:
         path = derived_scans.beside(study.output, "_look.html")
         try:
-            print(write_page(study.source, find_scan(study.output), path, **options))
+            print(
+                write_page(study.source, derived_scans.find_derived(study.output), path, **options)
+            )
         except AlreadyDone as done:
             print(done)
         except EXPECTED_ERRORS as error:

@@ -61,8 +61,10 @@ def test_dicom_gives_a_folder_of_both_echoes(study, tmp_path, dual_run):
 
 def test_nifti_gives_the_nifti_named(nifti, tmp_path, dual_run):
     output = tmp_path / "out" / "fine.nii.gz"
-    code, text = infer(nifti, output, f"--model={dual_run}")
+    code, text = infer(nifti, output, f"--model={dual_run}", "--look")
     assert code == 0, text
+    page = (tmp_path / "out" / "fine_look.html").read_text()
+    assert "5 of 1.5 mm → 10 of 0.75 mm" in page
     before, after = nib.load(nifti), nib.load(output)
     assert after.shape == (10, 12, 10, 2)
     np.testing.assert_allclose(after.affine[:, 3], before.affine[:, 3], atol=1e-5)

@@ -223,6 +223,18 @@ def test_pages_lie_beside_outputs_and_one_that_fails_stops_no_other(tmp_path, wa
     assert len(batch.find_studies(tmp_path / "out", tmp_path / "again")) == 2  # pages are no scans
 
 
+def test_a_scan_that_is_no_dess_is_shown_with_what_was_derived_from_it(tmp_path):
+    def change(header, index, echo):
+        header.SeriesDescription, header.EchoTime, header.RepetitionTime = "PD", 30, 2500
+
+    folder = write_study(tmp_path / "knee", make_array(SHAPE, echoes=1), change=change)
+    study = batch.Study(find_scan(folder, "PD"), tmp_path / "fine")
+    batch.derive(study, Interpolation("tci"))
+    assert write_pages([study]) == []
+    facts = facts_of((tmp_path / "fine_look.html").read_text())
+    assert (facts["Echo times"], facts["Repetition time"]) == ("30 ms", "2500 ms")
+
+
 def test_a_scan_beyond_the_budget_is_shown_in_part(nifti, tmp_path, monkeypatch):
     monkeypatch.setattr("mrsr_tf.viewing.look.SAMPLES", 4 * 300)
     page = look(*nifti, tmp_path / "look.html")
