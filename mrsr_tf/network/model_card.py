@@ -75,6 +75,19 @@ class ModelCard(Loadable, total=False):
     measured: list[dict[str, Any]]
 
 
+class EvaluatedModel(TypedDict):
+    """The network of an evaluation."""
+
+    weights_sha256: str
+
+
+class Evaluation(TypedDict):
+    """What the configuration of an evaluation says of its network; None for interpolations."""
+
+    experiment: str
+    model: EvaluatedModel | None
+
+
 def read_card(folder: Path) -> ModelCard:
     """Reads the card of an export or a weights file.
 
@@ -90,7 +103,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """Reads a file that holds one JSON object; raises `InputError` if it does not."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"expected a readable {path.name}: {path}") from error
     if not isinstance(values, dict):
         raise InputError(f"expected a JSON object, got {type(values).__name__}: {path}")
@@ -160,19 +173,30 @@ def summarize_evaluation(results: Path, expected_sha256: str) -> dict[str, Any]:
         InputError: the evaluation is of another network or cannot be read.
     """
     configuration = read_configuration(results)
-    if (configuration.get("model") or {}).get("weights_sha256") != expected_sha256:
+    model = None if misfits(configuration, Evaluation) else configuration["model"]
+    if model is None or model["weights_sha256"] != expected_sha256:
         raise InputError(f"expected an evaluation of this network, found another's: {results}")
-    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    with (results / "rows.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            group = f"echo {row['echo']}" if "echo" in row else row["roi"]
-            for column in row.keys() - LABELS if row["method"] == "mrsr" else ():
-                values[group][column] += [float(row[column])] if row[column] else []
+    rows = results / "rows.csv"
+    try:
+        values = _read_measures(rows)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
+        raise InputError(f"expected the rows of an evaluation, found others: {rows}") from None
     summary = {
         group: {column: _mean_and_sd(columns[column]) for column in sorted(columns)}
         for group, columns in values.items()
     }
     return {"experiment": configuration["experiment"], **summary}
+
+
+def _read_measures(rows: Path) -> dict[str, dict[str, list[float]]]:
+    """The network's measures in a table of rows, by echo or region and by column."""
+    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    with rows.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            group = f"echo {row['echo']}" if "echo" in row else row["roi"]
+            for column in row.keys() - LABELS if row["method"] == "mrsr" else ():
+                values[group][column] += [float(row[column])] if row[column] else []
+    return values
 
 
 def _mean_and_sd(values: Sequence[float]) -> dict[str, float | int | None]:

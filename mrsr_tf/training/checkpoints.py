@@ -1,15 +1,25 @@
 """Saving during training: the last checkpoint and the best epoch."""
 
 from pathlib import Path
+from typing import TypedDict
 
 import keras
 import numpy as np
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
+from mrsr_tf.records.typed_json import misfits
 from mrsr_tf.training.config import BestBy
 from mrsr_tf.training.step import steps_taken
 from mrsr_tf.training.validation import HIGHER_IS_BETTER, Quality
+
+
+class BestEpoch(TypedDict):
+    """What best.json says of the kept epoch: its number, and the value of which measure."""
+
+    best_by: str
+    value: float
+    epoch: int
 
 
 class CheckpointSaver:
@@ -51,11 +61,14 @@ class CheckpointSaver:
         prefix = "t2_error" if self._best_by == BestBy.T2 else self._best_by
         scores = [score for name, score in quality.scores.items() if name.startswith(prefix)]
         value, sign = float(np.mean(scores)), 1 if prefix in HIGHER_IS_BETTER else -1
-        best = run_folder.read_best_epoch(self._run_dir / run_folder.BEST)
         if not np.isfinite(value):
             return
+        best = run_folder.read_best_epoch(self._run_dir / run_folder.BEST)
+        if best is not None and misfits(best, BestEpoch):
+            path = self._run_dir / run_folder.BEST / run_folder.BEST_EPOCH
+            raise InputError(f"expected the epoch and value of the best, found others: {path}")
         if best is None or sign * value > sign * best["value"]:
-            best_epoch = {"best_by": self._best_by, "value": value, "epoch": epoch + 1}
+            best_epoch: BestEpoch = {"best_by": self._best_by, "value": value, "epoch": epoch + 1}
             run_folder.save_best(self._model, self._run_dir, best_epoch)
 
     def _diverged(self, what: str) -> InputError:

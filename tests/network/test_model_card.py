@@ -13,6 +13,7 @@ from mrsr_tf.network.model_card import (
     checked_card,
     first_slice,
     read_card,
+    summarize_evaluation,
     trained_factors,
     training_spacing_mm,
 )
@@ -81,6 +82,31 @@ def test_a_mutated_card_is_refused_or_of_use(card, tmp_path):
         except InputError:
             refused += 1
     assert 50 < refused < 250
+
+
+@pytest.mark.parametrize(
+    ("configuration", "rows", "words"),
+    [
+        ({"experiment": "t2", "model": {"weights_sha256": "b"}}, "", "found another's: .*results"),
+        ({"experiment": "t2", "model": "pretrained"}, "", "found another's: .*results"),
+        ({"experiment": "t2"}, "", "found another's: .*results"),
+        ({"experiment": "t2", "model": {"weights_sha256": "a"}}, None, r"rows .*rows\.csv"),
+        ({"experiment": "t2", "model": {"weights_sha256": "a"}}, "a,b\n1,2", r"rows .*rows\.csv"),
+        (
+            {"experiment": "t2", "model": {"weights_sha256": "a"}},
+            "method,roi,t2_ms\nmrsr,bone,long",
+            r"rows .*rows\.csv",
+        ),
+    ],
+)
+def test_what_is_no_evaluation_of_the_network_is_refused(tmp_path, configuration, rows, words):
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "configuration.json").write_text(json.dumps(configuration))
+    if rows is not None:
+        (results / "rows.csv").write_text(rows)
+    with pytest.raises(InputError, match=words):
+        summarize_evaluation(results, "a")
 
 
 def test_shipped_cards_are_accepted():
