@@ -37,7 +37,7 @@ from eval.experiments.config import (
 )
 from eval.results.rows import Experiment
 from mrsr_tf import cli
-from mrsr_tf.errors import Failures, InputError
+from mrsr_tf.errors import AlreadyDone, Failures, InputError
 from mrsr_tf.inference.methods import choose_upsampler
 from mrsr_tf.inference.upsampling import INTERPOLATIONS, wrap
 from mrsr_tf.mri.dess import T2Method
@@ -177,17 +177,20 @@ def main() -> None:
         lesion_mm=_positive("lesions in mm", LESION_MM.value),
         **settings,
     )
-    sources = {"subjects": [*subjects], "sources": runner.sources_identity(subjects, config)}
-    configuration = config.relevant() | _identity(model, dictionary) | sources
+    configuration = config.relevant() | _identity(model, dictionary) | {"subjects": [*subjects]}
     output = output_folder(
         OUTPUT.value, configuration, command="eval.evaluate", overwrite=OVERWRITE.value, resume=True
     )
-    with output as folder:
-        upsamplers = [_upsampler(name, factor, model, dictionary) for name in METHODS.value]
-        runner.evaluate(
-            subjects, upsamplers, config, folder, workers=WORKERS.value, failures=failures
-        )
-        write_json(folder / rows.VERSIONS, versions("numpy", "scipy", "skimage"))
+    try:
+        with output as folder:
+            upsamplers = [_upsampler(name, factor, model, dictionary) for name in METHODS.value]
+            runner.evaluate(
+                subjects, upsamplers, config, folder, workers=WORKERS.value, failures=failures
+            )
+            write_json(folder / rows.VERSIONS, versions("numpy", "scipy", "skimage"))
+    except AlreadyDone:
+        runner.check_sources(subjects, config, Path(OUTPUT.value))
+        raise
     evaluated = cli.counted(len(subjects), "subject")
     print(f"{evaluated} evaluated: {Path(OUTPUT.value) / rows.ROWS}")
 

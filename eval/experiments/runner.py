@@ -24,7 +24,7 @@ from mrsr_tf.mri.t2 import sequence
 from mrsr_tf.records.manifest import each_set, find_split
 from mrsr_tf.volume import Volume
 
-PARTS = "subjects"
+PARTS, IDENTITY = "subjects", ".source"
 # pydicom's warnings, which quote headers, can only be silenced for a whole process: one thread
 # reads at a time.
 READING = Lock()
@@ -40,6 +40,8 @@ def evaluate(
     failures: Failures | None = None,
 ) -> None:
     """Evaluates the subjects that `folder` does not hold yet, and joins all rows in rows.csv.
+
+    A subject whose scan, regions or true map of T2 have changed since is evaluated again.
 
     Each worker holds one scan and one method's result in memory. A subject that the network was
     trained on causes a warning and is noted for the report.
@@ -59,58 +61,65 @@ def evaluate(
     failures = failures or Failures()
     total = len(subjects) + len(failures.subjects)
     parts = {name: folder / PARTS / f"{name}.csv" for name in subjects}
-    missing = [name for name in subjects if not parts[name].exists()]
 
     def evaluate_subject(name: str) -> None:
-        note = folder / SEEN / name
+        source, identity_path = subjects[name], folder / PARTS / f"{name}{IDENTITY}"
         try:
-            rows, pictures = _evaluate(subjects[name], upsamplers, config, note)
+            with READING:
+                scan = source.read(config.slice_axis)
+            with _naming(source):
+                if parts[name].exists() and _is_of(identity_path, _identity(source, scan, config)):
+                    return
+                parts[name].unlink(missing_ok=True)
+                rows, pictures = _evaluate(source, scan, upsamplers, config, folder / SEEN / name)
+                identity = _identity(source, scan, config)
         except InputError as error:
-            failures.add(subjects[name], error)
+            failures.add(source, error)
             return
         save_pictures(folder / PICTURES / f"{name}.npz", pictures)
+        identity_path.parent.mkdir(exist_ok=True)
+        identity_path.write_text(identity, encoding="utf-8")
         # The rows come last: their file marks the subject as finished.
         rows = [{"subject": name} | row for row in rows]
         write_rows(parts[name], rows, config.experiment)
 
-    with tqdm(None, "evaluating", len(missing), unit="subject", disable=None, delay=2) as bar:
-        for _ in _run(evaluate_subject, missing, workers):
+    with tqdm(None, "evaluating", total, unit="subject", disable=None, delay=2) as bar:
+        for _ in _run(evaluate_subject, list(subjects), workers):
             bar.update()
     failures.check(total, "subject", "the rows of the others are kept for the next call")
     rows = [row for part in parts.values() for row in read_rows(part, config.experiment)]
     write_rows(folder / ROWS, rows, config.experiment)
 
 
-def sources_identity(subjects: Mapping[str, Scan], config: EvaluationConfig) -> str:
-    """16 hexadecimal digits that differ where a scan, a region or a true map of T2 differs.
+def check_sources(subjects: Mapping[str, Scan], config: EvaluationConfig, folder: Path) -> None:
+    """Checks that a finished evaluation is of these scans, regions and true maps of T2.
 
     Raises:
-        InputError: one of them cannot be read; the message names it.
+        InputError: one of them is another now, or cannot be read; the message names it.
     """
-    digest = hashlib.sha256()
-    with _errors_only():
-        for source in subjects.values():
-            scan = source.read(config.slice_axis)
-            digest.update(scan.identity.encode())
-            if config.experiment in (Experiment.T2, Experiment.LESIONS):
-                with _naming(source):
-                    for region in _regions(source, scan, config):
-                        digest.update(region.name.encode() + np.packbits(region.inside).tobytes())
-            if config.experiment == Experiment.T2:
-                true_t2_ms = rois.true_t2(source.subject, scan, slice_axis=config.slice_axis)
-                digest.update(b"" if true_t2_ms is None else true_t2_ms.tobytes())
+    for name, source in subjects.items():
+        scan = source.read(config.slice_axis)
+        if not _is_of(folder / PARTS / f"{name}{IDENTITY}", _identity(source, scan, config)):
+            raise InputError(
+                f"expected the scans and regions that {folder} was made of, got another: {source} "
+                "(--overwrite starts again)"
+            )
+
+
+def _identity(source: Scan, scan: Volume, config: EvaluationConfig) -> str:
+    """16 hexadecimal digits that differ where scan, regions or true map of T2 differ."""
+    digest = hashlib.sha256(scan.identity.encode())
+    if config.experiment in (Experiment.T2, Experiment.LESIONS):
+        for region in _regions(source, scan, config):
+            digest.update(region.name.encode() + np.packbits(region.inside).tobytes())
+    if config.experiment == Experiment.T2:
+        true_t2_ms = rois.true_t2(source.subject, scan, slice_axis=config.slice_axis)
+        digest.update(b"" if true_t2_ms is None else true_t2_ms.tobytes())
     return digest.hexdigest()[:16]
 
 
-@contextmanager
-def _errors_only() -> Iterator[None]:
-    """Suppresses warnings, because the evaluation reads the same scans and shows them."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
+def _is_of(path: Path, identity: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == identity
 
 
 @contextmanager
@@ -148,14 +157,15 @@ def _run(work: Callable[[str], None], names: Sequence[str], workers: int) -> Ite
 
 
 def _evaluate(
-    source: Scan, upsamplers: Sequence[Upsampler], config: EvaluationConfig, note: Path
+    source: Scan,
+    scan: Volume,
+    upsamplers: Sequence[Upsampler],
+    config: EvaluationConfig,
+    note: Path,
 ) -> tuple[list[Row], list[Picture]]:
-    with READING:
-        scan = source.read(config.slice_axis)
     card = next((upsampler.card for upsampler in upsamplers if upsampler.card), {})
     _warn_of_training(scan, source, card, note)
-    with _naming(source):
-        return _measure(source, scan, upsamplers, config)
+    return _measure(source, scan, upsamplers, config)
 
 
 def _measure(

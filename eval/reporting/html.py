@@ -32,7 +32,7 @@ def command_line(configuration: Mapping[str, object]) -> str:
     flags = {
         name: ",".join(map(str, value)) if isinstance(value, list) else value
         for name, value in configuration.items()
-        if name not in ("model", "subjects", "sources", "scsr_sha256")
+        if name not in ("model", "subjects", "scsr_sha256")
     }
     paths = {"data": "DATA", "output": "RESULTS"}
     if configuration.get("model"):

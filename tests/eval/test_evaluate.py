@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,30 +56,37 @@ def test_scores_are_of_the_cropped_and_clipped_estimate_on_the_scale_of_the_trut
         assert row["rmse"] == pytest.approx(mse**0.5, rel=1e-5)
 
 
-def test_the_sources_of_an_evaluation_are_scans_regions_and_true_maps(tmp_path):
+@pytest.mark.parametrize(
+    ("experiment", "differing"),
+    [("image_quality", {"scan"}), ("t2", {"scan", "labels", "truth"})],
+)
+def test_an_evaluation_is_of_its_scans_regions_and_true_maps(tmp_path, experiment, differing):
+    config, out = EvaluationConfig(experiment=experiment), tmp_path / "out"
     scan, labels, t2 = knee()
-    images = EvaluationConfig(experiment="image_quality")
-    scans_before = (scan, labels, t2)
     changes = {
-        "same": scans_before,
-        "scan": (scan.resliced(scan.array * 1.001, 1), labels, t2),
+        "before": (scan, labels, t2),
+        "same": (scan, labels, t2),
+        "scan": (replace(scan, array=scan.array * np.float32(1.001)), labels, t2),
         "labels": (scan, np.roll(labels, 1, axis=0), t2),
         "truth": (scan, labels, t2 + 1),
     }
-    identities = {}
-    for name, (image, masks, truth) in {"before": scans_before, **changes}.items():
-        source = {"s": find_scan(write_subject(tmp_path / name, image, masks, truth))}
-        identities[name] = [runner.sources_identity(source, config) for config in (T2, images)]
-    differing = {
-        name: [a != b for a, b in zip(identities[name], identities["before"], strict=True)]
-        for name in changes
+    sources = {
+        name: {"s": find_scan(write_subject(tmp_path / name, *content))}
+        for name, content in changes.items()
     }
-    assert differing == {
-        "same": [False, False],
-        "scan": [True, True],
-        "labels": [True, False],
-        "truth": [True, False],
-    }
+    runner.evaluate(sources["before"], [TCI], config, out)
+    part = out / "subjects" / "s.csv"
+    for name in changes.keys() - differing:
+        runner.check_sources(sources[name], config, out)
+    for name in differing:
+        with pytest.raises(InputError, match=f"another: .*{name} "):
+            runner.check_sources(sources[name], config, out)
+    written = part.stat().st_mtime_ns
+    runner.evaluate(sources["same"], [TCI], config, out)
+    assert part.stat().st_mtime_ns == written
+    runner.evaluate(sources["scan"], [TCI], config, out)
+    assert part.stat().st_mtime_ns > written
+    runner.check_sources(sources["scan"], config, out)
 
 
 def test_body_scores_ignore_what_is_outside_the_body():
