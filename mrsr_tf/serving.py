@@ -259,8 +259,9 @@ class Worker:
 
     def _send(self, study: str, entry: Entry) -> None:
         series = self.orthanc.series(study)
-        order = {"Resources": [series[uid]["ID"] for uid in entry.series], "Synchronous": True}
-        self.orthanc.request("POST", f"modalities/{entry.send_to}/store", json.dumps(order))
+        resources = [series[uid]["ID"] for uid in entry.series]
+        order = json.dumps({"Resources": resources, "Synchronous": True}, allow_nan=False)
+        self.orthanc.request("POST", f"modalities/{entry.send_to}/store", order)
         self._write(study, replace(entry, send_to=None))
         logging.info("study %s: sent to %s", study, entry.send_to)
 
@@ -271,12 +272,12 @@ class Worker:
             return Entry()
 
     def _write(self, study: str, entry: Entry) -> Entry:
-        text = json.dumps(asdict(entry))
+        text = json.dumps(asdict(entry), allow_nan=False)
         self.orthanc.request("PUT", f"studies/{study}/metadata/{ENTRY}", text)
         return entry
 
     def _digest(self, series: Iterable[dict[str, Any]]) -> str:
         """Identifies the files of some series and how they are upsampled."""
-        derivation = json.dumps([__version__, self.upsampler.derivation], sort_keys=True)
+        derivation = str([__version__, sorted(self.upsampler.derivation.items())])
         files = sorted(" ".join(image) for item in series for image in item["Instances"].items())
         return hashlib.sha256("\n".join([derivation, *files]).encode()).hexdigest()[:16]

@@ -121,7 +121,8 @@ class ScSR:
 
     def save(self, path: str | Path) -> None:
         """Writes the dictionary as an .npz file of plain arrays."""
-        settings = json.dumps({name: getattr(self, name) for name in SETTINGS})
+        values = {name: getattr(self, name) for name in SETTINGS}
+        settings = json.dumps(values, allow_nan=False)
         with output_file(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, high=self.high, low=self.low, settings=settings)
 

@@ -101,4 +101,4 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _as_read(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration as the file holds it: tuples become lists."""
-    return json.loads(json.dumps(dict(configuration)))
+    return json.loads(json.dumps(dict(configuration), allow_nan=False))

@@ -79,7 +79,7 @@ def write_page(
         _check_unfinished(path, configuration)
     page = environment().get_template("look.html.jinja")
     content = page.render(
-        configuration=json.dumps(configuration),
+        configuration=json.dumps(configuration, allow_nan=False),
         viewer=_viewer(comparison, fine, with_t2, slice_axis),
         facts=facts(comparison),
     )
