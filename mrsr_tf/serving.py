@@ -124,6 +124,11 @@ class Entry:
     series: tuple[str, ...] = ()
     send_to: str | None = None
 
+    def __post_init__(self) -> None:
+        texts = (self.outcome, self.images, self.source, self.send_to or "", *self.series)
+        if type(self.attempts) is not int or not all(isinstance(text, str) for text in texts):
+            raise TypeError("expected values of their types")
+
 
 @dataclass
 class Worker:

@@ -349,7 +349,7 @@ def test_sigterm_does_not_count_as_an_attempt(bench, orthanc, tmp_path, monkeypa
     assert bench.outcomes() == ["added 3 series of 18 images"]
 
 
-@pytest.mark.parametrize("text", ["no JSON", "[1]", '{"unknown": 1}'])
+@pytest.mark.parametrize("text", ["no JSON", "[1]", '{"unknown": 1}', '{"series": [1]}'])
 def test_an_entry_that_is_not_the_workers_is_replaced(bench, orthanc, tmp_path, text):
     orthanc.post_files(files_of(write_study(tmp_path / "study", make_array((8, 8, 2)))))
     (name,) = orthanc.get("studies")
