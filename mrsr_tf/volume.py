@@ -80,7 +80,8 @@ class Volume:
     def identity(self) -> str:
         """16 hexadecimal digits that differ where intensities, position or acquisition differ.
 
-        They say nothing of whose scan it is, nor of the format and names of its files.
+        They say nothing of whose scan it is, nor of the format and names of its files. They are
+        computed once, so arrays must not be changed in place.
         """
         facts = {field.name: getattr(self, field.name) for field in fields(self)}
         array = facts.pop("array").transpose(3, 2, 0, 1)  # the order in memory of most scans
