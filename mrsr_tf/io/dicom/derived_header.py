@@ -11,6 +11,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import config
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pydicom.valuerep import DSfloat, validate_value
@@ -107,7 +108,7 @@ def _is_valid(source: Dataset, keyword: str) -> bool:
         for value in element.value if element.VM > 1 else [element.value]:
             plain = value if type(value) in (int, float) else str(value)
             validate_value(element.VR, plain, config.RAISE)
-        return element.VM > 0
+        return element.VM > 0 and dictionary_VR(keyword) == element.VR
     except Exception:  # a damaged element is omitted, whatever pydicom raises on it
         return False
 

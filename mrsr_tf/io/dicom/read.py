@@ -149,12 +149,22 @@ def _stored_values(images: Sequence[Image]) -> NDArray[np.number]:
         raise InputError(f"expected one grey image in each file, got more in {path}")
     dataset.file_meta.TransferSyntaxUID = transfer_syntax(dataset, path)
     _check_decodable(dataset, path)
-    whole = frames * rows * cols * dataset.BitsAllocated // 8
-    available = len(dataset.get("PixelData") or b"")
-    if not dataset.file_meta.TransferSyntaxUID.is_compressed and available < whole:
-        raise InputError(f"expected {whole} bytes of pixels, got {available}: {path} is cut short")
+    if not dataset.file_meta.TransferSyntaxUID.is_compressed:
+        _check_length(dataset, frames * rows, cols, path)
     stored = dataset.pixel_array.reshape(frames, rows, cols)
     return stored[[(image.frame or 1) - 1 for image in images]]
+
+
+def _check_length(dataset: Dataset, rows: int, cols: int, path: File) -> None:
+    """Raises if the pixels are fewer than the rows need, or suffice for another row."""
+    row = cols * dataset.BitsAllocated // 8
+    available = len(dataset.get("PixelData") or b"")
+    if available < rows * row:
+        raise InputError(
+            f"expected {rows * row} bytes of pixels, got {available}: {path} is cut short"
+        )
+    if available >= (rows + 1) * row:
+        raise InputError(f"expected {rows} rows of {cols} pixels, got more of them in {path}")
 
 
 def _check_decodable(dataset: Dataset, path: File) -> None:
