@@ -214,3 +214,24 @@ def test_the_spacing_of_slices_in_the_sidecar_reveals_the_axis(tmp_path):
     assert scans.read_scan(path, slice_axis=0).spacing_mm[2] == pytest.approx(0.7)
     (tmp_path / "k.json").write_text(json.dumps({"SpacingBetweenSlices": 1.4}))
     scans.read_scan(path)
+
+
+def test_a_damaged_header_is_refused_in_one_line_or_changes_no_voxel(tmp_path, capfd):
+    random, whole, messages = np.random.default_rng(5), image(codes=(1, 1)).to_bytes(), []
+    intact = scans.read_scan(save(tmp_path / "k.nii", image()))
+    for _ in range(150):
+        changed = bytearray(whole)
+        for place in random.integers(0, 348, random.integers(1, 4)):
+            # The slope of intensities is all that another value of cannot be told from damage.
+            changed[place] = changed[place] if 112 <= place < 120 else random.integers(256)
+        (tmp_path / "k.nii").write_bytes(changed)
+        try:
+            volume = scans.read_scan(tmp_path / "k.nii")
+        except InputError as error:
+            messages.append(str(error))
+            continue
+        np.testing.assert_array_equal(volume.array, intact.array)
+        assert nifti_grid.same_grid(intact.affine, volume.affine, volume.array.shape[:3])
+    assert len(messages) > 40
+    assert all(message.isprintable() and "k.nii" in message for message in messages)
+    assert capfd.readouterr().err.count("pixdim") == 0  # nibabel's own words
