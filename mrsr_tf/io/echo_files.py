@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import takewhile
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ OTHER_SEQUENCES = frozenset(
     "T1w T2w PDw T2starw FLAIR inplaneT1 inplaneT2 PDT2 UNIT1 angio bold sbref dwi asl MESE VFA "
     "IRT1 MP2RAGE MPM MTS MTR T1map T2map T2starmap R1map R2map R2starmap PDmap MTRmap".split()
 )
+PROTOCOL = "SeriesNumber SeriesDescription RepetitionTime FlipAngle SliceThickness".split()
 DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "SequenceName")
 
 
@@ -71,6 +73,12 @@ class EchoFile:
         """What identifies its series; None if the sidecar does not."""
         values = tuple(self.sidecar.get(key) for key in ("SeriesNumber", "AcquisitionTime"))
         return self.sidecar.get("SeriesInstanceUID") or (None if None in values else values)
+
+    @property
+    def protocol(self) -> Hashable:
+        """What two echoes of one scan share if nothing identifies the series."""
+        start = re.split(r"[^A-Za-z0-9]", bids.stem(self.path))[0]
+        return (start, *(self.sidecar.get(key) for key in PROTOCOL))
 
     @property
     def says_echo(self) -> bool:
@@ -127,8 +135,12 @@ class EchoGroup:
         """Whether a name says so, or the times do, which no other sequence has."""
         sidecar = self.files[0].sidecar
         names = [self.name, *(str(sidecar.get(key)) for key in DESCRIPTIONS)]
-        is_named = any("DESS" in name.upper() for name in names)
-        return is_named or is_dess_timing(self.echo_times_ms, self.tr_ms)
+        return self.has_dess_times or any("DESS" in name.upper() for name in names)
+
+    @property
+    def has_dess_times(self) -> bool:
+        """Whether the sidecars have the times of both echoes of a DESS."""
+        return is_dess_timing(self.echo_times_ms, self.tr_ms)
 
     @property
     def other_sequence(self) -> str:
@@ -171,7 +183,8 @@ def group_of(path: Path) -> EchoGroup:
         InputError: the scan has more than two echoes.
     """
     file = EchoFile(path)
-    if file.entity is None and file.number is None and not file.says_echo:
+    may_be_part = file.entity is not None or file.number is not None or file.says_echo
+    if not may_be_part or not path.exists():
         return EchoGroup((file,))
     groups = _groups_in(path.parent, _state(path.parent))
     group = groups.get(path, EchoGroup((file,)))
@@ -257,18 +270,29 @@ class _Rule:
     Attributes:
         key: what echoes of one scan share; None for a file to which the rule does not apply.
         order: what sorts the echoes, and differs between them.
+        by_times: whether the echo times must also be those of a DESS.
     """
 
     key: Callable[[EchoFile], Hashable]
     order: Callable[[EchoFile], Any]
+    by_times: bool = False
 
     def are_one_scan(self, files: Sequence[EchoFile]) -> bool:
-        return 1 < len(files) == len({self.order(file) for file in files})
+        """Whether files that share the key are the echoes of one scan."""
+        has_times = not self.by_times or EchoGroup(tuple(files)).has_dess_times
+        return has_times and 1 < len(files) == len({self.order(file) for file in files})
 
 
+def _if_echo(key: Callable[[EchoFile], Hashable]) -> Callable[[EchoFile], Hashable]:
+    """The key of files whose sidecar says that they are one echo."""
+    return lambda file: key(file) if file.says_echo else None
+
+
+BY_ORDER = attrgetter("order")
 RULES = (
-    _Rule(lambda file: None if file.entity is None else file.stem, lambda file: file.entity),
-    _Rule(lambda file: file.series if file.says_echo else None, lambda file: file.order),
-    _Rule(lambda file: file.stem if file.says_echo else None, lambda file: file.order),
-    _Rule(lambda file: None if file.number is None else file.stem, lambda file: file.order),
+    _Rule(lambda file: None if file.entity is None else file.stem, attrgetter("entity")),
+    _Rule(_if_echo(attrgetter("series")), BY_ORDER),
+    _Rule(_if_echo(attrgetter("stem")), BY_ORDER),
+    _Rule(_if_echo(attrgetter("protocol")), BY_ORDER, by_times=True),
+    _Rule(lambda file: None if file.number is None else file.stem, BY_ORDER),
 )

@@ -49,6 +49,8 @@ def named(names, sidecars):
         (["knee_early", "knee_late"], {"SeriesInstanceUID": "1.2.3"}, "knee"),
         (["knee_b", "knee_a"], {"SeriesNumber": 5, "AcquisitionTime": "10:11:12.5"}, "knee"),
         (["left1", "left2"], {"SeriesInstanceUID": "1.2.3"}, "left"),
+        (["knee_TE7", "knee_TE39"], {}, "knee"),
+        (["knee-fid", "knee-echo"], {}, "knee"),
         (["SAG_DESS_1_0005", "SAG_DESS_2_0005"], {"SeriesNumber": 5}, "SAG_DESS_0005"),
     ],
 )
