@@ -29,7 +29,7 @@ SMALLEST_UPRIGHT = 0.5
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # from one to the other, either way
 # By the lowest three bits of xyzt_units.
 MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
-PLAUSIBLE_MM = (0.02, 20)
+PLAUSIBLE_MM, FARTHEST_MM = (0.02, 20), 1e4
 
 Affine = NDArray[np.float64]
 
@@ -146,6 +146,11 @@ def _check_spacing(image: nib.Nifti1Pair, affine: Affine, path: Path) -> None:
         raise InputError(
             f"expected spacings of {PLAUSIBLE_MM[0]:g} to {PLAUSIBLE_MM[1]:g} mm, got "
             f"{' x '.join(f'{value:.4g}' for value in spacing)}{unit}, in {path}"
+        )
+    if np.abs(affine[:3, 3]).max() > FARTHEST_MM:
+        raise InputError(
+            f"expected an image at most {FARTHEST_MM:g} mm from the origin, got one that begins "
+            f"at {np.array2string(affine[:3, 3], precision=4)} mm in {path}"
         )
     if abs(np.linalg.det(affine)) < SMALLEST_UPRIGHT * spacing.prod():
         raise InputError(f"expected three axes at right angles, got others in {path}")

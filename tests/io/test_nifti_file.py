@@ -162,6 +162,12 @@ def test_spacings_of_no_scan_are_refused(tmp_path, affine):
         scans.read_scan(path)
 
 
+def test_an_image_far_from_any_scanner_is_refused(tmp_path):
+    path = save(tmp_path / "k.nii", image(), srow_x=[*AFFINE[0, :3], 2e37])
+    with pytest.raises(InputError, match=r"at most 10000 mm from the origin, got .*k\.nii"):
+        scans.read_scan(path)
+
+
 def test_axes_nearly_in_a_plane_are_refused(tmp_path):
     path = save(tmp_path / "k.nii", image(), srow_z=[0.5, 0.001, 0, 0], srow_y=[0.5, 0.001, 0, 0])
     with pytest.raises(InputError, match=r"(at right angles|0\.02 to 20 mm).*k\.nii"):
