@@ -284,9 +284,10 @@ def _save(
 def replace_image(path: Path, new: Path) -> None:
     """Gives the image `new` and its sidecar the name `path`; without one, removes what is there.
 
-    The sidecar is last, as it says that the image is finished.
+    The file that says that the image is finished is last: the sidecar, or the first image.
     """
-    for old_file, new_file in ((path, new), (sidecar_path(path), sidecar_path(new))):
+    files = [(path, new), (sidecar_path(path), sidecar_path(new))]
+    for old_file, new_file in files if path.exists() else reversed(files):
         if new_file.exists():
             new_file.replace(old_file)
         else:

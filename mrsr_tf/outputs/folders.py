@@ -18,7 +18,7 @@ from mrsr_tf.outputs.configuration import (
     write_configuration,
 )
 from mrsr_tf.outputs.files import exclusive_lock, write_json
-from mrsr_tf.outputs.places import aside, followed, is_occupied, unfinished
+from mrsr_tf.outputs.places import aside, followed, is_folder, is_occupied, unfinished
 from mrsr_tf.outputs.replacement import OwnFiles, check_replaceable, entries, recover, replace
 
 CONTENTS = "contents.json"
@@ -119,7 +119,7 @@ def recover_output(path: Path, own_files: OwnFiles, command: str) -> None:
     check_unused(path)
     recover(path, own_files)
     partial = unfinished(path)
-    if (partial / CONFIGURATION).is_file() and holds_nothing(partial):
+    if is_folder(partial) and holds_nothing(partial):
         with suppress(InputError):
             check_origin(partial, command)
             shutil.rmtree(partial)

@@ -55,7 +55,7 @@ def take_place(path: Path, new: Path, own_files: OwnFiles) -> None:
     """
     check_replaceable(path)
     if is_occupied(path):
-        _check_foreign(path, new, own_files)
+        _make_room(path, new, own_files)
         (path / MARK).touch()
         path.rename(aside(path))
     try:
@@ -99,14 +99,20 @@ def entries(folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in paths if path != folder)
 
 
-def _check_foreign(path: Path, new: Path, own_files: OwnFiles) -> None:
-    """Names the files that will stay; raises if one has the name of a new file."""
+def _make_room(path: Path, new: Path, own_files: OwnFiles) -> None:
+    """Names the files that will stay, and creates their folders in `new` while the disk has room.
+
+    Raises:
+        InputError: one has the name of a new file.
+    """
     foreign = _foreign_entries(path, own_files)
     for name in foreign:
         if _collide(path / name, new / name) or any((new / p).is_file() for p in name.parents):
             raise InputError(
                 f"expected no other file under the name of an output, found one: {path / name}"
             )
+        folder = name if is_folder(path / name) else name.parent
+        (new / folder).mkdir(parents=True, exist_ok=True)
     if foreign:
         names = ", ".join(map(str, foreign[:LONGEST_LIST]))
         more = f" and {len(foreign) - LONGEST_LIST} more" if len(foreign) > LONGEST_LIST else ""
