@@ -17,7 +17,13 @@ from mrsr_tf.io.formats import format_of
 from mrsr_tf.io.nifti_grid import same_grid
 from mrsr_tf.io.scan_format import Derivation, Scan
 from mrsr_tf.io.sidecar import DERIVATION, sidecar_path
-from mrsr_tf.outputs import check_configuration, followed, recover_output, unfinished_folder
+from mrsr_tf.outputs import (
+    check_configuration,
+    check_output,
+    followed,
+    recover_output,
+    unfinished_folder,
+)
 from mrsr_tf.outputs.places import is_occupied
 from mrsr_tf.volume import Volume
 
@@ -40,9 +46,15 @@ def check_replaceable(output: Path, source: Scan) -> None:
         is_there = path.exists() or sidecar_path(path).exists()
         if is_there and read_derivation(path) is None:
             raise InputError(f"expected no file or a map written by MRSR-TF, found another: {path}")
-    if is_occupied(output) and read_derivation(output) is None:
+    places = [output]
+    if is_file_name(output):
+        places.append(sidecar_path(output))
+        check_output(places[-1], [sidecar_path(source.path)])
+    occupied = [place for place in places if is_occupied(place)]
+    if occupied and read_derivation(output) is None:
         raise InputError(
-            f"expected a new name or a derived scan written by MRSR-TF, found other data: {output}"
+            "expected a new name or a derived scan written by MRSR-TF, found other data: "
+            f"{occupied[0]}"
         )
 
 

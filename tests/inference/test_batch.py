@@ -122,6 +122,42 @@ def test_a_bad_study_stops_no_other_and_the_same_call_goes_on(cohort, tmp_path, 
     assert (tmp_path / "out" / "knee_1").is_dir()
 
 
+@pytest.mark.parametrize("name", ["fine.json", "fine_uncertainty.json", "fine.nii.gz.partial/a"])
+def test_files_of_somebody_else_beside_an_output_are_kept(cohort, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('{"years": "of work"}')
+    study = Study(find_scan(cohort / "knee_2.nii.gz"), tmp_path / "fine.nii.gz")
+    with pytest.raises(InputError, match=r"found (other data|another)|without a readable"):
+        derive(study, TCI, overwrite=True)
+    assert (tmp_path / name).read_text() == '{"years": "of work"}'
+
+
+def test_a_sidecar_that_would_be_shared_with_the_input_is_refused(cohort, tmp_path):
+    fine = tmp_path / "fine.nii.gz"
+    derive(Study(find_scan(cohort / "knee_2.nii.gz"), fine), TCI)
+    with pytest.raises(InputError, match=r"apart from the input .*fine\.json"):
+        derive(Study(find_scan(fine), tmp_path / "fine.nii"), TCI)
+
+
+def test_overwrite_removes_only_derived_dicom_and_names_the_rest(cohort, tmp_path, caplog):
+    study = Study(find_scan(cohort / "knee_0"), tmp_path / "fine")
+    derive(study, TCI)
+    shutil.copyfile(cohort / "knee_0" / "slice000_echo1.dcm", tmp_path / "fine" / "original.dcm")
+    (tmp_path / "fine" / "thesis.tex").write_text("years of work")
+    derive(study, Interpolation("fi"), overwrite=True)
+    assert len(list((tmp_path / "fine").glob("echo*"))) == 2 * 2 * 6
+    assert derived_scans.read_derivation(tmp_path / "fine")["method"] == "fi"
+    assert (tmp_path / "fine" / "original.dcm").exists()
+    assert "fine: original.dcm, thesis.tex" in caplog.text
+
+
+def test_maps_of_an_older_output_go_with_it(cohort, tmp_path):
+    study = Study(find_scan(cohort / "knee_0"), tmp_path / "fine")
+    derive(study, ENSEMBLE)
+    derive(study, TCI, overwrite=True)
+    assert [path.name for path in tmp_path.glob("fine*")] == ["fine"]
+
+
 def test_what_cannot_be_written_is_a_failed_study(cohort, tmp_path):
     studies = find_studies(cohort, tmp_path / "out")
     (tmp_path / "out").mkdir()
