@@ -16,10 +16,11 @@ from mrsr_tf.mri.dess import LONGEST_TR_MS, is_dess_timing
 Header = Mapping[str, Any]
 NAMES = "SeriesDescription ProtocolName SequenceName".split()
 GRID = "FrameOfReferenceUID Rows Columns".split()
-KEYWORDS = (  # all attributes that count here, of the image itself
-    *NAMES, *GRID, "Modality", "ImageType", "EchoNumbers", "EchoTime", "RepetitionTime",
-    "AcquisitionTime", "SeriesNumber",
+# The attributes that count here, of the first image of a series and of each.
+OF_SERIES = (
+    *NAMES, *GRID, "Modality", "ImageType", "RepetitionTime", "AcquisitionTime", "SeriesNumber",
 )  # fmt: skip
+OF_IMAGE = ("EchoNumbers", "EchoTime")
 SAME_ECHO_MS = 0.02  # headers of one echo may print its time with differing last digits
 
 

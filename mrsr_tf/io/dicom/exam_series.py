@@ -10,11 +10,12 @@ from typing import TypeVar
 from pydicom.dataset import Dataset
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.io.dess_series import KEYWORDS, Header
+from mrsr_tf.io.dess_series import OF_IMAGE, OF_SERIES, Header
 from mrsr_tf.io.dicom.files import ImageHeader, image_headers, quiet, readable
 from mrsr_tf.io.header_numbers import positive
 
-MORE_KEYWORDS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID")
+UID = ("SeriesInstanceUID",)
+MORE_OF_SERIES = ("PatientID", "StudyInstanceUID")
 MOST_LISTED = 12  # series in a message
 Folder = tuple[str, ...]  # its names below the path that is searched
 Item = TypeVar("Item")
@@ -27,7 +28,7 @@ class ExamSeries:
     Attributes:
         path: the path.
         uid: that UID; "" if the images have none.
-        headers: of each image what `dess_series` needs, and `MORE_KEYWORDS`.
+        headers: of each image what `dess_series` needs, and of the first `MORE_OF_SERIES`.
         folders: where the images are.
     """
 
@@ -65,26 +66,28 @@ def find_series_at(path: Path) -> list[ExamSeries]:
     Raises:
         InputError: a file cannot be read, or only some images say their series.
     """
-    headers = [(image, _plain(image)) for image in image_headers(path)]
-    nameless = [image for image, header in headers if not header["SeriesInstanceUID"]]
-    if 0 < len(nameless) < len(headers):
+    by_uid: dict[str, list[ImageHeader]] = {}
+    for image in image_headers(path):
+        uid = str(_values(image, UID)[UID[0]] or "")
+        by_uid.setdefault(uid, []).append(image)
+    if "" in by_uid and len(by_uid) > 1:
         raise InputError(
-            f"expected SeriesInstanceUID in all images or in none, found none in {nameless[0].path}"
+            f"expected {UID[0]} in all images or in none, found none in {by_uid[''][0].path}"
         )
-    series: dict[str, ExamSeries] = {}
-    for image, header in headers:
-        uid = str(header["SeriesInstanceUID"] or "")
-        item = series.setdefault(uid, ExamSeries(path, uid, [], set()))
-        item.headers.append(header)
-        item.folders.add(_folder(image, path))
-    return [*series.values()]
+    return [_series(path, uid, images) for uid, images in by_uid.items()]
 
 
-def _plain(image: ImageHeader) -> Header:
-    """The attributes that count here; they are decoded while the file is known."""
+def _series(path: Path, uid: str, images: list[ImageHeader]) -> ExamSeries:
+    first = {**_values(images[0], (*OF_SERIES, *MORE_OF_SERIES)), "Modality": "MR"}
+    headers = [_values(image, OF_IMAGE) for image in images]
+    folders = {_folder(image, path) for image in images}
+    return ExamSeries(path, uid, [{**first, **headers[0]}, *headers[1:]], folders)
+
+
+def _values(image: ImageHeader, keywords: Iterable[str]) -> Header:
+    """Some attributes of an image, which are decoded while the file is known."""
     with readable(image.path):
-        header = {keyword: image.header.get(keyword) for keyword in (*KEYWORDS, *MORE_KEYWORDS)}
-    return {**header, "Modality": "MR"}
+        return {keyword: image.header.get(keyword) for keyword in keywords}
 
 
 def split_exams(series: Iterable[ExamSeries]) -> list[list[ExamSeries]]:
