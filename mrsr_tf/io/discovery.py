@@ -163,9 +163,13 @@ def _is_subject(folder: Path) -> bool:
 def _may_have_scan(folder: Path) -> bool:
     """Whether it is a folder of scans, or a folder of nothing, where a scan was meant."""
     try:
-        return bool(_scans_in(folder).scans) or not files_at(folder)
+        return bool(_scans_in(folder).scans) or _is_empty(folder)
     except InputError:  # it is raised again when the scan is read
         return True
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not files_at(path)
 
 
 def _choose(folder: Path) -> Chosen:
@@ -207,7 +211,8 @@ def _scans_in(folder: Path) -> Chosen:
 def _are_one_exam(entries: list[Path]) -> bool:
     """Whether the entries are series of one exam; raises if only some of them are."""
     exams = parts_of_exams([entry for entry in entries if entry.is_dir()])
-    if len(exams) > 1 or (exams and len(exams[0]) < len(entries)):
+    others = [entry for entry in entries if not any(entry in exam for exam in exams)]
+    if exams and (len(exams) > 1 or not all(map(_is_empty, others))):
         first, second = exams[0][:2]
         raise InputError(
             f"expected each subject in one folder, got parts of one exam in {first} and {second}"

@@ -116,6 +116,22 @@ def test_a_series_of_a_file_that_has_none_is_refused(tmp_path):
         scans.find_scan(write_nifti(tmp_path / "a.nii.gz"), "5")
 
 
+def test_a_report_and_an_empty_folder_among_the_series_change_nothing(tmp_path):
+    write_exam(tmp_path / "exam", [LOCALIZER, PD, DESS])
+    (tmp_path / "exam" / "report.pdf").write_text("about")
+    (tmp_path / "exam" / "004_cancelled").mkdir()
+    found = scans.find_scans(tmp_path / "exam")
+    assert list(found) == ["exam"]
+    assert_is(found["exam"], DESS)
+
+
+def test_visits_of_a_patient_are_exams_named_by_their_folders(tmp_path):
+    write_exam(tmp_path / "knees" / "p" / "v1", [LOCALIZER, DESS])
+    write_exam(tmp_path / "knees" / "p" / "v2", [LOCALIZER, REPEAT])
+    write_exam(tmp_path / "knees" / "q" / "v1", [DESS])
+    assert list(scans.find_scans(tmp_path / "knees")) == ["p_v1", "p_v2", "q"]
+
+
 # A single series
 
 
