@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import bids, bids_dataset
-from mrsr_tf.io.archives import files_at
+from mrsr_tf.io.archives import files_at, is_zip
 from mrsr_tf.io.dicom.encoding import is_dicom
 from mrsr_tf.io.dicom.exam import parts_of_exams
 from mrsr_tf.io.formats import format_of
@@ -194,7 +194,8 @@ def _scans_in(folder: Path) -> Chosen:
     if usual:
         return Chosen(usual[:1], [])
     entries = [entry for entry in _entries(folder) if not _are_regions(entry)]
-    if any(is_dicom(file) for entry in entries for file in files_at(entry)):
+    loose = (file for entry in entries if not is_zip(entry) for file in files_at(entry))
+    if any(map(is_dicom, loose)):
         return Chosen([folder], [])
     chosen = _choose(folder)
     formats = {format_of(path) for path in chosen.scans}

@@ -185,6 +185,13 @@ def test_a_zip_archive_is_read_in_place(archive, caplog):
     assert sorted(archive.parent.iterdir()) == before
 
 
+def test_a_zip_archive_in_a_subjects_folder_is_its_scan(archive, tmp_path):
+    subject = tmp_path / "subject"
+    subject.mkdir()
+    archive.rename(subject / "knee.zip")
+    np.testing.assert_array_equal(scans.read_scan(subject).array, make_array())
+
+
 def test_a_zip_archive_is_a_subject_and_the_source_of_derived_series(archive, tmp_path):
     assert scans.find_scans(archive) == {"knee": scans.find_scan(archive)}
     unpacked = scans.read_scan(tmp_path / "study")
