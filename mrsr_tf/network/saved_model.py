@@ -38,6 +38,9 @@ def save_graph(resolver: SuperResolver, folder: Path) -> None:
 
     Input `volume` float32 (batch, rows, cols, thick slices, echoes); output `super_resolved`
     float32 (batch, rows, cols, slice_factor * thick slices, echoes), on the same intensity scale.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk.
     """
     raw = tf.TensorSpec([None] * 4 + [resolver.echoes], tf.float32, name="volume")
 
@@ -46,7 +49,10 @@ def save_graph(resolver: SuperResolver, folder: Path) -> None:
         # One scan at a time, so that a batch needs no more memory than one scan.
         return {"super_resolved": tf.map_fn(resolver.super_resolve, volume)}
 
-    tf.saved_model.save(resolver, str(folder), signatures=serving_default)
+    try:
+        tf.saved_model.save(resolver, str(folder), signatures=serving_default)
+    except tf.errors.OpError as error:
+        raise OSError(f"expected room for an exported network: {error.message}") from error
 
 
 def read(folder: Path) -> tuple[list[NDArray[np.float32]], ModelCard]:
