@@ -13,8 +13,9 @@ from typing import Generic, TypeVar
 from mrsr_tf.io.archives import File
 
 MOST_HEADERS = 1000  # of about 40 kB each; a scan has some hundred
-# A file that was just written may change again within one tick of the file system's clock.
-SETTLED_NS = 10**8
+# A file that was just written may change again within one tick of the file system's clock, which is
+# 2 s long on FAT.
+SETTLED_NS = 2 * 10**9
 
 Content = TypeVar("Content", bound=Sized)
 
