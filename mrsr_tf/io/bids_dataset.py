@@ -25,7 +25,14 @@ ANAT = "anat"
 RAW = "raw"  # what links in a derivative call the dataset that it was computed from
 COMBINED = ("echo", "part")  # entities of files that are one image in the derivative
 SUPER_RESOLVED = "superresolved"
-NOT_BIDS = ("_look.html", "_uncertainty.*", "_t2_uncertainty_ms.*")  # files that may lie beside
+# What BIDS has no names for, as .gitignore would say it: both echoes in one image, and the files
+# that may lie beside.
+IGNORED = f"""*_desc-{SUPER_RESOLVED}_*
+!*_T2map.*
+*_uncertainty.*
+*_t2_uncertainty_ms.*
+*_look.html
+"""
 SVEINSSON_2017 = "https://doi.org/10.1016/j.mri.2016.12.018"
 
 
@@ -129,7 +136,7 @@ def write_description(output: Path, source: Path) -> None:
     raw = read_object(source / bids.DESCRIPTION) if (source / bids.DESCRIPTION).is_file() else {}
     dataset = {"DOI": raw["DatasetDOI"]} if isinstance(raw.get("DatasetDOI"), str) else {}
     output.mkdir(parents=True, exist_ok=True)
-    (output / ".bidsignore").write_text("".join(f"*{name}\n" for name in NOT_BIDS), "utf-8")
+    (output / ".bidsignore").write_text(IGNORED, encoding="utf-8")
     outputs.write_json(
         file,
         {
