@@ -58,16 +58,14 @@ class NiftiDerived(Format):
         replace_image(output, new)
 
     def check_output(self, output: Path) -> None:
-        """Refuses to change a sidecar that belongs to another image, or to something else."""
-        stem, sidecar = bids.stem(output), sidecar_path(output)
+        """Refuses to change a sidecar that belongs to another image."""
+        stem = bids.stem(output)
         for image in (output.with_name(stem + ending) for ending in (*ENDINGS, ".h5")):
             if image != output and image.exists():
                 raise InputError(
-                    f"expected a sidecar of its own for {output}, got {sidecar.name}, which is "
-                    f"also that of {image}"
+                    f"expected a sidecar of its own for {output}, got {sidecar_path(output).name}, "
+                    f"which is also that of {image}"
                 )
-        if sidecar.exists() and DERIVATION not in read_sidecar(output):
-            raise InputError(f"expected no sidecar or one of MRSR-TF, found another: {sidecar}")
 
     def read_derivation(self, output: Path) -> dict[str, Any] | None:
         """The derivation in the sidecar."""

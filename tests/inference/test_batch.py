@@ -135,7 +135,7 @@ def test_files_of_somebody_else_beside_an_output_are_kept(cohort, tmp_path, name
 def test_a_sidecar_that_would_be_shared_with_the_input_is_refused(cohort, tmp_path):
     fine = tmp_path / "fine.nii.gz"
     derive(Study(find_scan(cohort / "knee_2.nii.gz"), fine), TCI)
-    with pytest.raises(InputError, match=r"apart from the input .*fine\.json"):
+    with pytest.raises(InputError, match=r"fine\.json, which is also that of .*fine\.nii\.gz"):
         derive(Study(find_scan(fine), tmp_path / "fine.nii"), TCI)
 
 
