@@ -6,6 +6,8 @@ GE keeps them as "user data 15" and "16" of whatever sequence ran.
 from pydicom.dataset import Dataset, PrivateBlock
 from pydicom.valuerep import DSfloat
 
+from mrsr_tf.io.dicom.private import private_value
+
 GROUP, CREATOR = 0x0019, "GEMS_ACQU_01"
 SPOILER_AREA, SPOILER_DURATION = 0xB6, 0xB7
 
@@ -27,8 +29,5 @@ def complex_part_number(header: Dataset) -> int | None:
 
     GE keeps it as "private image type", (0043,xx2F) of GEMS_PARM_01.
     """
-    try:
-        value = header.private_block(0x0043, "GEMS_PARM_01")[0x2F].value
-    except KeyError:
-        return None
+    value = private_value(header, 0x0043, "GEMS_PARM_01", 0x2F)
     return int(value) if isinstance(value, int | float) else None
