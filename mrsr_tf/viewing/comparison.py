@@ -92,7 +92,7 @@ def _check_shapes(thick: Volume, fine: Volume, scan: Scan, derived: Scan) -> Non
         )
     if shape[2] % slices or shape[2] == slices:
         raise InputError(
-            f"expected a multiple of the {slices} slices of {scan}, got {shape[2]}: {derived}"
+            f"expected two or more times the {slices} slices of {scan}, got {shape[2]}: {derived}"
         )
 
 

@@ -34,7 +34,7 @@ from mrsr_tf.volume import Volume, intensity_scale
 INTERPOLATED, DERIVED = "interpolated", "derived"  # the keys of the two images
 SAMPLES = 4 * 416 * 416 * 160  # two images of two echoes of a knee, in full
 WHITE = 255
-JPEG_QUALITY = 88
+JPEG_QUALITY = 85
 OPACITY = 60
 DEVIATION_PERCENTILE = 99.9
 PART = "Only the middle of the scan is shown, to keep the page small. "
@@ -85,7 +85,7 @@ def write_page(
     )
     with output_file(path) as partial:
         partial.write_text(content, encoding="utf-8")
-    return f"{path} ({path.stat().st_size / 1e6:.0f} MB)"
+    return f"{path} ({path.stat().st_size / 1e6:.3g} MB)"
 
 
 def write_pages(studies: Iterable[Study], **options: Any) -> list[Study]:

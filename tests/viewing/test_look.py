@@ -175,8 +175,8 @@ def test_a_page_never_replaces_another_file(nifti, tmp_path, content):
         (lambda fine: replace(fine, affine=fine.affine + np.eye(4, k=3) * 0.7), "0.7 mm away"),
         (lambda fine: replace(fine, affine=fine.affine @ np.diag([1, 1, -1, 1])), "mm away"),
         (lambda fine: replace(fine, array=fine.array[:-1]), "expected 12 x 10 pixels"),
-        (lambda fine: replace(fine, array=fine.array[:, :, :9]), "multiple of the 5 slices"),
-        (lambda fine: replace(fine, array=fine.array[:, :, ::2]), "multiple of the 5 slices"),
+        (lambda fine: replace(fine, array=fine.array[:, :, :9]), "times the 5 slices"),
+        (lambda fine: replace(fine, array=fine.array[:, :, ::2]), "times the 5 slices"),
         (lambda fine: replace(fine, array=fine.array[..., :1], echo_times_ms=(7.0,)), "echoes"),
     ],
 )
