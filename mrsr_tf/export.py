@@ -46,12 +46,13 @@ OVERWRITE = cli.define_overwrite()
 
 def main() -> None:
     """Loads the network and writes it with its card."""
-    with cli.quiet_imports():
-        from mrsr_tf.network.model_card import NOT_STATED
-        from mrsr_tf.network.trained_model import load_model
     from mrsr_tf.outputs import check_output, output_folder
 
     check_output(OUTPUT.value, [RUN_DIR.value, *RESULTS.value])
+    with cli.quiet_imports():
+        from mrsr_tf.network.model_card import NOT_STATED
+        from mrsr_tf.network.trained_model import load_model
+
     model = load_model(RUN_DIR.value, slice_factor=SLICE_FACTOR.value)
     write = model.export
     if FORMAT.value == "weights":

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import scipy.ndimage
 import scipy.signal  # noqa: F401
+from commands import COMMANDS as COMMANDS_OF_ALL
+from commands import ROOT
 from dicom_studies import write_study
 from interrupted_commands import count_changes, full_at, killed_at, limited_to, run
 from random_scans import make_array, make_scan
@@ -144,3 +146,39 @@ def test_an_interrupted_command_leaves_one_whole_output_and_the_same_call_finish
     assert code == 0, text
     assert tree(work) == case.after
     assert tree(inputs) == unread
+
+
+INPUT_FLAGS = {
+    "eval.evaluate": "--experiment=t2 --data={}",
+    "eval.look": "--scan={} --fine=elsewhere",
+    "eval.report": "--results={}",
+    "eval.t2map": "--input={}",
+    "eval.train_scsr": "--data={}",
+    "mrsr_tf.export": "--run_dir={}",
+    "mrsr_tf.infer": "--input={}",
+    "mrsr_tf.train": "--records={}",
+    "phantom.compare": "--real={}",
+    "tf_records_tools.make_records": "--contrasts=dual --input={}",
+    "tf_records_tools.make_varied_scans": "--input={}",
+}
+
+
+def test_every_command_with_an_output_is_listed():
+    sources = {module: ROOT / f"{module.replace('.', '/')}.py" for module in COMMANDS_OF_ALL}
+    writing = {module for module in sources if "define_overwrite" in sources[module].read_text()}
+    assert writing == {*INPUT_FLAGS, "phantom.simulate"}
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+@pytest.mark.parametrize("module", INPUT_FLAGS)
+def test_every_command_refuses_an_output_that_contains_its_input(module, overwrite, tmp_path):
+    source, output = tmp_path / "link" / "study", tmp_path / "out"
+    (output / "study").mkdir(parents=True)
+    (output / "study" / "a.dcm").write_text("mine")
+    (tmp_path / "link").symlink_to(output)
+    flag = "run_dir" if module == "mrsr_tf.train" else "output"
+    call = [module, *INPUT_FLAGS[module].format(source).split(), f"--{flag}={output}", *overwrite]
+    code, text = run(call, tmp_path)
+    assert (code, text.count("\n")) == (1, 1)
+    assert text.startswith(f"error: expected an output apart from the input {source}, got {output}")
+    assert (output / "study" / "a.dcm").read_text() == "mine"

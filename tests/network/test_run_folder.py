@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -231,3 +232,51 @@ def test_overwrite_does_not_remove_a_folder_that_is_no_run(tmp_path):
     ):
         pass
     assert (tmp_path / "thesis.tex").exists()
+
+
+def stop_training(run_dir, configuration, *names):
+    """A training with --overwrite that is interrupted after it has written these files."""
+    with suppress(KeyboardInterrupt), opened(run_dir, configuration, overwrite=True):
+        for name in names:
+            (run_dir / name).write_text("new")
+        raise KeyboardInterrupt
+
+
+def seed_of(run_dir):
+    return json.loads((run_dir / CONFIGURATION).read_text())["seed"]
+
+
+def test_an_older_run_comes_back_if_the_new_one_has_no_checkpoint(finished, tmp_path):
+    (finished / "notes.md").write_text("mine")
+    stop_training(finished, {"seed": 2})
+    assert seed_of(finished) == 1
+    assert load_model(finished).echoes == 2
+    assert (finished / "notes.md").read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [finished]
+
+
+def test_an_older_run_is_kept_until_the_new_one_is_trained(finished, tmp_path):
+    (finished / "notes.md").write_text("mine")
+    (finished / "logs").mkdir()
+    (finished / "logs" / "events.out.tfevents.1").write_text("old")
+    aside = tmp_path / "run.replaced"
+    stop_training(finished, {"seed": 2}, run_folder.CHECKPOINT)
+    assert (seed_of(finished), seed_of(aside)) == (2, 1)
+    assert load_model(aside).echoes == 2
+    stop_training(finished, {"seed": 3}, run_folder.CHECKPOINT)  # starts anew once more
+    assert (seed_of(finished), seed_of(aside)) == (3, 1)
+    with opened(finished, {"seed": 3}):  # resumes
+        (finished / run_folder.CHECKPOINT).rename(finished / run_folder.TRAINED)
+    assert seed_of(finished) == 3
+    assert (finished / "notes.md").read_text() == "mine"
+    assert not (finished / "logs").exists()
+    assert list(tmp_path.iterdir()) == [finished]
+
+
+@pytest.mark.parametrize("name", ["logs", "best"])
+def test_a_file_in_place_of_a_folder_of_the_run_is_refused(tmp_path, name):
+    with opened(tmp_path / "run", {"seed": 1}):
+        pass
+    (tmp_path / "run" / name).write_text("mine")
+    with pytest.raises(InputError, match=f"expected a folder, found a file: .*{name}"):
+        run_folder.check_run(tmp_path / "run", {"seed": 1})
