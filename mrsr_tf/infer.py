@@ -34,10 +34,7 @@ from absl import flags
 
 from mrsr_tf import cli
 from mrsr_tf.errors import AlreadyDone, Failures
-from mrsr_tf.inference.methods import choose_upsampler
-from mrsr_tf.inference.upsampling import Method
-from mrsr_tf.network.precision import Precision
-from mrsr_tf.network.weights_file import PRETRAINED, SHIPPED
+from mrsr_tf.upsampler_flags import UpsamplerFlags
 
 if TYPE_CHECKING:
     from mrsr_tf.inference.batch import Study
@@ -52,37 +49,10 @@ OUTPUT = flags.DEFINE_string(
     "The folder (for DICOM) or NIfTI file to write; for several scans, the folder of all outputs.",
     required=True,
 )
-MODEL = flags.DEFINE_string(
-    "model",
-    PRETRAINED,
-    "The network of --method=mrsr: a run folder, an exported folder, or a network that comes with "
-    f"the package ({', '.join(SHIPPED)}).",
-)
-SLICE_FACTOR = cli.define_slice_factor(
-    None,
-    "Fine slices per thick slice. By default that of the model, and 2 for tci and fi.",
-)
+UPSAMPLER = UpsamplerFlags()
 SERIES = cli.define_series()
 PARTICIPANT_LABEL = cli.define_participant_label()
 SLICE_AXIS = cli.define_slice_axis()
-METHOD = flags.DEFINE_enum(
-    "method", Method.MRSR, list(Method), "The network, tricubic or Fourier interpolation."
-)
-PRECISION = flags.DEFINE_enum(
-    "precision",
-    Precision.FLOAT32,
-    list(Precision),
-    "Number format of the network's convolutions. Half precision is faster on GPUs and CPUs that "
-    "have it in hardware.",
-)
-ENSEMBLE = flags.DEFINE_bool(
-    "ensemble", False, "Average over eight mirrored inputs, and write maps of the deviation."
-)
-CONSISTENT = flags.DEFINE_bool(
-    "consistent",
-    False,
-    "Change the output minimally so that, thickened again, it equals the input.",
-)
 LOOK = flags.DEFINE_bool(
     "look", False, "Also make NAME_look.html beside each output, a page to look at it in a browser."
 )
@@ -96,7 +66,7 @@ def main() -> None:
     from mrsr_tf.outputs import check_output
 
     source, output = Path(INPUT.value), Path(OUTPUT.value)
-    check_output(output, [*bids_dataset.apart_from(source, output), MODEL.value])
+    check_output(output, [*bids_dataset.apart_from(source, output), UPSAMPLER.model.value])
     failures = Failures()
     studies = batch.find_studies(
         source, output, SERIES.value, failures.add, PARTICIPANT_LABEL.value
@@ -104,17 +74,7 @@ def main() -> None:
     if bids_dataset.has_derivative(source, output):
         bids_dataset.write_description(output, source)
     total = len(studies) + len(failures.subjects)
-    if METHOD.value == Method.MRSR:
-        with cli.quiet_imports():
-            from mrsr_tf.inference import super_resolution  # noqa: F401 (loads TensorFlow)
-    upsampler = choose_upsampler(
-        METHOD.value,
-        model=MODEL.value,
-        slice_factor=SLICE_FACTOR.value,
-        precision=PRECISION.value,
-        ensemble=ENSEMBLE.value,
-        consistent=CONSISTENT.value,
-    )
+    upsampler = UPSAMPLER.choose()
     options: dict[str, Any] = {"slice_axis": SLICE_AXIS.value, "overwrite": OVERWRITE.value}
     failed = _derive(studies, upsampler, is_alone=total == 1, **options)
     if LOOK.value:

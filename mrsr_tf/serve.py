@@ -16,9 +16,7 @@ from absl import flags, logging
 
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
-from mrsr_tf.inference.methods import choose_upsampler
-from mrsr_tf.inference.upsampling import Method
-from mrsr_tf.network.weights_file import PRETRAINED
+from mrsr_tf.upsampler_flags import UpsamplerFlags
 
 ORTHANC = flags.DEFINE_string("orthanc", None, "URL of the Orthanc server.", required=True)
 DESTINATION = flags.DEFINE_string(
@@ -38,15 +36,7 @@ TLS_CERT = flags.DEFINE_string(
 TLS_KEY = flags.DEFINE_string(
     "tls_key", None, "PEM file of the key of --tls_cert. By default --tls_cert holds it."
 )
-METHOD = flags.DEFINE_enum(
-    "method", Method.MRSR, list(Method), "The network, tricubic or Fourier interpolation."
-)
-MODEL = flags.DEFINE_string("model", PRETRAINED, "The network of --method=mrsr, as for infer.")
-SLICE_FACTOR = cli.define_slice_factor(
-    None, "Fine slices per thick one. By default the model's, and 2 for tci, fi."
-)
-ENSEMBLE = flags.DEFINE_bool("ensemble", False, "Take the mean over eight mirrored inputs.")
-CONSISTENT = flags.DEFINE_bool("consistent", False, "Make the output agree with the input.")
+UPSAMPLER = UpsamplerFlags()
 
 
 def main() -> None:
@@ -67,16 +57,7 @@ def main() -> None:
     session.verify = TLS_CA.value or True
     if TLS_CERT.value:  # a PEM file may hold the key, too
         session.cert = TLS_CERT.value, TLS_KEY.value or TLS_CERT.value
-    if METHOD.value == Method.MRSR:
-        with cli.quiet_imports():
-            from mrsr_tf.inference import super_resolution  # noqa: F401 (loads TensorFlow)
-    upsampler = choose_upsampler(
-        METHOD.value,
-        model=MODEL.value,
-        slice_factor=SLICE_FACTOR.value,
-        ensemble=ENSEMBLE.value,
-        consistent=CONSISTENT.value,
-    )
+    upsampler = UPSAMPLER.choose()
     logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
     Worker(Orthanc(ORTHANC.value.rstrip("/"), session), upsampler, DESTINATION.value).run()

@@ -31,7 +31,7 @@ from mrsr_tf.io.dess_series import dess_scans
 from mrsr_tf.outputs import temporary_folder
 
 ENTRY = 4747  # Orthanc leaves metadata and attachments from 1024 on to its users
-OLDEST_API, OLDEST_ORTHANC = 12, "1.9.2"
+OLDEST_API, OLDEST_ORTHANC = 12, "1.9.2 or later"
 MAX_ATTEMPTS = 3
 POLL_S, SWEEP_S = 2.0, 900.0
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
@@ -96,10 +96,8 @@ class Orthanc:
         `Instances` are the files of its images by their names. An image that is overwritten keeps
         its name and UIDs, and gets another file.
         """
-        images = self.get(f"studies/{study}/instances")
-        files = {image["ID"]: image["FileUuid"] for image in images}
-        series = self.get(f"studies/{study}/series")
-        for item in series:
+        files = {image["ID"]: image["FileUuid"] for image in self.get(f"studies/{study}/instances")}
+        for item in (series := self.get(f"studies/{study}/series")):
             item["Instances"] = {name: files.get(name, "") for name in item["Instances"]}
         return {item["MainDicomTags"]["SeriesInstanceUID"]: item for item in series}
 
@@ -148,8 +146,7 @@ class Worker:
         """Handles studies until stopped. Raises `InputError` if the server cannot be used."""
         system = self.orthanc.get("system")
         if system.get("ApiVersion", 0) < OLDEST_API:
-            version = system.get("Version")
-            raise InputError(f"expected Orthanc {OLDEST_ORTHANC} or later, got {version}")
+            raise InputError(f"expected Orthanc {OLDEST_ORTHANC}, got {system.get('Version')}")
         if self.destination and self.destination not in self.orthanc.get("modalities"):
             raise InputError(f"expected one of Orthanc's modalities, got {self.destination!r}")
         logging.info("watching the studies of %s", self.orthanc.url)
@@ -191,12 +188,11 @@ class Worker:
         complete = entry.outcome and series.keys() >= set(entry.series)
         if complete and images == entry.images:
             return entry
-        tags = {
-            name: self.orthanc.get(f"series/{name}/instances-tags?simplify")
+        headers = {
+            name: list(self.orthanc.get(f"series/{name}/instances-tags?simplify").values())
             for name, item in sources.items()
             if item["MainDicomTags"].get("Modality") == "MR"
         }
-        headers = {name: list(instances.values()) for name, instances in tags.items()}
         scans = [[sources[name] for name in scan] for scan in dess_scans(headers)]
         source = self._digest(item for scan in scans for item in scan)
         if complete and source == entry.source:
@@ -264,9 +260,8 @@ class Worker:
 
     def _send(self, study: str, entry: Entry) -> None:
         series = self.orthanc.series(study)
-        resources = [series[uid]["ID"] for uid in entry.series]
-        order = json.dumps({"Resources": resources, "Synchronous": True}, allow_nan=False)
-        self.orthanc.request("POST", f"modalities/{entry.send_to}/store", order)
+        order = {"Resources": [series[uid]["ID"] for uid in entry.series], "Synchronous": True}
+        self.orthanc.request("POST", f"modalities/{entry.send_to}/store", json.dumps(order))
         self._write(study, replace(entry, send_to=None))
         logging.info("study %s: sent to %s", study, entry.send_to)
 
