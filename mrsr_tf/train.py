@@ -5,6 +5,10 @@ The paper's two stages, on records that tf_records_tools.make_records wrote:
     python -m mrsr_tf.train --flagfile=flags/paper/single --records=records/single --run_dir=runs/single
     python -m mrsr_tf.train --flagfile=flags/paper/dual --records=records/dual --run_dir=runs/dual --init_from=runs/single
 
+Fine-tune the network that comes with the package on other scans:
+
+    python -m mrsr_tf.train --flagfile=flags/finetune --init_from=pretrained --records=records/mine --run_dir=runs/mine
+
 The same call again resumes an interrupted training. To watch the training:
 
     tensorboard --logdir=runs
@@ -28,24 +32,25 @@ from absl import flags
 
 from mrsr_tf import cli
 from mrsr_tf.errors import InputError
-from mrsr_tf.training.config import Strategy, TrainingConfig, check_settings
+from mrsr_tf.training.config import PAPERS_ARCHITECTURE, Strategy, TrainingConfig, check_settings
 
 
 def _define(setting: Field[Any]) -> flags.FlagHolder[Any]:
     """Defines the flag of a field of `TrainingConfig`."""
-    name, default = setting.name, setting.default
+    name = setting.name
+    default: Any = setting.default
     description, bounds = setting.metadata["help"], setting.metadata["bounds"]
-    match default:
+    match PAPERS_ARCHITECTURE.get(name, default):
         case bool():
             return flags.DEFINE_bool(name, default, description)
         case int():
             return flags.DEFINE_integer(name, default, description, **bounds)
         case float():
             return flags.DEFINE_float(name, default, description, **bounds)
-        case StrEnum():
-            return flags.DEFINE_enum(name, default, list(type(default)), description)
+        case StrEnum() as choice:
+            return flags.DEFINE_enum(name, default, list(type(choice)), description)
         case tuple():
-            return flags.DEFINE_list(name, list(map(str, default)), description)
+            return flags.DEFINE_list(name, default, description)
     raise TypeError(f"no kind of flag for {name}")
 
 
@@ -59,7 +64,8 @@ RUN_DIR = flags.DEFINE_string(
 )
 INIT_FROM = flags.DEFINE_string(
     "init_from", None,
-    "Finished run to start from. A single-contrast network is transferred to two contrasts. By "
+    "Trained network to start from: a finished run, an export, or pretrained or pretrained-paper, "
+    "which come with the package. A single-contrast network is transferred to two contrasts. By "
     "default the initial weights are random.",
 )  # fmt: skip
 OVERWRITE = cli.define_overwrite()
@@ -93,10 +99,11 @@ def main() -> None:
     inputs = filter(None, (*RECORDS.value, INIT_FROM.value, T2_PROBE.value))
     check_output(RUN_DIR.value, inputs)
     settings = {flag.name: flag.value for flag in SETTINGS}
-    settings["space_to_depth"] = _block_shape(settings["space_to_depth"])
+    if settings["space_to_depth"] is not None:
+        settings["space_to_depth"] = _block_shape(settings["space_to_depth"])
     config = TrainingConfig(**settings)
     records = [Path(folder) for folder in RECORDS.value]
-    init_from = Path(INIT_FROM.value) if INIT_FROM.value else None
+    init_from = INIT_FROM.value or None
     t2_probe = Path(T2_PROBE.value) if T2_PROBE.value else None
     check_settings(config, read_sets(records), init_from, t2_probe)
     with cli.quiet_imports():
@@ -127,7 +134,8 @@ def _block_shape(sizes: list[str]) -> tuple[int, int, int]:
 def _flagfile() -> str:
     """Returns the settings as a flagfile, without folders, because a path may name a patient."""
     settings = (*SETTINGS, CHECKPOINT_STEPS, DETERMINISTIC)
-    return "".join(flags.FLAGS[flag.name].serialize() + "\n" for flag in settings)
+    lines = [flags.FLAGS[flag.name].serialize() for flag in settings if flag.value is not None]
+    return "".join(f"{line}\n" for line in lines)
 
 
 if __name__ == "__main__":

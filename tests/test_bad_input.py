@@ -93,11 +93,12 @@ def test_a_run_of_another_network_is_refused(tmp_path, small_records):
     run = make_run(tmp_path / "run", echoes=1)
     refused(
         tmp_path,
-        "found a network of 2 echoes, 3 convolutions, 4 filters",
+        "expected --filters=4 or none, as the network to start from has, got 5",
         "mrsr_tf.train",
         f"--records={small_records('dual')}",
         "--run_dir=OUTPUT",
         f"--init_from={run}",
+        "--filters=5",
     )
 
 

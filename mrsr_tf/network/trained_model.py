@@ -53,7 +53,21 @@ class TrainedModel:
         return model_card.weights_sha256(self.resolver.weights)
 
     def keras_model(self) -> keras.Model:
-        """Returns the network alone: interpolated echoes on a scale of 1 in, fine echoes out."""
+        """Returns the network alone, for Keras to train on, to cut or to build upon.
+
+        It begins after the interpolation: its input is that of `interpolate`, divided by the
+        `intensity_scale` of it. The output has the same scale.
+
+            thick = mrsr_tf.read("scans/knee").array
+            slices = mrsr_tf.interpolate(thick, model.slice_factor, first=model.first_slice)
+            scale = mrsr_tf.volume.intensity_scale(slices)
+            fine = scale * model.keras_model().predict(slices[None] / scale)[0]
+
+        Returns:
+            A functional model, not compiled, from float32 (batch, rows, cols, slices, echoes) to
+            the same shape, of patches or whole scans; slices are fine ones. It needs about
+            `filters` times the memory of its input, where `resolver` works slab by slab.
+        """
         network = build_model(
             self.echoes,
             convolutions=len(self.resolver.kernels),

@@ -55,7 +55,12 @@ class CheckpointSaver:
         run_folder.save_checkpoint(self._model, self._run_dir)
 
     def save_if_best(self, epoch: int, quality: Quality) -> None:
-        """Saves the current weights if their quality is finite and none was better before."""
+        """Saves the current weights if their quality is finite and none was better before.
+
+        Args:
+            epoch: number of epochs that led to the weights; 0 for those that training starts from.
+            quality: their quality.
+        """
         if self._run_dir is None:
             return
         prefix = "t2_error" if self._best_by == BestBy.T2 else self._best_by
@@ -68,7 +73,7 @@ class CheckpointSaver:
             path = self._run_dir / run_folder.BEST / run_folder.BEST_EPOCH
             raise InputError(f"expected the epoch and value of the best, found others: {path}")
         if best is None or sign * value > sign * best["value"]:
-            best_epoch: BestEpoch = {"best_by": self._best_by, "value": value, "epoch": epoch + 1}
+            best_epoch: BestEpoch = {"best_by": self._best_by, "value": value, "epoch": epoch}
             run_folder.save_best(self._model, self._run_dir, best_epoch)
 
     def _diverged(self, what: str) -> InputError:

@@ -11,7 +11,10 @@ from typing import Any
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.network.precision import Precision
+from mrsr_tf.network.weights_file import SHIPPED
 from mrsr_tf.records.contrasts import Contrasts
+
+PAPERS_ARCHITECTURE = {"convolutions": 20, "filters": 64, "space_to_depth": (1, 1, 1)}
 
 
 class Loss(StrEnum):
@@ -56,18 +59,27 @@ def _setting(default: Any, description: str, **bounds: float) -> Any:
 class TrainingConfig:
     """Everything besides the records that decides the trained weights.
 
-    The defaults are the paper's training, with every option switched off. `mrsr_tf.train` defines
+    The defaults are the paper's training, with every option switched off. An architecture of None
+    is that of the network that training starts from, or else the paper's. `mrsr_tf.train` defines
     a flag for each field.
     """
 
-    convolutions: int = _setting(
-        20, "Number of 3x3x3 convolutions in the network.", lower_bound=2, upper_bound=1000
+    convolutions: int | None = _setting(
+        None,
+        "Number of 3x3x3 convolutions in the network. The default is that of --init_from, or 20.",
+        lower_bound=2,
+        upper_bound=1000,
     )
-    filters: int = _setting(64, "Feature maps of every convolution but the last.", lower_bound=1)
-    space_to_depth: tuple[int, int, int] = _setting(
-        (1, 1, 1),
-        "Rows, columns and slices of voxels that become the channels of one cell. By default the "
-        "convolutions run on single voxels.",
+    filters: int | None = _setting(
+        None,
+        "Feature maps of every convolution but the last. The default is that of --init_from, or "
+        "64.",
+        lower_bound=1,
+    )
+    space_to_depth: tuple[int, int, int] | None = _setting(
+        None,
+        "Rows, columns and slices of voxels that become the channels of one cell. The default is "
+        "that of --init_from, or 1,1,1: the convolutions run on single voxels.",
     )
     batch_size: int = _setting(50, "Patches per step, over all devices together.", lower_bound=1)
     epochs: int = _setting(10, "Number of passes over the records.", lower_bound=1)
@@ -122,15 +134,23 @@ class TrainingConfig:
         "Validation measure that selects the epoch kept in best/. t2 needs --t2_probe.",
     )
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the settings as configuration.json stores them."""
-        return {**asdict(self), "space_to_depth": "x".join(map(str, self.space_to_depth))}
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Arguments of `build_model` for random initial weights."""
+        return {
+            name: getattr(self, name) or default for name, default in PAPERS_ARCHITECTURE.items()
+        }
+
+    def to_json(self, architecture: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the settings, with the network's architecture, as configuration.json has them."""
+        blocks = "x".join(map(str, architecture["space_to_depth"]))
+        return {**asdict(self), **architecture, "space_to_depth": blocks}
 
 
 def check_settings(
     config: TrainingConfig,
     manifest: Mapping[str, Any],
-    init_from: Path | None,
+    init_from: str | Path | None,
     t2_probe: Path | None,
 ) -> None:
     """Checks settings against the records, before anything is loaded or written.
@@ -147,6 +167,8 @@ def check_settings(
     for name, is_set, is_met, requirement in requirements:
         if is_set and not is_met:
             raise InputError(f"expected with --{name} also {requirement}")
-    for name, folder in (("init_from", init_from), ("t2_probe", t2_probe)):
-        if folder and not folder.is_dir():
-            raise InputError(f"expected for --{name} a folder, found none: {folder}")
+    names = f"{' or '.join(SHIPPED)}, or a folder"
+    if init_from and str(init_from) not in SHIPPED and not Path(init_from).is_dir():
+        raise InputError(f"expected for --init_from {names}, found none: {init_from}")
+    if t2_probe and not t2_probe.is_dir():
+        raise InputError(f"expected for --t2_probe a folder, found none: {t2_probe}")

@@ -3,49 +3,51 @@
 from pathlib import Path
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
 from mrsr_tf.network.architecture import architecture_of, build_model
 from mrsr_tf.network.precision import Precision
+from mrsr_tf.network.trained_model import load_model
 from mrsr_tf.network.transfer import to_dual_contrast
 from mrsr_tf.training.config import TrainingConfig
 from mrsr_tf.training.step import make_optimizer
 
 
-def initial_weights(
-    config: TrainingConfig, echoes: int, init_from: Path | None
-) -> list[NDArray[np.float32]]:
-    """Returns the weights that training starts from: random by the seed, or of another run.
+def initial_network(
+    config: TrainingConfig, echoes: int, init_from: str | Path | None
+) -> keras.Model:
+    """Returns the network that training starts from: random by the seed, or a trained one.
 
-    The weights of a single-contrast run are transferred to a network of two echoes.
+    Args:
+        config: the settings. Those of the architecture may be None.
+        echoes: number of echoes of the records. A network of one echo is transferred to two.
+        init_from: what `load_model` loads; None for random weights.
 
     Raises:
-        InputError: the network of the other run differs from the one that `config` describes.
+        InputError: there is no trained network, it has two echoes and the records one, or a
+            setting of the architecture contradicts it.
     """
     keras.utils.set_random_seed(config.seed)
-    network = _build(config, echoes)
     if init_from is None:
-        return network.get_weights()
-    start = run_folder.load_network(init_from)
-    if echoes == 2 and start.input_shape[-1] == 1:
-        start = to_dual_contrast(start, plain_repeat=config.plain_repeat)
-    expected, found = _description(network), _description(start)
-    if expected != found:
-        raise InputError(f"expected to start from a {expected}, found a {found}: {init_from}")
-    return start.get_weights()
+        return build_model(echoes, **config.architecture)
+    network = _trained_network(init_from, echoes, plain_repeat=config.plain_repeat)
+    for name, value in architecture_of(network).items():
+        setting = getattr(config, name, None)
+        if setting not in (None, value):
+            raise InputError(
+                f"expected --{name}={_text(value)} or none, as the network to start from has, got "
+                f"{_text(setting)}: {init_from}"
+            )
+    return network
 
 
 def load_or_create_network(
-    config: TrainingConfig,
-    echoes: int,
-    weights: list[NDArray[np.float32]],
-    steps: int,
-    run_dir: Path,
+    config: TrainingConfig, start: keras.Model, steps: int, run_dir: Path
 ) -> keras.Model:
     """Returns the network compiled with its optimizer, from the last checkpoint if there is one.
+
+    Without a checkpoint it has the architecture and weights of `start`.
 
     Raises:
         InputError: the checkpoint cannot be read.
@@ -54,27 +56,28 @@ def load_or_create_network(
         return run_folder.load_network(run_dir, checkpoint=True)
     keras.config.set_dtype_policy(Precision(config.precision).keras_policy)
     try:
-        model = _build(config, echoes)
+        model = build_model(**architecture_of(start))
     finally:
         keras.config.set_dtype_policy("float32")
-    model.set_weights(weights)
+    model.set_weights(start.get_weights())
     optimizer = make_optimizer(config, steps)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer, jit_compile=False)  # so that the optimizer is saved with the model
     return model
 
 
-def _build(config: TrainingConfig, echoes: int) -> keras.Model:
-    return build_model(
-        echoes,
-        convolutions=config.convolutions,
-        filters=config.filters,
-        space_to_depth=config.space_to_depth,
-    )
+def _trained_network(init_from: str | Path, echoes: int, *, plain_repeat: bool) -> keras.Model:
+    trained = load_model(init_from)
+    by_echoes = {model.echoes: model for model in (trained, trained.other) if model}
+    if echoes in by_echoes:
+        return by_echoes[echoes].keras_model()
+    if echoes == 1:
+        raise InputError(
+            "expected records of two contrasts, as the network to start from was trained on, got "
+            f"records of one: {init_from}"
+        )
+    return to_dual_contrast(trained.keras_model(), plain_repeat=plain_repeat)
 
 
-def _description(network: keras.Model) -> str:
-    return (
-        "network of {echoes} echoes, {convolutions} convolutions, {filters} filters and "
-        "space-to-depth {space_to_depth}"
-    ).format(**architecture_of(network))
+def _text(value: int | tuple[int, ...]) -> str:
+    return str(value) if isinstance(value, int) else ",".join(map(str, value))

@@ -67,7 +67,8 @@ class TrainingMonitor:
         if log_dir is None:
             self._writer = tf.summary.create_noop_writer()
         else:
-            drop_events_after(log_dir, before)
+            # A run that starts again before its first checkpoint logs step 0 again, too.
+            drop_events_after(log_dir, before or -1)
             self._writer = tf.summary.create_file_writer(str(log_dir))
         if before == 0:
             self._log_configuration(configuration)
@@ -96,8 +97,17 @@ class TrainingMonitor:
             if self._shows and step < self._steps_per_epoch and _is_early_step(step):
                 self._log_early_gain(step)
 
+    def log_start(self, quality: Quality) -> None:
+        """Logs and prints what the network that training starts from adds to the interpolation."""
+        self._log_quality(quality)
+        self._print(f"before the first step: {self._measures(quality.scores)}")
+
     def log_epoch(self, epoch: int, loss: float, quality: Quality) -> None:
-        """Logs and prints what the network adds to the interpolation after an epoch, from 0."""
+        """Logs and prints what the network adds to the interpolation after an epoch, from 1."""
+        self._log_quality(quality)
+        self._print(self._summary(epoch, loss, quality.scores))
+
+    def _log_quality(self, quality: Quality) -> None:
         with self._writer.as_default(step=steps_taken(self._model)):
             for name, value in quality.scores.items():
                 tci = self._tci.scores[name]
@@ -110,9 +120,6 @@ class TrainingMonitor:
             if self._probe and quality.t2_ms is not None:
                 write_t2_maps(self._probe, quality.t2_ms)
         self.flush()
-        if self._shows:
-            self._bar.clear()
-            print(self._summary(epoch, loss, quality.scores), flush=True)
 
     def flush(self) -> None:
         """Writes what was logged to disk; to be called before a checkpoint is saved."""
@@ -122,6 +129,11 @@ class TrainingMonitor:
         """Closes the progress bar and the log."""
         self._bar.close()
         self._writer.close()
+
+    def _print(self, line: str) -> None:
+        if self._shows:
+            self._bar.clear()
+            print(line, flush=True)
 
     def _log_configuration(self, configuration: Mapping[str, Any]) -> None:
         scalars = (str, float, int)
@@ -158,7 +170,19 @@ class TrainingMonitor:
         return predictions
 
     def _summary(self, epoch: int, loss: float, scores: Mapping[str, float]) -> str:
-        step, tci = steps_taken(self._model), self._tci.scores
+        step = steps_taken(self._model)
+        speed = self._patches_per_second()
+        seconds_per_step = self._batch_size / speed
+        remaining = timedelta(seconds=round(seconds_per_step * (self._steps - step)))
+        per_epoch = timedelta(seconds=round(seconds_per_step * self._steps_per_epoch))
+        return (
+            f"epoch {epoch}, step {step} of {self._steps}: loss {loss:.3e}, "
+            f"{self._measures(scores)}, {speed:.1f} patches/s, {per_epoch} per epoch (the paper's "
+            f"{PAPER_EPOCH}), {remaining} to go"
+        )
+
+    def _measures(self, scores: Mapping[str, float]) -> str:
+        tci = self._tci.scores
         measures = [
             f"{name.removeprefix('psnr_')} {value:.2f} dB ({value - tci[name]:+.2f} over TCI)"
             for name, value in scores.items()
@@ -167,15 +191,7 @@ class TrainingMonitor:
         if "t2_error_ms" in scores:
             t2_error, tci_error = scores["t2_error_ms"], tci["t2_error_ms"]
             measures.append(f"T2 error {t2_error:.2f} ms (TCI {tci_error:.2f})")
-        speed = self._patches_per_second()
-        seconds_per_step = self._batch_size / speed
-        remaining = timedelta(seconds=round(seconds_per_step * (self._steps - step)))
-        per_epoch = timedelta(seconds=round(seconds_per_step * self._steps_per_epoch))
-        return (
-            f"epoch {epoch + 1}, step {step} of {self._steps}: loss {loss:.3e}, "
-            f"{', '.join(measures)}, {speed:.1f} patches/s, {per_epoch} per epoch (the paper's "
-            f"{PAPER_EPOCH}), {remaining} to go"
-        )
+        return ", ".join(measures)
 
 
 def drop_events_after(log_dir: Path, step: int) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.network import run_folder
+from mrsr_tf.network.architecture import architecture_of
 from mrsr_tf.network.model_card import weights_sha256
 from mrsr_tf.records import reader
 from mrsr_tf.records.manifest import (
@@ -25,7 +25,7 @@ from mrsr_tf.training import distribution
 from mrsr_tf.training.checkpoints import CheckpointSaver
 from mrsr_tf.training.config import Strategy, TrainingConfig, check_settings
 from mrsr_tf.training.data import TrainingData
-from mrsr_tf.training.initialization import initial_weights, load_or_create_network
+from mrsr_tf.training.initialization import initial_network, load_or_create_network
 from mrsr_tf.training.losses import make_loss
 from mrsr_tf.training.monitor import TrainingMonitor
 from mrsr_tf.training.step import TrainingStep, averaged_weights, steps_taken
@@ -38,7 +38,7 @@ def train(
     records: Records,
     run_dir: Path,
     *,
-    init_from: Path | None = None,
+    init_from: str | Path | None = None,
     checkpoint_steps: int = 200,
     flagfile: str = "",
     overwrite: bool = False,
@@ -53,8 +53,9 @@ def train(
         records: the folder that `tf_records_tools.make_records` wrote, or several, for example of
             several slice factors.
         run_dir: the run folder, see `mrsr_tf.network.run_folder`; all workers share one.
-        init_from: a finished run to start from. A single-contrast network is transferred if the
-            records are of two contrasts.
+        init_from: what `load_model` loads, to start from its network: a finished run, an export,
+            or the name of networks that come with the package. It is measured before the first
+            step. A single-contrast network is transferred if the records are of two contrasts.
         checkpoint_steps: number of steps between checkpoints.
         flagfile: flags that replay the training, kept in the run folder.
         overwrite: whether to remove the run folder and start again.
@@ -72,16 +73,15 @@ def train(
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     devices = distribution.make_strategy(strategy)
-    echoes = count_echoes(manifest)
-    weights = initial_weights(config, echoes, init_from)
-    configuration = _configuration(config, manifest, weights)
+    start = initial_network(config, count_echoes(manifest), init_from)
+    configuration = _configuration(config, manifest, start)
     probe = read_t2_probe(t2_probe, manifest["slice_factor"]) if t2_probe else None
     with _input_errors():
         steps_per_epoch = reader.steps_per_epoch(manifest, config.batch_size)
         data = TrainingData(config, records, devices, steps_per_epoch)
         with _opened(devices, run_dir, configuration, manifest, flagfile, overwrite=overwrite):
             with devices.scope():
-                model = load_or_create_network(config, echoes, weights, data.steps, run_dir)
+                model = load_or_create_network(config, start, data.steps, run_dir)
             distribution.check_same_step(devices, steps_taken(model))
             chief_dir = run_dir if distribution.is_chief(devices) else None
             loss = make_loss(config.loss, config.t2_weight)
@@ -99,11 +99,20 @@ def train(
                 probe=chief_probe,
             )
             saver = CheckpointSaver(model, chief_dir, checkpoint_steps, config.best_by)
+            if init_from and steps_taken(model) == 0:
+                measure_start(validator, monitor, saver)
             fit(model, TrainingStep(devices, model, loss), data, validator, monitor, saver)
             distribution.check_same_step(devices, steps_taken(model))
             if chief_dir:
                 with averaged_weights(model):
                     run_folder.finish(model, chief_dir)
+
+
+def measure_start(validator: Validator, monitor: TrainingMonitor, saver: CheckpointSaver) -> None:
+    """Measures the network that training starts from, so that the best is never behind it."""
+    quality = validator.measure()
+    monitor.log_start(quality)
+    saver.save_if_best(0, quality)
 
 
 def fit(
@@ -131,22 +140,24 @@ def fit(
                 save_checkpoint()
         with averaged_weights(model):
             quality = validator.measure()
-            monitor.log_epoch(epoch, float(np.mean(losses)), quality)
-            saver.save_if_best(epoch, quality)
+            monitor.log_epoch(epoch + 1, float(np.mean(losses)), quality)
+            saver.save_if_best(epoch + 1, quality)
         save_checkpoint()
     monitor.close()
 
 
 def _configuration(
-    config: TrainingConfig, manifest: TrainingManifest, weights: list[NDArray[np.float32]]
+    config: TrainingConfig, manifest: TrainingManifest, start: keras.Model
 ) -> dict[str, Any]:
     """Returns everything that decides the trained weights, for the run folder."""
+    architecture = architecture_of(start)
+    del architecture["echoes"]  # the contrasts say how many
     return {
-        **config.to_json(),
+        **config.to_json(architecture),
         "contrasts": manifest["contrasts"],
         "slice_factors": slice_factors(manifest),
         "records_sha256": manifest["sha256"],
-        "first_weights_sha256": weights_sha256(weights),
+        "first_weights_sha256": weights_sha256(start.get_weights()),
     }
 
 

@@ -11,8 +11,6 @@ from small_runs import logged_scalars
 
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.network import run_folder
-from mrsr_tf.network.architecture import build_model
-from mrsr_tf.network.transfer import to_dual_contrast
 from mrsr_tf.records.manifest import with_checksum
 from mrsr_tf.training import initialization
 from mrsr_tf.training.config import TrainingConfig
@@ -105,38 +103,6 @@ def test_another_configuration_names_the_keys(single_run, small_records):
         train(CONFIG, small_records("dual"), single_run)
 
 
-@pytest.mark.parametrize("plain_repeat", [False, True])
-def test_dual_training_starts_from_the_transferred_single_network(single_run, plain_repeat):
-    started = initialization.initial_weights(configured(plain_repeat=plain_repeat), 2, single_run)
-    single = run_folder.load_network(single_run)
-    transferred = to_dual_contrast(single, plain_repeat=plain_repeat).get_weights()
-    for one, other in zip(started, transferred, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_a_finished_run_is_trained_further_from_its_weights(single_run):
-    started = initialization.initial_weights(CONFIG, 1, single_run)
-    for one, other in zip(started, weights(single_run), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"filters": 5}, {"convolutions": 4}, {"space_to_depth": (2, 2, 2)}]
-)
-def test_a_run_of_another_network_is_refused_and_nothing_made(
-    small_records, single_run, tmp_path, changes
-):
-    with pytest.raises(InputError, match="found a network of 2 echoes, 3 convolutions, 4 filters"):
-        train(configured(**changes), small_records("dual"), tmp_path / "run", init_from=single_run)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_dual_run_cannot_start_a_single_one(small_records, single_run, tmp_path):
-    train(configured(epochs=1), small_records("dual"), tmp_path / "dual", init_from=single_run)
-    with pytest.raises(InputError, match="found a network of 2"):
-        initialization.initial_weights(CONFIG, 1, tmp_path / "dual")
-
-
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoint(
     small_records, tmp_path
 ):
@@ -149,14 +115,6 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_keeps_the_checkpoint(
         )
     kept = run_folder.load_network(tmp_path / "run", checkpoint=True).get_weights()
     assert all(np.isfinite(w).all() for w in kept)
-
-
-def test_the_seed_decides_the_first_weights(small_records):
-    one, same, other = (
-        initialization.initial_weights(configured(seed=seed), 2, None) for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(one[0], same[0])
-    assert np.abs(one[0] - other[0]).max() > 0
 
 
 def test_the_run_says_how_it_was_made(single_run, small_records):
@@ -200,8 +158,7 @@ def test_loss_is_the_mean_squared_error_and_the_optimizer_adam(small_records, tm
     config = configured(batch_size=1000, epochs=1)
     records = small_records("single")
     train(config, records, tmp_path / "run")
-    network = build_model(1, convolutions=3, filters=4)
-    network.set_weights(initialization.initial_weights(config, 1, None))
+    network = initialization.initial_network(config, 1, None)
     ((inputs, targets, _),) = list(reader.training_batches(records, 1000, seed=3, epoch=0))
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean((network(inputs, training=True) - targets) ** 2)

@@ -131,7 +131,11 @@ def test_what_cannot_go_together_is_refused_and_nothing_made(
     ("flags", "message"),
     [
         (["--best_by=t2"], "expected with --best_by=t2 also t2_probe"),
-        (["--init_from={0}/gone"], "expected for --init_from a folder, found none: {0}/gone"),
+        (
+            ["--init_from={0}/gone"],
+            "expected for --init_from pretrained or pretrained-paper, or a folder, found none: "
+            "{0}/gone",
+        ),
         (["--records={0}/gone"], "expected finished records, found no manifest.json in {0}/gone"),
         (["--space_to_depth=2,2"], "expected --space_to_depth=ROWS,COLUMNS,SLICES, got 2,2"),
     ],
