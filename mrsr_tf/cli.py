@@ -185,18 +185,32 @@ def bids_app_flags(argv: list[str]) -> list[str]:
     python -m mrsr_tf.infer BIDS_DIR OUT_DIR participant --participant_label 01 02
     """
     program, *arguments = argv
-    places = list(takewhile(_is_value, arguments))
-    if len(places) == 3:
-        if places[2] != "participant":
-            raise flags.Error(f"expected participant as the level of analysis, got {places[2]!r}")
-        arguments = [f"--input={places[0]}", f"--output={places[1]}", *arguments[3:]]
     names = [argument.replace("-", "_") for argument in arguments]
     if "__participant_label" in names:
         start = names.index("__participant_label")
         labels = list(takewhile(_is_value, arguments[start + 1 :]))
         end = start + 1 + len(labels)
         arguments[start:end] = [f"--participant_label={','.join(labels)}"]
+    places = _positional(arguments)
+    if len(places) == 3:
+        source, output, level = places.values()
+        if level != "participant":
+            raise flags.Error(f"expected participant as the level of analysis, got {level!r}")
+        others = [value for index, value in enumerate(arguments) if index not in places]
+        arguments = [f"--input={source}", f"--output={output}", *others]
     return [program, *arguments]
+
+
+def _positional(arguments: list[str]) -> dict[int, str]:
+    """The arguments that are neither flags nor their values, by index."""
+    positional, follows_flag = {}, False
+    for index, argument in enumerate(arguments):
+        if _is_value(argument) and not follows_flag:
+            positional[index] = argument
+        name = argument.lstrip("-")
+        takes_value = name in flags.FLAGS and not flags.FLAGS[name].boolean
+        follows_flag = takes_value and not _is_value(argument)
+    return positional
 
 
 def _is_value(argument: str) -> bool:

@@ -74,7 +74,8 @@ def main() -> None:
     from mrsr_tf.parallel import map_in_processes
     from tf_records_tools.beam_runner import map_on_beam
     from tf_records_tools.cohort import Run, make_records
-    from tf_records_tools.shard import HOT, Settings
+    from tf_records_tools.shard import Settings
+    from tf_records_tools.training_pair import HOT
 
     run: Run = partial(map_in_processes, workers=FLAGS.workers)
     if FLAGS.runner:

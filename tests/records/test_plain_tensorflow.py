@@ -10,7 +10,7 @@ import pytest
 
 from mrsr_tf.io.scans import read_scan
 from mrsr_tf.records.manifest import read_manifest, salted_hash, scan_sha256
-from tf_records_tools.shard import training_image, training_pair
+from tf_records_tools.training_pair import training_image, training_pair
 
 DOCS = Path(__file__).parents[2] / "docs" / "records.md"
 BEFORE = """

@@ -27,7 +27,8 @@ from mrsr_tf.records.schema import decode, dequantise, empty_record
 from mrsr_tf.records.tfrecord import FRAMING_BYTES, decode_integers, encode_integers, framed
 from tf_records_tools import cohort, shard
 from tf_records_tools.cohort import make_records, shard_names
-from tf_records_tools.shard import Settings, training_image, training_pair
+from tf_records_tools.shard import Settings
+from tf_records_tools.training_pair import training_image, training_pair
 from tf_records_tools.verification import check_records
 
 DUAL = Settings("dual", patch_size=8, stride=4)
