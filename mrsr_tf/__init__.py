@@ -13,7 +13,7 @@ Each name is imported on first use, so that `import mrsr_tf` is fast and loads n
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 # name -> (module, name there)
 _FUNCTIONS = {
