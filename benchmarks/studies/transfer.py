@@ -1,13 +1,25 @@
-r"""Does training on one contrast first help? Dual networks after transfer and from scratch.
+r"""Does it help to start from a trained network? Dual networks from one and from scratch.
+
+A network of one contrast is transferred to two, as in the paper:
 
     python -m mrsr_tf.train --flagfile=flags/demo/single --records=records/single \
         --run_dir=runs/single
     python -m benchmarks.studies.transfer --flagfile=flags/pretrained/transfer \
-        --single=runs/single --data=scans/dual --test=scans/test --output=results/transfer
+        --init_from=runs/single --data=scans/dual --test=scans/test --output=results/transfer
 
-Trains dual-contrast networks of the size of --single on 1, 3, 10 and 30 subjects of --data, after
-transfer and from random weights, for the same number of steps. They are compared with --single,
-applied to each echo. Each network super-resolves all scans of --test, which are thickened first.
+The network that comes with the package is fine-tuned on scans of another protocol:
+
+    python -m phantom.simulate --output=scans/mine --subjects=9 --seed=100 --shape=160,160,96 \
+        --protocol=short_tr
+    python -m phantom.simulate --output=scans/apart --subjects=8 --seed=1000 --shape=160,160,96 \
+        --protocol=short_tr
+    python -m benchmarks.studies.transfer --flagfile=flags/pretrained/finetune \
+        --init_from=pretrained --data=scans/mine --test=scans/apart --output=results/finetune
+
+Trains dual-contrast networks of the size of --init_from on some of the subjects of --data, from
+that network and from random weights, for the same number of steps. They are compared with the
+network as it is; one of a single contrast is applied to each echo. Each network super-resolves all
+scans of --test, which are thickened first.
 
 OUTPUT/rows.csv holds the pSNR of each and its gain over TCI. OUTPUT/curve.png shows the mean gain
 over networks and echoes with its 95 % bootstrap interval over the test subjects; OUTPUT/curve.json
@@ -37,7 +49,10 @@ from mrsr_tf.volume import Volume, intensity_scale
 if TYPE_CHECKING:
     from mrsr_tf.network.trained_model import TrainedModel
 
-SINGLE = flags.DEFINE_string("single", None, "A run on one contrast.", required=True)
+INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "The trained network to start from, as mrsr_tf.train takes it.",
+    required=True,
+)  # fmt: skip
 DATA = flags.DEFINE_string("data", None, "A folder of two-echo subjects.", required=True)
 TEST = flags.DEFINE_string("test", None, "A folder of other two-echo subjects.", required=True)
 OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
@@ -50,6 +65,10 @@ BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Patches per step.", lower_bo
 LEARNING_RATE = flags.DEFINE_float(
     "learning_rate", 5e-4, "Highest learning rate of Adam, which decays to 0 as a cosine."
 )
+SCRATCH_LEARNING_RATE = flags.DEFINE_float(
+    "scratch_learning_rate", None,
+    "Highest learning rate from random weights. The default is --learning_rate.",
+)  # fmt: skip
 STRIDE = flags.DEFINE_integer("stride", 32, "Stride of the patches of 32 voxels.", lower_bound=1)
 
 PATCH, WARMUP_STEPS = 32, 50
@@ -58,12 +77,12 @@ PATCH, WARMUP_STEPS = 32, 50
 class Start(StrEnum):
     """What a network's training started from."""
 
-    TRANSFER = "after transfer"
+    TRAINED = "from the trained network"
     SCRATCH = "from scratch"
-    SINGLE = "single network, echo by echo"
+    UNCHANGED = "the trained network as it is"
 
 
-DIFFERENCE = f"{Start.TRANSFER} minus {Start.SCRATCH}"
+DIFFERENCE = f"{Start.TRAINED} minus {Start.SCRATCH}"
 # By start, or `DIFFERENCE`, and number of subjects: the mean gain over networks and echoes and its
 # 95 % bootstrap interval over the test subjects, dB.
 Curve = dict[str, dict[int, list[float]]]
@@ -75,7 +94,7 @@ class StudyNetwork(NamedTuple):
     start: Start
     subjects: int
     repeat: int
-    run: Path
+    run: str | Path
 
 
 class Score(NamedTuple):
@@ -112,12 +131,12 @@ def main() -> None:
 
 
 def _networks(subjects: list[Path], counts: list[int]) -> Iterator[StudyNetwork]:
-    yield StudyNetwork(Start.SINGLE, 0, 0, Path(SINGLE.value))
+    yield StudyNetwork(Start.UNCHANGED, 0, 0, INIT_FROM.value)
     for repeat in range(REPEATS.value):
         for count in counts:
             records = _make_records(subjects, count, repeat)
-            for start in (Start.TRANSFER, Start.SCRATCH):
-                run = Path(OUTPUT.value) / f"runs/{start.split()[-1]}_{count}_{repeat}"
+            for start in (Start.TRAINED, Start.SCRATCH):
+                run = Path(OUTPUT.value) / f"runs/{start.name.lower()}_{count}_{repeat}"
                 _train(records, run, start, repeat)
                 yield StudyNetwork(start, count, repeat, run)
 
@@ -141,28 +160,29 @@ def _make_records(subjects: list[Path], count: int, repeat: int) -> Path:
 
 def _train(records: Path, run: Path, start: Start, seed: int) -> None:
     with cli.quiet_imports():
-        from mrsr_tf.network import run_folder
         from mrsr_tf.network.architecture import architecture_of
+        from mrsr_tf.network.trained_model import load_model
         from mrsr_tf.training.trainer import train
     from mrsr_tf.records.manifest import read_manifest
     from mrsr_tf.training.config import TrainingConfig
 
-    architecture = architecture_of(run_folder.load_network(SINGLE.value))
+    architecture = architecture_of(load_model(INIT_FROM.value).keras_model())
     del architecture["echoes"]
+    is_trained = start == Start.TRAINED
+    scratch_rate = SCRATCH_LEARNING_RATE.value or LEARNING_RATE.value
     patches = read_manifest(records)["counts"]["train"]["records"]
     config = TrainingConfig(
         **architecture,
         batch_size=BATCH_SIZE.value,
         epochs=max(1, round(STEPS.value * BATCH_SIZE.value / patches)),
-        learning_rate=LEARNING_RATE.value,
+        learning_rate=LEARNING_RATE.value if is_trained else scratch_rate,
         seed=seed,
         schedule="cosine",
         warmup_steps=WARMUP_STEPS,
         flips=True,
     )
-    init_from = Path(SINGLE.value) if start == Start.TRANSFER else None
     with contextlib.suppress(AlreadyDone):
-        train(config, records, run, init_from=init_from)
+        train(config, records, run, init_from=INIT_FROM.value if is_trained else None)
 
 
 def _scores(network: StudyNetwork, tests: dict[str, Volume]) -> Iterator[Score]:
@@ -206,7 +226,7 @@ def _curve(scores: list[Score]) -> Curve:
     curve: Curve = {name: {} for name in (*Start, DIFFERENCE)}
     for (start, count), by_test in means.items():
         curve[start][count] = _mean_and_interval(by_test)
-        if start == Start.TRANSFER:  # paired, which removes how hard each test subject is
+        if start == Start.TRAINED:  # paired, which removes how hard each test subject is
             difference = by_test - means[Start.SCRATCH, count]
             curve[DIFFERENCE][count] = _mean_and_interval(difference)
     return curve
@@ -226,8 +246,9 @@ def _draw(curve: Curve, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    axes.axhline(curve[Start.SINGLE][0][0], color="gray", linestyle=":", label=str(Start.SINGLE))
-    for start, style in ((Start.TRANSFER, "o-"), (Start.SCRATCH, "s--")):
+    unchanged = Start.UNCHANGED
+    axes.axhline(curve[unchanged][0][0], color="gray", linestyle=":", label=str(unchanged))
+    for start, style in ((Start.TRAINED, "o-"), (Start.SCRATCH, "s--")):
         mean, low, high = np.transpose(list(curve[start].values()))
         errors = [mean - low, high - mean]
         axes.errorbar(list(curve[start]), mean, errors, fmt=style, capsize=3, label=str(start))

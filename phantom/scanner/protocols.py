@@ -76,4 +76,15 @@ SINGLE_CONTRAST = Protocol(
     snr=(50.0, 80.0),
     combined=True,
 )
-PROTOCOLS = {protocol.name: protocol for protocol in (HIGH_RESOLUTION, THICK, SINGLE_CONTRAST)}
+SHORT_TR = Protocol(
+    name="short_tr",
+    shape=(320, 320, 128),
+    spacing_mm=(0.5, 0.5, 0.8),
+    tr_ms=17.9,
+    te_ms=(5.7, 30.1),
+    flip_deg=20.0,
+    snr=(25.0, 40.0),
+)
+PROTOCOLS = {
+    protocol.name: protocol for protocol in (HIGH_RESOLUTION, THICK, SINGLE_CONTRAST, SHORT_TR)
+}

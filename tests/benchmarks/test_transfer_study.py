@@ -27,7 +27,12 @@ def write_scans(folder, numbers):
 
 
 def study(folder, *more):
-    command = [sys.executable, "-m", "benchmarks.studies.transfer", f"--single={folder / 'single'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.studies.transfer",
+        f"--init_from={folder / 'single'}",
+    ]
     command += [f"--data={folder / 'data'}", f"--test={folder / 'test'}"]
     command += [f"--output={folder / 'results'}", "--repeats=1", "--steps=2", "--batch_size=2"]
     return subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -49,17 +54,17 @@ def test_each_network_is_scored_on_each_echo_and_the_same_call_trains_nothing_ag
     with (folder / "results/rows.csv").open() as file:
         rows = list(csv.DictReader(file))
     networks = {(row["start"], row["subjects"]) for row in rows}
-    trained = {(start, n) for start in (Start.TRANSFER, Start.SCRATCH) for n in "12"}
-    assert networks == trained | {(Start.SINGLE, "0")}
+    trained = {(start, n) for start in (Start.TRAINED, Start.SCRATCH) for n in "12"}
+    assert networks == trained | {(Start.UNCHANGED, "0")}
     assert len(rows) == len(networks) * 2 * 2
     # What transfer starts from is the single network, whose weights no step of two moves far.
     single, after, scratch = (
         np.mean([float(row["gain_db"]) for row in rows if row["start"] == start])
-        for start in (Start.SINGLE, Start.TRANSFER, Start.SCRATCH)
+        for start in (Start.UNCHANGED, Start.TRAINED, Start.SCRATCH)
     )
     assert abs(after - single) < abs(scratch - single)
     curve = json.loads((folder / "results/curve.json").read_text())
-    difference = curve["after transfer minus from scratch"]
+    difference = curve["from the trained network minus from scratch"]
     assert sorted(difference) == ["1", "2"]
     assert all(low <= mean <= high for mean, low, high in difference.values())
     assert (folder / "results/curve.png").stat().st_size > 1000
