@@ -7,8 +7,10 @@ r"""Computes the T2 map of a dual-echo DESS scan, in ms.
 
 The output folder holds t2_ms.nii.gz (NaN where there is no T2 in (0, 100] ms), t2_sd_ms.nii.gz (the
 standard deviation of each voxel's T2 that is caused by the scan's noise), t2_ms.png and, for a
-DICOM scan, dicom/ (a derived series; 0 where there is no T2). A folder of several scans gives a
-folder for each; a scan that fails does not stop the others and is named at the end.
+DICOM scan, dicom/ (a derived series; 0 where there is no T2). --t2_format=pm makes that a DICOM
+Parametric Map of milliseconds. Where regions of the scan are drawn, t2_regions.csv holds their T2.
+A folder of several scans gives a folder for each; a scan that fails does not stop the others and is
+named at the end.
 
 It is a BIDS-App, too: of a BIDS dataset it writes a derivative dataset with NAME_T2map.nii.gz and
 NAME_desc-sd_T2map.nii.gz, in seconds, as BIDS requires:
@@ -19,10 +21,11 @@ NAME_desc-sd_T2map.nii.gz, in seconds, as BIDS requires:
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from absl import flags
+from absl import flags, logging
 
 from mrsr_tf import cli
 from mrsr_tf.errors import AlreadyDone, Failures, InputError
+from mrsr_tf.io.scan_format import T2Format
 from mrsr_tf.mri.dess import T2Method
 from mrsr_tf.mri.t2 import CARTILAGE_T1_MS
 
@@ -30,8 +33,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mrsr_tf.io.labels import LabelMap
     from mrsr_tf.io.scans import Scan
     from mrsr_tf.volume import Volume
+
+REGIONS_TABLE = "t2_regions.csv"
 
 INPUT = flags.DEFINE_string(
     "input", None, "A folder of DICOM, a NIfTI file, or a folder of several scans.", required=True
@@ -61,6 +67,20 @@ SPOILER_AREA = cli.define_quantity(
 SPOILER_DURATION_US = cli.define_quantity(
     "spoiler_duration_us", None, "Duration of that gradient; overrides the header.", least=0
 )
+T2_FORMAT = flags.DEFINE_enum(
+    "t2_format",
+    T2Format.MR,
+    list(T2Format),
+    "What T2 of a DICOM scan is written as: mr, a series of MR images, which any viewer of a PACS "
+    "shows; pm, a Parametric Map of float32 milliseconds, which 3D Slicer and OHIF read with real "
+    "values and many viewers do not show; or both. A Parametric Map needs the package highdicom.",
+)
+REGIONS = flags.DEFINE_string(
+    "regions",
+    None,
+    "Regions of the scan, drawn on any grid, whose T2 t2_regions.csv holds. By default those in "
+    "the scan's folder, if there are any.",
+)
 SERIES = cli.define_series()
 PARTICIPANT_LABEL = cli.define_participant_label()
 SLICE_AXIS = cli.define_slice_axis()
@@ -78,7 +98,9 @@ def main() -> None:
     scans = find_scans(source, SERIES.value, failures.add, PARTICIPANT_LABEL.value)
     total, write = len(scans) + len(failures.subjects), _write_folder
     outputs = {name: output / name if total > 1 else output for name in scans}
-    if bids_dataset.has_derivative(source, output):
+    is_derivative = bids_dataset.has_derivative(source, output)
+    _check_flags("a BIDS dataset" if is_derivative else f"{total} scans" if total > 1 else "")
+    if is_derivative:
         bids_dataset.write_description(output, source)
         outputs, write = dict.fromkeys(scans, output), _write_derivative
     for name, scan in scans.items():
@@ -113,12 +135,15 @@ class Maps(NamedTuple):
 
 def _write_folder(source: "Scan", output: Path) -> None:
     """Writes a folder with the maps of one scan, their derived series and their figure."""
+    from eval.regions.t2_table import COLUMNS, t2_rows
     from eval.reporting.t2_figure import t2_figure
+    from eval.results.rows import write_numbers
     from mrsr_tf.io import nifti
     from mrsr_tf.outputs import output_folder
 
     scan = source.read(SLICE_AXIS.value)
-    settings = {**_settings(scan), "slice_axis": SLICE_AXIS.value}
+    labels = _labels(source, scan)
+    settings = {**_settings(scan), "slice_axis": SLICE_AXIS.value, **_options(labels)}
     folder_of_map = output_folder(output, settings, command="eval.t2map", overwrite=OVERWRITE.value)
     with folder_of_map as folder:
         maps = _compute(scan, source)
@@ -126,10 +151,48 @@ def _write_folder(source: "Scan", output: Path) -> None:
         for name, image in (("t2_ms", maps.t2_ms), ("t2_sd_ms", maps.deviation_ms)):
             path = folder / f"{name}.nii.gz"
             nifti.write_map(image, scan, path, slice_axis=SLICE_AXIS.value, sidecar=sidecar)
-        source.format.write_t2_map(maps.t2_ms, scan, folder / "dicom", source, maps.derivation)
+        source.format.write_t2_map(
+            maps.t2_ms, scan, folder / "dicom", source, maps.derivation, T2Format(T2_FORMAT.value)
+        )
+        if labels:
+            write_numbers(folder / REGIONS_TABLE, COLUMNS, t2_rows(maps.t2_ms, labels))
         title = f"T2, {METHOD.value}, T1 {T1_MS.value:g} ms"
         t2_figure(maps.t2_ms, scan, maps.tissue, title).savefig(folder / "t2_ms.png")
     print(f"{_summary(maps)}: {output}")
+
+
+def _check_flags(many: str) -> None:
+    """Checks that what flags ask for can be made; `many` says in words why it is not one scan."""
+    from mrsr_tf.io.dicom.highdicom_package import check_highdicom
+
+    if REGIONS.value and many:
+        raise InputError(f"expected one scan for --regions, got {many}: {INPUT.value}")
+    if T2_FORMAT.value != T2Format.MR:
+        check_highdicom(f"for --t2_format={T2_FORMAT.value}")
+
+
+def _labels(source: "Scan", scan: "Volume") -> "LabelMap | None":
+    """The regions of a scan; of its own ones, unusable ones are left out with a warning."""
+    from eval.regions import rois
+    from mrsr_tf.io.labels import read_labels
+
+    if REGIONS.value:
+        return read_labels(REGIONS.value, scan)
+    try:
+        return rois.subject_labels(source.subject, scan, slice_axis=SLICE_AXIS.value)
+    except InputError as error:
+        logging.warning("%s is not made: %s", REGIONS_TABLE, error)
+        return None
+
+
+def _options(labels: "LabelMap | None") -> dict[str, str]:
+    """What else determines the files of a folder."""
+    from eval.regions.t2_table import labels_digest
+
+    options = {} if labels is None else {"regions": labels_digest(labels)}
+    if T2_FORMAT.value != T2Format.MR:
+        options["t2_format"] = T2_FORMAT.value
+    return options
 
 
 def _write_derivative(source: "Scan", output: Path) -> None:

@@ -49,17 +49,31 @@ def regions(
         InputError: there are no labels, none of that name, or no voxel of it in the scan; or the
             layer is unknown or the cartilage has none.
     """
-    path = labels_path(subject) or truth_path(subject, LABELS)
-    if not path.exists():
+    labels = subject_labels(subject, scan, slice_axis=slice_axis)
+    if labels is None:
         raise InputError(
             f"expected the region {names[0]} in rois.nii.gz, rois.seg.nrrd, rois.dcm or "
             f"{FOLDER}/{LABELS}, found none: {subject}"
         )
-    if path == truth_path(subject, LABELS):
-        labels = _phantom_labels(subject, scan, slice_axis)
-    else:
-        labels = read_labels(path, scan)
+    path = _path(subject)
     return {name: _region(name, labels, scan, path, rim) for name in names}
+
+
+def subject_labels(subject: Path, scan: Volume, *, slice_axis: int = 2) -> LabelMap | None:
+    """The labels that are drawn for a subject, else those of a phantom, on the grid of its scan.
+
+    None if there are none. The arguments and errors are those of `regions`.
+    """
+    path = _path(subject)
+    if not path.exists():
+        return None
+    if path == truth_path(subject, LABELS):
+        return _phantom_labels(subject, scan, slice_axis)
+    return read_labels(path, scan)
+
+
+def _path(subject: Path) -> Path:
+    return labels_path(subject) or truth_path(subject, LABELS)
 
 
 def _phantom_labels(subject: Path, scan: Volume, slice_axis: int) -> LabelMap:

@@ -153,9 +153,13 @@ def _check_pairing(results: Results) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[Row], experiment: str) -> None:
-    """Writes the columns of `experiment`, numbers with six significant digits."""
-    cells = ({name: _cell(value) for name, value in row.items()} for row in rows)
-    write_csv(path, COLUMNS[Experiment(experiment)], cells)
+    """Writes the columns of `experiment`."""
+    write_numbers(path, COLUMNS[Experiment(experiment)], rows)
+
+
+def write_numbers(path: Path, columns: Iterable[str], rows: Iterable[Row]) -> None:
+    """Writes a table whose numbers have six significant digits; the cell of NaN is empty."""
+    write_csv(path, columns, ({name: _cell(value) for name, value in row.items()} for row in rows))
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Row]) -> None:

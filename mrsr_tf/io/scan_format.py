@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -15,6 +16,19 @@ from mrsr_tf.mri.zero_filling import ADVICE, interpolated_slices
 from mrsr_tf.volume import LARGEST_SCALE, SMALLEST_SCALE, Volume
 
 Derivation = Mapping[str, Any]  # how a scan was derived, as plain JSON values
+
+
+class T2Format(StrEnum):
+    """What a T2 map is in a study: MR images, a Parametric Map, or both."""
+
+    MR = "mr"
+    PM = "pm"
+    BOTH = "both"
+
+    @property
+    def kinds(self) -> tuple["T2Format", ...]:
+        """The single kinds of objects."""
+        return (T2Format.MR, T2Format.PM) if self is T2Format.BOTH else (self,)
 
 
 class Chosen(NamedTuple):
@@ -182,7 +196,13 @@ class Format(Protocol):
         """The derivation that `write` stored; None for a scan that this package did not write."""
 
     def write_t2_map(
-        self, t2_ms: NDArray[Any], volume: Volume, folder: Path, like: Scan, derivation: Derivation
+        self,
+        t2_ms: NDArray[Any],
+        volume: Volume,
+        folder: Path,
+        like: Scan,
+        derivation: Derivation,
+        t2_format: T2Format = T2Format.MR,
     ) -> None:
         """Writes the T2 map of `volume` into the study of `like`, if the format has studies."""
         return

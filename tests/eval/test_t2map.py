@@ -1,5 +1,6 @@
 """The command, as a user types it."""
 
+import csv
 import json
 import os
 import shutil
@@ -11,8 +12,12 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from dicom_studies import write_study
+from label_maps import write_labels
+from random_scans import make_array
 
-from mrsr_tf.io import nifti
+from mrsr_tf.io import dicom, nifti
+from mrsr_tf.io.nifti import read_map
 from mrsr_tf.io.sidecar import sidecar_path
 from mrsr_tf.mri.dess import dess_signals
 from mrsr_tf.volume import Volume
@@ -104,6 +109,49 @@ def test_a_single_contrast_scan_is_refused_in_one_line_and_leaves_nothing(scan, 
     assert "single-contrast" in result.stderr
     assert str(one) in result.stderr
     assert not [*tmp_path.glob("out*")]
+
+
+def test_a_study_gives_both_kinds_of_dicom_and_the_t2_of_its_regions(tmp_path):
+    pytest.importorskip("highdicom")
+    study = write_study(tmp_path / "knee" / "dicom", make_array(SHAPE, largest=900))
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[4:9, 5:9, 1:4], labels[15, 3, 2] = 1, 2
+    write_labels(tmp_path / "knee" / "rois.nii.gz", labels)
+    (tmp_path / "knee" / "rois.json").write_text('{"Femoral cartilage": 1}')
+    result = t2map(tmp_path / "knee", tmp_path / "out", "--t2_format=both")
+    assert result.returncode == 0, result.stderr
+    names = {file.name for file in (tmp_path / "out" / "dicom").iterdir()}
+    assert names == {"t2.dcm", *(f"t2_{number:04d}.dcm" for number in range(1, 7))}
+    t2_ms = read_map(tmp_path / "out" / "t2_ms.nii.gz", dicom.read_series(study))
+    stored = pydicom.dcmread(tmp_path / "out" / "dicom" / "t2.dcm").pixel_array
+    np.testing.assert_allclose(np.sort(stored, None), np.sort(t2_ms, None), rtol=1e-6)
+
+    with (tmp_path / "out" / "t2_regions.csv").open(newline="") as file:
+        femoral, unnamed = csv.DictReader(file)
+    valid = t2_ms[(labels == 1) & np.isfinite(t2_ms)].astype(float)
+    assert femoral["region"] == "femoral_cartilage"
+    assert unnamed["region"] == "label_2"
+    assert int(femoral["voxels"]) == valid.size > 1
+    assert int(femoral["voxels"]) + int(femoral["voxels_without_t2"]) == 60
+    for name, value in (("mean", valid.mean()), ("median", np.median(valid))):
+        assert float(femoral[f"{name}_ms"]) == pytest.approx(value, rel=1e-5)
+    assert float(femoral["sd_ms"]) == pytest.approx(valid.std(ddof=1), rel=1e-5)
+
+
+def test_regions_of_another_folder_are_given_by_name_for_one_scan(scan, tmp_path):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:, 3] = 1
+    affine = np.diag([0.4, 0.4, 0.7, 1.0])
+    file = write_labels(tmp_path / "drawn" / "cartilage.nii.gz", labels, affine)
+    call = (scan, tmp_path / "out", "--method=exact", f"--regions={file}")
+    assert t2map(*call).returncode == 0
+    (row,) = csv.DictReader((tmp_path / "out" / "t2_regions.csv").read_text().splitlines())
+    assert (row["region"], row["voxels"], row["voxels_without_t2"]) == ("label_1", "120", "0")
+    assert float(row["mean_ms"]) == pytest.approx(T2[0, 3, 0], rel=5e-4)
+    labels[:, 4] = 1
+    write_labels(file, labels, affine)
+    again = t2map(*call)
+    assert (again.returncode, "regions" in again.stderr) == (1, True)
 
 
 def test_a_bids_dataset_gives_a_derivative_dataset_in_seconds(scan, tmp_path):

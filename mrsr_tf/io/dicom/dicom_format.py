@@ -12,7 +12,7 @@ from mrsr_tf.io.dicom.exam import find_dicom_scans
 from mrsr_tf.io.dicom.provenance import derived_files, read_derivation, read_patient
 from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.write import as_stored, write_series, write_t2_map
-from mrsr_tf.io.scan_format import Chosen, Derivation, Format, Scan
+from mrsr_tf.io.scan_format import Chosen, Derivation, Format, Scan, T2Format
 from mrsr_tf.outputs.replacement import replace
 from mrsr_tf.volume import Volume
 
@@ -72,9 +72,21 @@ class Dicom(Format):
         return read_derivation(output)
 
     def write_t2_map(
-        self, t2_ms: NDArray[Any], volume: Volume, folder: Path, like: Scan, derivation: Derivation
+        self,
+        t2_ms: NDArray[Any],
+        volume: Volume,
+        folder: Path,
+        like: Scan,
+        derivation: Derivation,
+        t2_format: T2Format = T2Format.MR,
     ) -> None:
-        """Writes the map as a series in the study of `like`."""
+        """Writes the map as one series, or two, in the study of `like`."""
         write_t2_map(
-            t2_ms, volume, folder, like=like.path, series_uids=like.series, derivation=derivation
+            t2_ms,
+            volume,
+            folder,
+            like=like.path,
+            series_uids=like.series,
+            derivation=derivation,
+            t2_format=t2_format,
         )

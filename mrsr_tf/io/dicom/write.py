@@ -17,12 +17,13 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.io.dicom.derived_header import code, decimal, derived_header, has_valid_uid
 from mrsr_tf.io.dicom.files import Image, quiet
 from mrsr_tf.io.dicom.ge_private import add_spoiler
+from mrsr_tf.io.dicom.parametric_map import parametric_map
 from mrsr_tf.io.dicom.pixels import UNSIGNED, PixelScale, pixel_scale
 from mrsr_tf.io.dicom.provenance import derivation_text, header_derivation, is_derived
 from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.series import Series, find_series
 from mrsr_tf.io.header_numbers import positive
-from mrsr_tf.io.scan_format import Derivation
+from mrsr_tf.io.scan_format import Derivation, T2Format
 from mrsr_tf.volume import Volume
 
 ACQUIRED = "acquired_slice_thickness_mm"
@@ -31,6 +32,8 @@ LONGEST_DESCRIPTION = 64  # characters
 GREY = ("MONOCHROME1", "MONOCHROME2")  # the lowest value is displayed white, black
 SHARED_UIDS = ("StudyInstanceUID", "FrameOfReferenceUID")
 T2_STEP_MS = 0.01
+T2_SERIES = {T2Format.MR: ("T2", 10), T2Format.PM: ("T2 parametric", 11)}  # name, number
+PARAMETRIC_MAP = "t2.dcm"
 GRID_TOLERANCE_VOXELS = 1e-3
 UIDS = uuid.UUID("5a1c9e52-0c1e-4d0b-9d7a-6f3d5f0e8b47")  # the name space of all UIDs made here
 
@@ -73,10 +76,9 @@ def write_series(
     for echo, images in enumerate(source.echoes):
         seed = _seed(images[0], text, echo + 1, derivation)
         series = _series(images[0], f"MRSR echo {echo + 1}", echo + 1, seed, completed["source"])
-        for index, header in enumerate(_headers(volume, source, [images])):
-            header.update(series)
+        series.DerivationDescription = text
+        for index, header in enumerate(_headers(volume, source, [images], series)):
             header.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
-            header.DerivationDescription = text
             header.EchoNumbers = echo + 1
             _add_acquisition(header, volume, echo)
             _add_pixels(header, volume.array[:, :, index, echo], scale, _photometric(images[0]))
@@ -92,34 +94,37 @@ def write_t2_map(
     like: str | Path,
     series_uids: Collection[str] = (),
     derivation: Derivation | None = None,
+    t2_format: T2Format = T2Format.MR,
 ) -> None:
-    """Writes a T2 map as a derived series of its own: t2_0001.dcm, ...
+    """Writes a T2 map as a derived series: MR images t2_0001.dcm, ..., or a Parametric Map t2.dcm.
 
-    Stored values times RescaleSlope are ms, and RealWorldValueMapping says so; stored 0 means
-    invalid (NaN, infinite or not above 0) and has no real-world value. `t2_ms` is (rows, cols,
-    slices), computed from `volume`; the other arguments are those of `write_series`.
+    Of MR images, stored values times RescaleSlope are ms, and RealWorldValueMapping says so; stored
+    0 means invalid (NaN, infinite or not above 0) and has no real-world value. A Parametric Map,
+    see `parametric_map`, is a series of its own, so both can be in one study. `t2_ms` is (rows,
+    cols, slices), computed from `volume`; the other arguments are those of `write_series`.
 
     Raises:
-        InputError: the map has another shape than the volume, or for the reasons of `write_series`.
+        InputError: the map has another shape than the volume, a Parametric Map is to be written
+            without highdicom, or for the reasons of `write_series`.
     """
     if t2_ms.shape != volume.array.shape[:3]:
         raise InputError(f"expected a T2 map of {volume.array.shape[:3]}, got {t2_ms.shape}")
     source = _source(like, series_uids)
-    valid_ms = np.where(np.isfinite(t2_ms) & (t2_ms > 0), t2_ms, 0)
-    slope = max(T2_STEP_MS, float(decimal(valid_ms.max() / LARGEST)))
+    valid_ms = np.where(np.isfinite(t2_ms) & (t2_ms > 0), t2_ms, np.nan)
     completed = _completed(derivation or {}, source, like, series_uids)
     text = derivation_text(completed)
-    seed = _seed(source.images[0], text, "T2", derivation)
-    series = _series(source.images[0], "T2 map", 10, seed, completed["source"])
-    for index, header in enumerate(_headers(volume, source, source.echoes)):
-        header.update(series)
-        header.ImageType = ["DERIVED", "SECONDARY", "T2 MAP"]
-        header.DerivationDescription = text
-        header.EchoTime = None
-        header.WindowCenter, header.WindowWidth = 50, 100
-        _add_pixels(header, valid_ms[:, :, index], PixelScale(slope, 0.0, UNSIGNED))
-        header.RealWorldValueMappingSequence = [_milliseconds(slope)]
-        _save(header, Path(path), f"t2_{index + 1:04d}.dcm", seed)
+    for kind in t2_format.kinds:
+        name, number = T2_SERIES[kind]
+        seed = _seed(source.images[0], text, name, derivation)
+        series = _series(source.images[0], f"{name} map", number, seed, completed["source"])
+        series.DerivationDescription = text
+        headers = _headers(volume, source, source.echoes, series)
+        if kind is T2Format.PM:
+            uid = _uid(seed, PARAMETRIC_MAP)
+            dataset = parametric_map(valid_ms, [*headers], source, uid)
+            _save(dataset, Path(path), PARAMETRIC_MAP, seed)
+        else:
+            _save_t2_series(valid_ms, headers, Path(path), seed)
 
 
 @quiet()
@@ -131,6 +136,20 @@ def as_stored(volume: Volume, *, like: str | Path, series_uids: Collection[str] 
     """
     scale = pixel_scale(volume.array, _rescale(find_series(like, series_uids)))
     return replace(volume, array=scale.to_intensities(scale.to_stored(volume.array)))
+
+
+def _save_t2_series(
+    valid_ms: NDArray[np.floating], headers: Iterator[Dataset], folder: Path, seed: str
+) -> None:
+    slope = max(T2_STEP_MS, float(decimal(np.nanmax(valid_ms, initial=0) / LARGEST)))
+    for index, header in enumerate(headers):
+        header.ImageType = ["DERIVED", "SECONDARY", "T2 MAP"]
+        header.EchoTime = None
+        header.WindowCenter, header.WindowWidth = 50, 100
+        stored = np.nan_to_num(valid_ms[:, :, index])
+        _add_pixels(header, stored, PixelScale(slope, 0.0, UNSIGNED))
+        header.RealWorldValueMappingSequence = [_milliseconds(slope)]
+        _save(header, folder, f"t2_{index + 1:04d}.dcm", seed)
 
 
 def _source(like: str | Path, series_uids: Collection[str]) -> Series:
@@ -147,7 +166,9 @@ def _source(like: str | Path, series_uids: Collection[str]) -> Series:
     return source
 
 
-def _headers(volume: Volume, source: Series, echoes: list[list[Image]]) -> Iterator[Dataset]:
+def _headers(
+    volume: Volume, source: Series, echoes: list[list[Image]], series: Dataset
+) -> Iterator[Dataset]:
     """A header for each slice of `volume`, with references to the images of `echoes` it is from."""
     positions = _source_positions(volume, source)
     reach = max(1.0, float(np.ptp(positions[:2])))
@@ -156,7 +177,9 @@ def _headers(volume: Volume, source: Series, echoes: list[list[Image]]) -> Itera
         nearest = round(min(max(position, 0), last))
         covering = [i for i in range(last + 1) if abs(i - position) < reach] or [nearest]
         images = [echo[i] for echo in echoes for i in covering]
-        yield derived_header(echoes[0][nearest], volume.affine, index, images)
+        header = derived_header(echoes[0][nearest], volume.affine, index, images)
+        header.update(series)
+        yield header
 
 
 def _source_positions(volume: Volume, source: Series) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.io.archives import File, files_at, opened
 from mrsr_tf.io.dicom.encoding import is_dicom
 from mrsr_tf.io.dicom.files import quiet, readable
+from mrsr_tf.io.dicom.highdicom_package import check_highdicom
 from mrsr_tf.io.labels.label_map import LabelMap, stack
 from mrsr_tf.io.labels.names import named
 
@@ -32,22 +33,13 @@ class DicomSeg:
     @quiet()
     def read(self, path: Path) -> LabelMap:
         """Reads each segment with highdicom, in the axis order (slices, rows, columns)."""
-        _check_highdicom(path)
+        check_highdicom(f"to read a DICOM SEG: {path}")
         files = [file for file in files_at(path) if _is_segmentation(file)]
         if len(files) != 1:
             raise InputError(
                 f"expected one DICOM SEG or another label map, found {len(files)}: {path}"
             )
         return _read_file(files[0], path)
-
-
-def _check_highdicom(path: Path) -> None:
-    try:
-        import highdicom  # noqa: F401
-    except ImportError:
-        raise InputError(
-            f"expected highdicom to read a DICOM SEG, which `pip install highdicom` gives: {path}"
-        ) from None
 
 
 def _read_file(file: File, path: Path) -> LabelMap:
