@@ -94,12 +94,13 @@ def main() -> None:
     from mrsr_tf.outputs import check_output
 
     failures, source, output = Failures(), Path(INPUT.value), Path(OUTPUT.value)
-    check_output(output, bids_dataset.apart_from(source, output))
+    regions = filter(None, (REGIONS.value,))
+    check_output(output, (*bids_dataset.apart_from(source, output), *regions))
     scans = find_scans(source, SERIES.value, failures.add, PARTICIPANT_LABEL.value)
     total, write = len(scans) + len(failures.subjects), _write_folder
     outputs = {name: output / name if total > 1 else output for name in scans}
     is_derivative = bids_dataset.has_derivative(source, output)
-    _check_flags("a BIDS dataset" if is_derivative else f"{total} scans" if total > 1 else "")
+    _check_flags(total, is_derivative=is_derivative)
     if is_derivative:
         bids_dataset.write_description(output, source)
         outputs, write = dict.fromkeys(scans, output), _write_derivative
@@ -161,14 +162,18 @@ def _write_folder(source: "Scan", output: Path) -> None:
     print(f"{_summary(maps)}: {output}")
 
 
-def _check_flags(many: str) -> None:
-    """Checks that what flags ask for can be made; `many` says in words why it is not one scan."""
+def _check_flags(scans: int, *, is_derivative: bool) -> None:
+    """Checks that what flags ask for can be made."""
     from mrsr_tf.io.dicom.highdicom_package import check_highdicom
 
-    if REGIONS.value and many:
-        raise InputError(f"expected one scan for --regions, got {many}: {INPUT.value}")
-    if T2_FORMAT.value != T2Format.MR:
-        check_highdicom(f"for --t2_format={T2_FORMAT.value}")
+    kind = "a BIDS dataset" if is_derivative else cli.counted(scans, "scan")
+    if REGIONS.value and kind != "1 scan":
+        raise InputError(f"expected 1 scan for --regions, got {kind}: {INPUT.value}")
+    if T2_FORMAT.value == T2Format.MR:
+        return
+    if is_derivative:
+        raise InputError(f"expected DICOM for --t2_format={T2_FORMAT.value}, got {kind}")
+    check_highdicom(f"for --t2_format={T2_FORMAT.value}")
 
 
 def _labels(source: "Scan", scan: "Volume") -> "LabelMap | None":

@@ -204,5 +204,8 @@ class Format(Protocol):
         derivation: Derivation,
         t2_format: T2Format = T2Format.MR,
     ) -> None:
-        """Writes the T2 map of `volume` into the study of `like`, if the format has studies."""
-        return
+        """Writes the T2 map of `volume` into the study of `like`; warns if it cannot be in one."""
+        if t2_format is not T2Format.MR:
+            logging.warning(
+                "expected DICOM for a Parametric Map, which is part of a study, got %s", like
+            )
