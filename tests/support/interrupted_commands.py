@@ -83,7 +83,7 @@ def limited_to(size: int) -> Change:
 def _run_here(arguments: list[str], folder: str, at_change: Change | None) -> int:
     sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115
     for module, defined in flags.FLAGS.flags_by_module_dict().items():
-        for flag in defined if not module.startswith("absl") else ():  # of an imported command
+        for flag in [] if module.startswith("absl") else list(defined):  # of an imported command
             delattr(flags.FLAGS, flag.name)
     if at_change:
         sys.addaudithook(_watch(folder, at_change))
