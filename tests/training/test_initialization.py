@@ -13,6 +13,7 @@ from mrsr_tf.network.architecture import architecture_of
 from mrsr_tf.network.trained_model import load_model
 from mrsr_tf.network.transfer import to_dual_contrast
 from mrsr_tf.records import reader
+from mrsr_tf.training import trainer
 from mrsr_tf.training.checkpoints import CheckpointSaver
 from mrsr_tf.training.config import BestBy, TrainingConfig
 from mrsr_tf.training.initialization import initial_network
@@ -115,7 +116,7 @@ def test_records_of_one_contrast_cannot_fine_tune_a_network_of_two(dual_run):
 @pytest.fixture(scope="module")
 def finetuned_run(small_records, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("finetuned") / "run"
-    train(finetuning(epochs=1), small_records("dual"), run_dir, init_from=NAME)
+    train(finetuning(epochs=1, batch_size=36), small_records("dual"), run_dir, init_from=NAME)
     return run_dir
 
 
@@ -130,6 +131,22 @@ def test_the_first_validation_is_that_of_the_shipped_network(small_records, fine
         psnr = 10 * np.log10(1 / error[..., echo - 1].mean())
         (step, first), _ = logged[f"validation/psnr_echo_{echo}"]
         assert (step, float(first)) == (0, pytest.approx(psnr, abs=1e-3))
+
+
+def test_an_interruption_before_the_first_checkpoint_logs_the_start_only_once(
+    small_records, dual_run, tmp_path, monkeypatch
+):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    arguments = (CONFIG, small_records("dual"), tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "fit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(*arguments, init_from=dual_run)
+    train(*arguments, init_from=dual_run)
+    losses = logged_scalars(tmp_path / "run")["validation/loss"]
+    assert [step for step, _ in losses] == [0, 3]
 
 
 @pytest.mark.parametrize(("psnr_after_epoch", "best"), [(29.9, 0), (30.1, 1)])
