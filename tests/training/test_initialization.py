@@ -176,6 +176,6 @@ def test_a_run_names_the_architecture_and_weights_that_it_started_from(finetuned
 
 def test_fine_tuning_takes_small_steps_that_begin_and_end_near_zero():
     rate = make_optimizer(finetuning(), 400)._learning_rate
-    assert float(rate(0)) == pytest.approx(5e-7)
-    assert float(rate(50)) == pytest.approx(5e-5)
+    assert float(rate(0)) == pytest.approx(2e-6)
+    assert float(rate(50)) == pytest.approx(2e-4)
     assert float(rate(400)) == pytest.approx(0, abs=1e-10)
