@@ -47,12 +47,12 @@ def sessions(folder: Path, participants: Sequence[str] = ()) -> list[Path]:
     Raises:
         InputError: there is none, or a participant (01 or sub-01) has none.
     """
-    found = [anat.parent for anat in _anat_folders(folder)]
-    if not found:
+    folders = [anat.parent for anat in _anat_folders(folder)]
+    if not folders:
         raise InputError(f"expected a BIDS dataset of subjects with anat/, found none in {folder}")
     labels = {label.removeprefix("sub-") for label in participants}
     by_label: dict[str, list[Path]] = {}
-    for path in found:
+    for path in folders:
         subject = path.relative_to(folder).parts[0]
         by_label.setdefault(subject.removeprefix("sub-"), []).append(path)
     if missing := sorted(labels - by_label.keys()):
@@ -155,8 +155,8 @@ def _is_ours(generator: Any) -> bool:
 
 
 def _anat_folders(folder: Path) -> list[Path]:
-    found = [*folder.glob(f"sub-*/{ANAT}"), *folder.glob(f"sub-*/ses-*/{ANAT}")]
-    return sorted(path for path in found if path.is_dir())
+    paths = [*folder.glob(f"sub-*/{ANAT}"), *folder.glob(f"sub-*/ses-*/{ANAT}")]
+    return sorted(path for path in paths if path.is_dir())
 
 
 def _root(image: Path) -> Path | None:

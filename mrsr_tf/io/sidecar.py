@@ -130,8 +130,8 @@ def read_valid_keys(path: Path) -> dict[str, Any]:
     for file in _files(path):
         with suppress(InputError):
             sidecar |= read_object(file)
-    known = {key: sidecar[key] for key in SCHEMA if key in sidecar}
-    return {key: value for key, value in known.items() if SCHEMA[key].holds(value)}
+    values = {key: sidecar[key] for key in SCHEMA if key in sidecar}
+    return {key: value for key, value in values.items() if SCHEMA[key].holds(value)}
 
 
 def _files(path: str | Path) -> list[Path]:

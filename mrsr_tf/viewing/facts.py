@@ -16,7 +16,7 @@ def facts(comparison: Comparison) -> dict[str, str]:
     slices = (f"{v.array.shape[2]} of {v.spacing_mm[2]:.4g} mm" for v in (thick, fine))
     rows, cols, *_ = thick.array.shape
     down_mm, right_mm, _ = thick.spacing_mm
-    known = {
+    all_facts = {
         "Slices": " → ".join(slices),
         "Pixels": f"{rows} x {cols} of {down_mm:.4g} x {right_mm:.4g} mm",
         "Thickness as acquired": _quantities("mm", thick.slice_thickness_mm),
@@ -27,7 +27,7 @@ def facts(comparison: Comparison) -> dict[str, str]:
         "MRSR-TF": str(comparison.derivation.get("version", "")),
         "Thickened again": _residual(comparison.residual),
     }
-    return {heading: fact for heading, fact in known.items() if fact}
+    return {heading: fact for heading, fact in all_facts.items() if fact}
 
 
 def _quantities(unit: str, *values: float | None) -> str:

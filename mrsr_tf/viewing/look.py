@@ -129,8 +129,8 @@ def _read_configuration(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     with path.open(encoding="utf-8", errors="replace") as stream:
-        found = CONFIGURATION.search(stream.read(HEAD))
-    return json.loads(html.unescape(found[1])) if found else None
+        match = CONFIGURATION.search(stream.read(HEAD))
+    return json.loads(html.unescape(match[1])) if match else None
 
 
 def _viewer(comparison: Comparison, fine: Scan, with_t2: bool, slice_axis: int) -> Viewer:

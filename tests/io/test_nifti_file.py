@@ -228,7 +228,7 @@ def test_a_damaged_header_is_refused_in_one_line_or_changes_no_voxel(tmp_path, c
     for _ in range(150):
         changed = bytearray(whole)
         for place in random.integers(0, 348, random.integers(1, 4)):
-            # The slope of intensities is all that another value of cannot be told from damage.
+            # Only a damaged slope of intensities cannot be distinguished from another valid one.
             changed[place] = changed[place] if 112 <= place < 120 else random.integers(256)
         (tmp_path / "k.nii").write_bytes(changed)
         try:

@@ -32,8 +32,8 @@ class Summary:
     def write_csv(self, folder: Path) -> None:
         """Writes the records with a column per field; NaN becomes an empty cell."""
         rows = [asdict(record) for record in self.records]
-        known = [{name: cell for name, cell in row.items() if cell == cell} for row in rows]
-        write_csv(folder / self.file, rows[0], known)
+        filled = [{name: cell for name, cell in row.items() if cell == cell} for row in rows]
+        write_csv(folder / self.file, rows[0], filled)
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:

@@ -93,8 +93,8 @@ def frame_of_reference(header: Dataset) -> str:
 def typical_value(images: Sequence[Image], keyword: str) -> float | None:
     """The median of an attribute that the images may print with differing digits; or None."""
     values = [positive(image.header.get(keyword)) for image in images]
-    known = [value for value in values if value is not None]
-    return median_low(known) if known else None
+    numbers = [value for value in values if value is not None]
+    return median_low(numbers) if numbers else None
 
 
 def _subject(image: Image) -> tuple[str, ...]:
