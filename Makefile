@@ -107,4 +107,4 @@ lock:
 	  --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info bench demo docs/site
+	rm -rf $(VENV) build dist *.egg-info bench demo docs/site docs/jupyter_execute

@@ -6,13 +6,19 @@ project = "MRSR-TF"
 author = project_copyright = "The MRSR-TF authors"
 release = version = __version__
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
 ]
-exclude_patterns = ["site"]
+exclude_patterns = ["site", "jupyter_execute"]
+# The tutorial holds no outputs, so it is run.
+nb_execution_mode = "force"
+nb_execution_timeout = 300  # seconds a cell
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_output_stderr = "remove"  # TensorFlow's words about the machine
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 # Types stand in the signatures only, not in the descriptions as well.

@@ -1,5 +1,6 @@
 """Commands, flags, files and links in README and docs exist."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ import mrsr_tf
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # The usage comment of a flagfile holds commands as well.
 FLAGFILES = sorted(path for path in (ROOT / "flags").rglob("*") if path.is_file())
+TUTORIAL = ROOT / "docs" / "tutorial.ipynb"
 NAMES = {path: path.relative_to(ROOT).as_posix() for path in PAGES + FLAGFILES}
 
 
@@ -55,7 +57,8 @@ def test_every_page_is_in_the_table_of_contents():
         for line in tree.partition("```")[0].split("\n")
         if line and line[0] not in ":{"
     ]
-    pages = {path.relative_to(docs).with_suffix("").as_posix() for path in docs.rglob("*.md")}
+    files = [*docs.rglob("*.md"), TUTORIAL]
+    pages = {path.relative_to(docs).with_suffix("").as_posix() for path in files}
     assert sorted(listed) == sorted(pages - {"index"})
 
 
@@ -76,11 +79,21 @@ def test_paths_in_tables_exist(page):
         assert (ROOT / name).exists() or name in tests, name
 
 
+def test_the_tutorial_calls_public_names_and_holds_no_output():
+    cells = json.loads(TUTORIAL.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
+    text = "".join("".join(cell["source"]) for cell in code)
+    calls = set(re.findall(r"mrsr_tf\.(\w+)\(", text))
+    assert {"read", "thicken", "super_resolve", "t2_map"} <= calls <= set(mrsr_tf.__all__)
+
+
 @pytest.mark.slow
 def test_the_documentation_builds_without_a_warning(tmp_path):
-    pytest.importorskip("furo", reason="the extra `docs` is not installed")
+    pytest.importorskip("myst_nb", reason="the extra `docs` is not installed")
+    call = ["sphinx", "--fail-on-warning", "-q", "-D", "nb_execution_mode=off"]
     sphinx = subprocess.run(
-        [sys.executable, "-m", "sphinx", "--fail-on-warning", "-q", ROOT / "docs", tmp_path],
+        [sys.executable, "-m", *call, ROOT / "docs", tmp_path],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (sphinx.returncode, sphinx.stderr) == (0, "")
