@@ -199,6 +199,15 @@ def test_the_header_says_derived_and_keeps_patient_study_and_frame(source, outpu
     assert {h.SeriesNumber for h in derived} == {701, 702}
 
 
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, 1), (7, 701), (10**7, 10**7 + 1), (2**31 - 1, 2**31 - 100)]
+)
+def test_series_numbers_follow_the_source_and_fit_into_dicom(tmp_path, output, number, expected):
+    write_study(tmp_path / "source", make_array((16, 16, 2)), change=set_all(SeriesNumber=number))
+    dicom.write_series(super_resolved(tmp_path / "source"), output, like=tmp_path / "source")
+    assert {header.SeriesNumber for header in headers(output)} == {expected, expected + 1}
+
+
 def test_every_uid_of_series_and_image_is_new(source, output):
     for folder in (output, output.with_name("again")):
         dicom.write_series(super_resolved(source), folder, like=source)

@@ -29,6 +29,7 @@ from mrsr_tf.volume import Volume
 ACQUIRED = "acquired_slice_thickness_mm"
 LARGEST = np.iinfo(UNSIGNED).max
 LONGEST_DESCRIPTION = 64  # characters
+LARGEST_NUMBER = 2**31 - 1  # of an integer string
 GREY = ("MONOCHROME1", "MONOCHROME2")  # the lowest value is displayed white, black
 SHARED_UIDS = ("StudyInstanceUID", "FrameOfReferenceUID")
 T2_STEP_MS = 0.01
@@ -204,7 +205,8 @@ def _series(source: Image, description: str, number: int, seed: str, identity: s
         uid = str(source.header.get(keyword) or "")
         is_valid = has_valid_uid(source.header, keyword)
         setattr(series, keyword, uid if is_valid else _uid(uid or identity, keyword))
-    series.SeriesNumber = number + (100 * source_number if source_number < 10**7 else source_number)
+    hundreds = 100 * source_number if source_number < 10**7 else source_number
+    series.SeriesNumber = number + min(hundreds, LARGEST_NUMBER - 100)
     source_description = str(source.header.get("SeriesDescription") or "")
     if is_derived(source.header):
         source_description = re.sub(r" echo \d$", "", source_description)  # a T2 map is of both
