@@ -68,6 +68,17 @@ def test_keys_and_mouse_change_what_is_shown_and_nothing_is_loaded(page, tmp_pat
         assert {request.partition(":")[0] for request in browser.requests} == {"data", "file"}
 
 
+def test_the_image_before_is_dimmed_until_the_next_is_decoded(page, tmp_path):
+    busy = "viewers[0].root.getAttribute('aria-busy')"
+    opacity = "+getComputedStyle(viewers[0].planes[0].querySelector('canvas')).opacity"
+    with Browser(page, tmp_path / "profile") as browser:
+        browser.wait_for(busy, "false")
+        assert browser.evaluate(opacity) == 1
+        choice = "viewers[0].choices('echo')[1].click()"  # S2, which has not been shown
+        assert browser.evaluate(f"{choice}, [{busy}, {opacity}]") == ["true", 0.3]
+        browser.wait_for(f"[{busy}, {opacity}].join()", "false,1")
+
+
 def test_a_phone_shows_the_whole_width(page, tmp_path):
     with Browser(page, tmp_path / "profile") as browser:
         size = {"width": 375, "height": 812, "deviceScaleFactor": 1, "mobile": True}

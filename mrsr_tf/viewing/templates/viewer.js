@@ -130,9 +130,11 @@ class Viewer {
     return this.volume((images[names[index]] || images[background])[echo]);
   }
 
+  // What was shown before is dimmed until what was chosen is decoded.
   async load() {
     const [place, echo] = [+this.blend.value, this.selected("echo")];
     const request = (this.request = {});
+    this.root.setAttribute("aria-busy", true);
     const overlay = this.data.overlays[this.selected("overlay") - 1]; // the first choice is none
     const levels = overlay && overlay.levels[this.data.names[Math.round(place)]];
     const [left, right, values] = await Promise.all([
@@ -143,6 +145,7 @@ class Viewer {
     if (this.request !== request) return; // another choice since
     this.layers = { left, right, weight: place % 1, values, colours: overlay && overlay.colours };
     this.overlay = overlay;
+    this.root.setAttribute("aria-busy", false);
     this.root.querySelectorAll(".colours").forEach((bar, index) => (bar.hidden = this.data.overlays[index] !== overlay));
     this.draw();
     this.data.names.forEach((_, index) => this.image(index, echo)); // so that flipping does not wait
