@@ -124,10 +124,7 @@ def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
         raise InputError(f"expected a magnitude image, got a phase, real or imaginary one: {path}")
     group = group_of(path)
     first = _read_image(path, slice_axis)
-    if first.echoes == 2:
-        return first
-    if len(group.files) == 1:
-        _warn_of_second_echo(first, path)
+    if first.echoes == 2 or len(group.files) == 1:
         return first
     if not group.is_told_apart:
         names = " and ".join(file.name for file in group.paths)
@@ -136,16 +133,6 @@ def read_nifti(path: str | Path, *, slice_axis: int = 2) -> Volume:
         )
     other = group.paths[1]
     return _join_echoes(first, _read_image(other, slice_axis), path, other)
-
-
-def _warn_of_second_echo(volume: Volume, path: Path) -> None:
-    """Only the second echo of a DESS forms later than one repetition time."""
-    times, tr_ms = volume.echo_times_ms, volume.repetition_time_ms
-    if times and tr_ms and times[0] > tr_ms:
-        logging.warning(
-            "%s is the second echo of a DESS, by its echo time of %g ms and TR of %g ms, and is "
-            "read without the first", path, times[0], tr_ms,
-        )  # fmt: skip
 
 
 def _read_image(path: Path, slice_axis: int) -> Volume:

@@ -102,13 +102,19 @@ class Scan:
 
     def _warn_of_echo_times(self, volume: Volume) -> None:
         times, tr_ms = volume.echo_times_ms, volume.repetition_time_ms
-        if times is None or tr_ms is None or len(times) != 2 or is_dess_timing(times, tr_ms):
+        if times is None or tr_ms is None or is_dess_timing(times, tr_ms):
             return
-        logging.warning(
-            "expected the second echo of a DESS at 2 TR - TE1 = %g ms, got %g ms (TE1 %g, TR %g "
-            "ms) in %s: its T2 map would be wrong",
-            2 * tr_ms - times[0], times[1], times[0], tr_ms, self,
-        )  # fmt: skip
+        if len(times) == 2:
+            logging.warning(
+                "expected the second echo of a DESS at 2 TR - TE1 = %g ms, got %g ms (TE1 %g, TR "
+                "%g ms) in %s: its T2 map would be wrong",
+                2 * tr_ms - times[0], times[1], times[0], tr_ms, self,
+            )  # fmt: skip
+        elif times[0] > tr_ms:  # which only the second echo of a DESS is
+            logging.warning(
+                "%s is the second echo of a DESS, by its echo time of %g ms and TR of %g ms, and "
+                "is read without the first", self, times[0], tr_ms,
+            )  # fmt: skip
 
 
 class Format(Protocol):

@@ -142,6 +142,13 @@ def test_a_single_series_of_one_echo_is_the_scan(tmp_path, caplog):
     assert not caplog.text
 
 
+def test_a_second_echo_without_the_first_is_read_with_a_warning(tmp_path, caplog):
+    second = SeriesOfExam(6, "Sag DESS", (39.0,))
+    write_exam(tmp_path, [second])
+    assert_is(scans.find_scan(tmp_path), second)
+    assert "is the second echo of a DESS, by its echo time of 39 ms and TR of 23 ms" in caplog.text
+
+
 @pytest.mark.parametrize(
     "series",
     [PD, SeriesOfExam(4, "Field map", (5.0, 10.0), 400.0)],
