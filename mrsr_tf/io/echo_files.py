@@ -32,7 +32,7 @@ OTHER_SEQUENCES = frozenset(
     "T1w T2w PDw T2starw FLAIR inplaneT1 inplaneT2 PDT2 UNIT1 angio bold sbref dwi asl MESE VFA "
     "IRT1 MP2RAGE MPM MTS MTR T1map T2map T2starmap R1map R2map R2starmap PDmap MTRmap".split()
 )
-PROTOCOL = "SeriesNumber SeriesDescription RepetitionTime FlipAngle SliceThickness".split()
+PROTOCOL = "SeriesDescription RepetitionTime FlipAngle SliceThickness".split()
 DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "SequenceName")
 
 
@@ -76,9 +76,14 @@ class EchoFile:
 
     @property
     def protocol(self) -> Hashable:
-        """What two echoes of one scan share if nothing identifies the series."""
+        """What two echoes of one scan share if they are no series by what identifies one."""
         start = re.split(r"[^A-Za-z0-9]", bids.stem(self.path))[0]
         return (start, *(self.sidecar.get(key) for key in PROTOCOL))
+
+    @property
+    def numbered_protocol(self) -> Hashable:
+        """The same with the number of the series, which tells repeats apart."""
+        return (self.protocol, self.sidecar.get("SeriesNumber"))
 
     @property
     def says_echo(self) -> bool:
@@ -293,6 +298,7 @@ RULES = (
     _Rule(lambda file: None if file.entity is None else file.stem, attrgetter("entity")),
     _Rule(_if_echo(attrgetter("series")), BY_ORDER),
     _Rule(_if_echo(attrgetter("stem")), BY_ORDER),
-    _Rule(_if_echo(attrgetter("protocol")), BY_ORDER, by_times=True),
+    _Rule(_if_echo(attrgetter("numbered_protocol")), BY_ORDER, by_times=True),
+    _Rule(_if_echo(attrgetter("protocol")), BY_ORDER, by_times=True),  # a series for each echo
     _Rule(lambda file: None if file.number is None else file.stem, BY_ORDER),
 )

@@ -82,6 +82,23 @@ def test_echoes_of_several_series_and_subjects_do_not_mix(folder):
     }
 
 
+def test_two_series_with_the_times_of_a_dess_are_one_scan(folder):
+    sidecars = [
+        {**echo, "SeriesNumber": 5 + index, "SeriesInstanceUID": f"1.2.{index}"}
+        for index, echo in enumerate(DESS)
+    ]
+    paths = write(folder, **named(["knee_Sag_5", "knee_Sag_6"], sidecars))
+    assert grouped(paths) == {"knee_Sag": ["knee_Sag_5", "knee_Sag_6"]}
+
+
+def test_two_repeats_of_a_series_for_each_echo_are_not_mixed(folder):
+    sidecars = {
+        f"knee_{number}": {**echo, "SeriesNumber": number}
+        for number, echo in zip((5, 6, 8, 9), DESS * 2, strict=True)
+    }
+    assert all(len(files) == 1 for files in grouped(write(folder, **sidecars)).values())
+
+
 def test_one_echo_each_of_two_subjects_are_two_scans(folder):
     paths = write(folder, ann_e1=DESS[0], bob_e2=DESS[1])
     assert grouped(paths) == {"ann_e1": ["ann_e1"], "bob_e2": ["bob_e2"]}
