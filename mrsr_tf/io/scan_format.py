@@ -167,6 +167,10 @@ class Format(Protocol):
     def patient(self, scan: Scan) -> str | None:
         """What names the patient, to be compared and never to be stored or shown; may be None."""
 
+    def frame_of_reference(self, scan: Scan) -> str | None:
+        """What only scans share whose positions are comparable; None if the format has nothing."""
+        return None
+
     def write(
         self, volume: Volume, output: Path, like: Scan, derivation: Derivation, slice_axis: int = 2
     ) -> None:

@@ -71,12 +71,20 @@ def compare(scan: Scan, fine: Scan, slice_axis: int = 2) -> Comparison:
         slice_axis: the slice axis of NIfTI files.
 
     Raises:
-        InputError: a scan cannot be read, or the two do not lie on one grid in plane.
+        InputError: a scan cannot be read, or the two have different frames of reference or do not
+            lie on one grid in plane.
     """
+    _check_frame_of_reference(scan, fine)
     thick, derived = scan.read(slice_axis), fine.read(slice_axis)
     _check_shapes(thick, derived, scan, fine)
     profile = _profile_by_place(thick, derived, scan, fine)
     return Comparison(thick, derived, profile, _read_derivation(thick, scan, fine))
+
+
+def _check_frame_of_reference(scan: Scan, fine: Scan) -> None:
+    frames = {each.format.frame_of_reference(each) for each in (scan, fine)} - {None}
+    if len(frames) > 1:
+        raise InputError(f"expected the frame of reference of {scan}, got another: {fine}")
 
 
 def _check_shapes(thick: Volume, fine: Volume, scan: Scan, derived: Scan) -> None:

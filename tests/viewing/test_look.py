@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from absl import logging
 from dicom_studies import SAGITTAL, SECRETS, write_study
@@ -191,12 +192,24 @@ def test_scans_that_do_not_belong_together_are_refused_with_what_differs(
     assert not (tmp_path / "look.html").exists()
 
 
+def test_scans_of_two_frames_of_reference_are_refused(tmp_path):
+    fine = derive(write_dicom(tmp_path), tmp_path / "fine")
+    other = write_study(tmp_path / "other", make_array(SHAPE))
+    with pytest.raises(InputError, match="expected the frame of reference of") as error:
+        look(other, fine, tmp_path / "look.html")
+    assert str(fine) in str(error.value)
+
+
 def test_a_warning_says_if_the_fine_scan_is_of_another_scan_or_origin(tmp_path, warnings):
     scan = write_dicom(tmp_path)
     fine = derive(scan, tmp_path / "fine")
     look(scan, fine, tmp_path / "a.html")
     assert warnings == []
-    other = write_study(tmp_path / "other", make_array(SHAPE, seed=1), affine=SAGITTAL)
+    frame = pydicom.dcmread(next(scan.iterdir())).FrameOfReferenceUID
+    other = write_study(
+        tmp_path / "other", make_array(SHAPE, seed=1), affine=SAGITTAL,
+        change=lambda header, index, echo: setattr(header, "FrameOfReferenceUID", frame),
+    )  # fmt: skip
     look(other, fine, tmp_path / "b.html")
     assert [message for message in warnings if "derived from another scan" in message]
     warnings.clear()

@@ -8,7 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mrsr_tf.io.archives import is_zip
+from mrsr_tf.io.dicom.derived_header import has_valid_uid
 from mrsr_tf.io.dicom.exam import find_dicom_scans
+from mrsr_tf.io.dicom.files import first_header
 from mrsr_tf.io.dicom.provenance import derived_files, read_derivation, read_patient
 from mrsr_tf.io.dicom.read import read_series
 from mrsr_tf.io.dicom.write import as_stored, write_series, write_t2_map
@@ -48,6 +50,13 @@ class Dicom(Format):
     def patient(self, scan: Scan) -> str | None:
         """PatientID, or PatientName if that is empty."""
         return read_patient(scan.path, scan.series)
+
+    def frame_of_reference(self, scan: Scan) -> str | None:
+        """FrameOfReferenceUID; None if it is missing or not valid."""
+        header = first_header(scan.path, scan.series)
+        if header is None or not has_valid_uid(header, "FrameOfReferenceUID"):
+            return None
+        return str(header.FrameOfReferenceUID)
 
     def write(
         self, volume: Volume, output: Path, like: Scan, derivation: Derivation, slice_axis: int = 2
