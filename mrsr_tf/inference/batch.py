@@ -57,8 +57,6 @@ def find_studies(
         InputError: there is nothing at `source`, or the output of several studies would be one file
             or lie among the studies.
     """
-    if not source.exists():
-        raise InputError(f"expected a scan or a folder of scans, found nothing at {source}")
     failed: list[Path] = []
 
     def fail(subject: Path, error: InputError) -> None:

@@ -111,6 +111,8 @@ def _scans_of(subject: Path, series: str | None) -> dict[str, Scan]:
 
 
 def _find_subjects(path: Path, participants: Sequence[str] = ()) -> list[Path]:
+    if not path.exists():
+        raise InputError(f"expected a scan or a folder of scans, found nothing at {path}")
     if participants or bids_dataset.is_dataset(path):
         return bids_dataset.sessions(path, participants)
     if path.is_file() or _is_subject(path):

@@ -146,11 +146,17 @@ def test_several_images_in_one_folder_are_refused_unless_one_is_named_image(tmp_
     scans.read_scan(tmp_path / "s")
 
 
-@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
-def test_a_path_without_a_scan_is_refused(tmp_path, make):
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: None, "found nothing at"),
+        (lambda path: path.mkdir(), "found none in"),
+    ],
+)
+def test_a_path_without_a_scan_is_refused(tmp_path, make, reason):
     path = tmp_path / "data"
     make(path)
-    with pytest.raises(InputError, match=r"found none in .*data"):
+    with pytest.raises(InputError, match=rf"{reason} .*data"):
         scans.find_scans(path)
     with pytest.raises(InputError, match=r"found none at .*data"):
         scans.read_scan(path)
