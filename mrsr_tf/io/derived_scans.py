@@ -39,8 +39,9 @@ def check_replaceable(output: Path, source: Scan) -> None:
     recover_output(followed(output), source.format.own_files, COMMAND)
     ending = source.format.output_ending
     if is_file_name(output) != bool(ending):
-        expected = f"a name ending in {ending}" if ending else "a folder for DICOM"
-        raise InputError(f"expected {expected} for the output, as the input is, got {output}")
+        expected = f"a name ending in {ending}" if ending else "a folder"
+        scan = "not DICOM" if ending else "DICOM"
+        raise InputError(f"expected {expected} for the output, as the scan is {scan}, got {output}")
     source.format.check_output(output)
     for path in maps_beside(output):
         is_there = path.exists() or sidecar_path(path).exists()

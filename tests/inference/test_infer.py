@@ -205,7 +205,7 @@ def test_data_that_is_not_ours_is_never_replaced(study, tmp_path, flags):
 
 def test_the_output_has_the_format_of_the_input(study, nifti, tmp_path):
     code, text = infer(study, tmp_path / "out.nii.gz", "--method=tci")
-    assert (code, "a folder for DICOM" in text) == (1, True)
+    assert (code, "a folder for the output, as the scan is DICOM" in text) == (1, True)
     code, text = infer(nifti, tmp_path / "out", "--method=tci")
     assert (code, "a name ending in .nii.gz" in text) == (1, True)
 
