@@ -36,11 +36,11 @@ def labels_digest(labels: LabelMap) -> str:
 
 
 def _masks(labels: LabelMap) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """The regions by name; labels without one are named by their number."""
-    regions = {name: label for name, label in labels.names.items() if label.value}
-    unnamed = [label for label in labels.labels if label not in regions.values()]
-    regions |= {f"label_{label.value}": label for label in unnamed}
-    for name, label in sorted(regions.items()):
+    """The regions by name, then the labels without one, named by their number, in its order."""
+    named = {name: label for name, label in sorted(labels.names.items()) if label.value}
+    unnamed = [label for label in labels.labels if label not in named.values()]
+    regions = named | {f"label_{label.value}": label for label in unnamed}
+    for name, label in regions.items():
         yield name, labels.mask([label])
 
 

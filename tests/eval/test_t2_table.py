@@ -41,6 +41,12 @@ def test_overlapping_regions_count_a_voxel_each_and_background_none():
     ]
 
 
+def test_labels_without_a_name_follow_in_the_order_of_their_numbers():
+    labels = label_map([10, 9, 3, 3, 100], tibia=Label(0, 3))
+    regions = [row["region"] for row in t2_rows(T2_MS, labels)]
+    assert regions == ["tibia", "label_9", "label_10", "label_100"]
+
+
 def test_a_value_that_there_is_not_is_an_empty_cell(tmp_path):
     labels = label_map([1, 0, 0, 0, 2], one=Label(0, 1), none=Label(0, 2))
     write_numbers(tmp_path / "t2.csv", COLUMNS, t2_rows(T2_MS, labels))
