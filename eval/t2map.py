@@ -264,8 +264,8 @@ def _summary(maps: Maps) -> str:
     valid_t2 = maps.t2_ms[tissue & ~invalid]
     median = f"median T2 {np.median(valid_t2):.1f} ms" if valid_t2.size else "no T2"
     return (
-        f"{median}; of {tissue.sum():,} voxels above the noise {(tissue & invalid).sum():,} have "
-        f"no T2 up to 100 ms, of all {invalid.size:,} voxels {invalid.sum():,}"
+        f"{median}; no T2 up to 100 ms in {(tissue & invalid).sum():,} of the {tissue.sum():,} "
+        f"voxels above the noise, and in {invalid.sum():,} of all {invalid.size:,}"
     )
 
 

@@ -68,7 +68,7 @@ def test_a_nifti_gives_a_map_and_a_picture_and_no_dicom(scan, tmp_path):
         "t2_sd_ms.json",
         "t2_sd_ms.nii.gz",
     }
-    assert "of all 2,880 voxels 0:" in result.stdout
+    assert "in 0 of all 2,880:" in result.stdout
     assert "without diffusion" in result.stderr
 
 
