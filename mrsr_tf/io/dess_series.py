@@ -15,10 +15,12 @@ from mrsr_tf.mri.dess import LONGEST_TR_MS, is_dess_timing
 
 Header = Mapping[str, Any]
 NAMES = "SeriesDescription ProtocolName SequenceName".split()
-GRID = "FrameOfReferenceUID Rows Columns".split()
+MATRIX = "Rows Columns".split()
+PLACE = "FrameOfReferenceUID StudyInstanceUID".split()
 # The attributes that count here, of the first image of a series and of each.
 OF_SERIES = (
-    *NAMES, *GRID, "Modality", "ImageType", "RepetitionTime", "AcquisitionTime", "SeriesNumber",
+    *NAMES, *MATRIX, *PLACE,
+    "Modality", "ImageType", "RepetitionTime", "AcquisitionTime", "SeriesNumber",
 )  # fmt: skip
 OF_IMAGE = ("EchoNumbers", "EchoTime")
 SAME_ECHO_MS = 0.02  # headers of one echo may print its time with differing last digits
@@ -32,7 +34,9 @@ class _Series:
     images: int
     image_type: str
     called_dess: bool
-    grid: tuple[object, ...]
+    matrix: tuple[str, ...]
+    frame: str
+    study: str
     echo_times_ms: tuple[float, ...]
     echo_numbers: tuple[float, ...]
     tr_ms: float | None
@@ -73,7 +77,7 @@ def could_be_dess(study: Mapping[str, list[Header]]) -> bool:
     """
     candidates = _candidates(study)
     tr_ms = max((series.tr_ms or 0 for series in candidates), default=0)
-    is_one_grid = len({series.grid for series in candidates}) == 1
+    is_one_grid = len({(series.frame, series.matrix) for series in candidates}) == 1
     if not is_one_grid or len(candidates) > 2 or tr_ms > LONGEST_TR_MS:
         return False
     times = _distinct(time for series in candidates for time in series.echo_times_ms)
@@ -107,7 +111,9 @@ def _series(name: str, headers: list[Header]) -> _Series:
         images=len(headers),
         image_type=str(first.get("ImageType")),
         called_dess="DESS" in names and (tr_ms or 0) <= LONGEST_TR_MS,
-        grid=tuple(str(first.get(keyword)) for keyword in GRID),
+        matrix=tuple(str(first.get(keyword)) for keyword in MATRIX),
+        frame=str(first.get("FrameOfReferenceUID")),
+        study=str(first.get("StudyInstanceUID") or ""),
         echo_times_ms=_distinct(_numbers(headers, "EchoTime", "EffectiveEchoTime")),
         echo_numbers=_distinct(_numbers(headers, "EchoNumbers")),
         tr_ms=tr_ms,
@@ -157,12 +163,26 @@ def _are_called_dess(first: _Series, second: _Series) -> bool:
 def _pairs(
     series: list[_Series], are_echoes: Callable[[_Series, _Series], bool]
 ) -> tuple[list[tuple[_Series, ...]], list[_Series]]:
-    """The pairs on one grid that are both echoes of a scan, and the series in none of them."""
+    """The pairs that are both echoes of a scan, and the series in none of them.
+
+    Echoes of one study but two frames of reference are a pair, too, which is refused when it is
+    read: each alone would be taken for a scan of one echo.
+    """
     pairs: list[tuple[_Series, ...]] = []
     rest = series
-    # Of a scan that was repeated, series of as many images belong together.
-    for pair in sorted(combinations(series, 2), key=lambda pair: pair[0].images != pair[1].images):
-        if set(pair) <= set(rest) and pair[0].grid == pair[1].grid and are_echoes(*pair):
+    # Of a scan that was repeated, series of one frame and of as many images belong together.
+    for pair in sorted(combinations(series, 2), key=_differences):
+        if set(pair) <= set(rest) and _are_at_one_place(*pair) and are_echoes(*pair):
             pairs.append(pair)
             rest = [other for other in rest if other not in pair]
     return pairs, rest
+
+
+def _differences(pair: tuple[_Series, _Series]) -> tuple[bool, bool]:
+    first, second = pair
+    return first.frame != second.frame, first.images != second.images
+
+
+def _are_at_one_place(first: _Series, second: _Series) -> bool:
+    is_one_study = first.study == second.study != ""
+    return first.matrix == second.matrix and (first.frame == second.frame or is_one_study)

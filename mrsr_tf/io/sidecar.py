@@ -136,9 +136,9 @@ def read_valid_keys(path: Path) -> dict[str, Any]:
 
 def _files(path: str | Path) -> list[Path]:
     """The sidecar of an image, after those that it inherits in a BIDS dataset."""
-    own = sidecar_path(path)
-    is_there = own.is_file() or own.is_symlink()  # a broken link is an error
-    return [*bids.inherited_sidecars(Path(path)), *([own] if is_there else [])]
+    names = sidecar_path(path), sidecar_path(path).with_suffix(".JSON")
+    own = [name for name in names if name.is_file() or name.is_symlink()]  # also a broken link
+    return [*bids.inherited_sidecars(Path(path)), *own[:1]]
 
 
 def acquisition(sidecar: Mapping[str, Any], file: Path, *, echoes: int) -> dict[str, Any]:

@@ -27,6 +27,15 @@ def test_two_series_on_different_grids_are_none(difference):
     assert dess_scans({"a": series("7"), "b": series("39", **difference)}) == []
 
 
+def test_echoes_of_one_study_in_two_frames_are_one_scan_which_cannot_be_read():
+    study = {"StudyInstanceUID": "1.5"}
+    first, second = series("7", **study), series("39", frame="1.3", **study)
+    assert dess_scans({"a": first, "b": second}) == [("a", "b")]
+    third, fourth = series("39", **study), series("7", frame="1.3", **study)
+    repeats = {"a": first, "b": second, "c": third, "d": fourth}
+    assert dess_scans(repeats) == [("a", "c"), ("b", "d")]
+
+
 def test_an_incomplete_series_is_still_the_other_echo_of_a_scan():
     assert dess_scans({"a": series("7"), "b": series("39", slices=3)}) == [("a", "b")]
 

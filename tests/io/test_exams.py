@@ -84,6 +84,15 @@ def test_echoes_of_repeats_in_series_of_their_own_are_paired_as_they_were_acquir
     assert_is(found["exam_7"], repeat)
 
 
+@pytest.mark.parametrize("layout", ["flat", "folders"])
+def test_echoes_in_two_frames_of_reference_are_refused_and_no_scans_of_one_echo(tmp_path, layout):
+    echoes = [SeriesOfExam(number, "Sag DESS", (te,), 23) for number, te in ((5, 7), (6, 39))]
+    path = write_exam(tmp_path / "exam", echoes, layout, one_frame=False)
+    (scan,) = scans.find_scans(path).values()
+    with pytest.raises(InputError, match="expected one frame of reference"):
+        scan.read()
+
+
 def test_an_exam_without_a_dess_is_refused_with_what_it_has(tmp_path):
     write_exam(tmp_path, [LOCALIZER, PD, T1])
     expected = r"expected a DESS .* got series 1 \(3-pl T2\* FGRE\), 2 \(Sag PD FS\), 3 \(Cor T1\)"

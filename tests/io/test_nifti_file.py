@@ -58,6 +58,12 @@ def test_content_and_not_the_ending_says_whether_a_file_is_compressed(tmp_path, 
     assert list(scans.find_scans(tmp_path)) == ["k"]
 
 
+def test_a_sidecar_in_capitals_is_read(tmp_path):
+    (tmp_path / "K.NII.GZ").write_bytes(gzip.compress(image().to_bytes()))
+    (tmp_path / "K.JSON").write_text('{"EchoTime": [0.007, 0.039]}')
+    assert read_whole(tmp_path / "K.NII.GZ").echo_times_ms == (7, 39)
+
+
 @pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair])
 @pytest.mark.parametrize("ending", [".hdr", ".img"])
 def test_either_file_of_a_pair_is_the_scan(tmp_path, kind, ending):

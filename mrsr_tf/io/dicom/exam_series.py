@@ -15,7 +15,7 @@ from mrsr_tf.io.dicom.files import ImageHeader, image_headers, quiet, readable
 from mrsr_tf.io.header_numbers import positive
 
 UID = ("SeriesInstanceUID",)
-MORE_OF_SERIES = ("PatientID", "StudyInstanceUID")
+MORE_OF_SERIES = ("PatientID",)
 MOST_LISTED = 12  # series in a message
 Folder = tuple[str, ...]  # its names below the path that is searched
 Item = TypeVar("Item")
