@@ -15,7 +15,7 @@ from mrsr_tf.io.nifti import write_nifti
 ROOT = Path(__file__).parents[1]
 SCANS = (ROOT / "docs" / "data.md").read_text()
 RECORDS = (ROOT / "docs" / "records.md").read_text()
-COMMANDS = re.findall(r"^python (-m .+)$", RECORDS, re.MULTILINE)
+COMMANDS = re.findall(r"^python (-m .+)$", RECORDS.replace("\\\n", ""), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
