@@ -1,6 +1,5 @@
 """BIDS datasets: which scans they have, and the derivative datasets that the commands write."""
 
-import importlib
 import json
 import re
 import subprocess
@@ -8,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from absl import flags
 from dicom_studies import SAGITTAL
 from random_scans import make_array
 
@@ -210,15 +210,18 @@ def test_the_output_may_lie_in_derivatives_but_nowhere_else_in_the_dataset(datas
 
 
 @pytest.mark.parametrize("spelling", ["--participant_label", "--participant-label"])
-def test_arguments_of_a_bids_app_are_flags(spelling):
-    importlib.import_module("mrsr_tf.infer")  # defines the flags
+def test_arguments_of_a_bids_app_are_flags(spelling, monkeypatch):
+    known = flags.FlagValues()
+    flags.DEFINE_string("method", None, "Takes a value.", flag_values=known)
+    flags.DEFINE_bool("look", False, "Takes none.", flag_values=known)
+    monkeypatch.setattr(flags, "FLAGS", known)
     argv = ["infer", "bids", "out", "participant", spelling, "01", "02", "--method=tci"]
-    flags = ["--input=bids", "--output=out", "--participant_label=01,02", "--method=tci"]
-    assert cli.bids_app_flags(argv) == ["infer", *flags]
+    labelled = ["--input=bids", "--output=out", "--participant_label=01,02", "--method=tci"]
+    assert cli.bids_app_flags(argv) == ["infer", *labelled]
     flags_first = ["infer", "--method", "tci", "--look", "bids", "out", "participant"]
     expected = ["infer", "--input=bids", "--output=out", "--method", "tci", "--look"]
     assert cli.bids_app_flags(flags_first) == expected
-    assert cli.bids_app_flags(["infer", *flags]) == ["infer", *flags]
+    assert cli.bids_app_flags(["infer", *labelled]) == ["infer", *labelled]
     assert cli.bids_app_flags(["infer", "stray"]) == ["infer", "stray"]
 
 
