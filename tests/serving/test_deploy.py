@@ -13,6 +13,7 @@ import requests
 import yaml
 from commands import flags_of
 from dicom_studies import write_study
+from exams import DESS, REPEAT, write_exam
 from orthanc_server import OrthancServer
 from random_scans import make_array
 
@@ -46,6 +47,19 @@ def test_a_router_gets_what_infer_writes(tmp_path):
     assert entrypoint("mrsr_tf.infer", "--method=tci", *flags).returncode == 0
     assert derived_headers(tmp_path / "out") == derived_headers(tmp_path / "fine")
     assert len(derived_headers(tmp_path / "out")) == 2 * 6
+
+
+def test_a_router_gets_both_scans_of_a_repeated_dess_in_one_folder(tmp_path):
+    source = write_exam(tmp_path / "in", [DESS, REPEAT])
+    folders = {"MERCURE_IN_DIR": str(source), "MERCURE_OUT_DIR": str(tmp_path / "out")}
+    absent = entrypoint("--method=tci", **folders)
+    assert (absent.returncode, absent.stderr) == (1, f"error: expected a folder: {tmp_path}/out\n")
+    (tmp_path / "out").mkdir()
+    assert entrypoint("--method=tci", **folders).returncode == 0
+    series = [header.SeriesNumber for header in derived_headers(tmp_path / "out").values()]
+    assert {number: series.count(number) for number in series} == dict.fromkeys(
+        (501, 502, 801, 802), len(series) / 4
+    )
 
 
 def test_a_router_gets_one_line_and_no_file_of_a_scan_that_fails(tmp_path):
