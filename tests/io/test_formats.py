@@ -138,7 +138,7 @@ def test_a_scan_derived_from_dicom_is_a_folder_of_dicom(paths, tmp_path):
     again = scans.read_scan(tmp_path / "fine")
     np.testing.assert_allclose(again.array, fine.array, atol=0.51)
     assert again.derived
-    with pytest.raises(InputError, match="expected a folder for DICOM for the output"):
+    with pytest.raises(InputError, match="expected a folder for the output, as the scan is DICOM"):
         scans.write_scan(fine, tmp_path / "fine.nii.gz", like=paths["Dicom"])
 
 
