@@ -1,5 +1,8 @@
 """The two exceptions with which a call ends early without a bug, and the failures of subjects."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from absl import logging
 
 
@@ -11,8 +14,22 @@ class InputError(ValueError):
     """
 
 
+@contextmanager
+def naming(source: object) -> Iterator[None]:
+    """Adds what is read, such as the path of a scan, to an `InputError` that does not name it."""
+    try:
+        yield
+    except InputError as error:
+        if str(source) in str(error):
+            raise
+        raise InputError(f"{error}: {source}") from error
+
+
 class AlreadyDone(Exception):  # noqa: N818 (good news, not an error)
     """The requested output exists, whole and of the same configuration."""
+
+    def __init__(self, output: object) -> None:
+        super().__init__(f"{output} is finished: nothing to do (--overwrite makes it again)")
 
 
 class Failures:

@@ -17,7 +17,8 @@ from mrsr_tf import __version__, outputs
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import bids
 from mrsr_tf.io.echo_files import group_of
-from mrsr_tf.io.sidecar import acquisition_sidecar, read_object
+from mrsr_tf.io.json_object import read_object
+from mrsr_tf.io.sidecar import acquisition_sidecar
 from mrsr_tf.volume import Volume
 
 PACKAGE = "MRSR-TF"
@@ -122,7 +123,7 @@ def write_description(output: Path, source: Path) -> None:
     """Writes the description of the derivative dataset `output` of `source`, if there is none.
 
     Raises:
-        InputError: `output` is another dataset.
+        InputError: `output` is another dataset, or has a .bidsignore of its own.
     """
     file = output / bids.DESCRIPTION
     if file.exists():
@@ -136,7 +137,7 @@ def write_description(output: Path, source: Path) -> None:
     raw = read_object(source / bids.DESCRIPTION) if (source / bids.DESCRIPTION).is_file() else {}
     dataset = {"DOI": raw["DatasetDOI"]} if isinstance(raw.get("DatasetDOI"), str) else {}
     output.mkdir(parents=True, exist_ok=True)
-    (output / ".bidsignore").write_text(IGNORED, encoding="utf-8")
+    _write_ignored(output / ".bidsignore")
     outputs.write_json(
         file,
         {
@@ -148,6 +149,14 @@ def write_description(output: Path, source: Path) -> None:
             "DatasetLinks": {RAW: quote(os.path.relpath(source, output))},
         },
     )
+
+
+def _write_ignored(file: Path) -> None:
+    """Writes .bidsignore, unless a call that was interrupted has done so."""
+    if os.path.lexists(file) and file.read_bytes() != IGNORED.encode():
+        raise InputError(f"expected no .bidsignore, or that of {PACKAGE}, found another: {file}")
+    with outputs.output_file(file) as partial:
+        partial.write_text(IGNORED, encoding="utf-8")
 
 
 def _is_ours(generator: Any) -> bool:

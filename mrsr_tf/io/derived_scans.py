@@ -69,7 +69,7 @@ def check_unfinished(output: Path, derivation: Derivation) -> None:
     existing = read_derivation(output) if output.exists() else None
     if existing is not None:
         check_configuration(output, {key: existing.get(key) for key in derivation}, derivation)
-        raise AlreadyDone(f"{output} is finished: nothing to do (--overwrite makes it again)")
+        raise AlreadyDone(output)
 
 
 def write(

@@ -6,7 +6,6 @@ tells images apart, and four of this package: SpoilerArea (as GE stores it), Spo
 SliceAxis, and Derivation of a derived scan.
 """
 
-import json
 import reprlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import bids
-from mrsr_tf.io.damage import refuse_damaged
+from mrsr_tf.io.json_object import read_object
 from mrsr_tf.mri.dess import LONGEST_TR_MS
 from mrsr_tf.volume import Volume
 
@@ -82,26 +81,6 @@ def sidecar_path(path: str | Path) -> Path:
     path = Path(path)
     name = path.name[:-3] if path.suffix.lower() == ".gz" else path.name
     return path.with_name(name).with_suffix(".json")
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """A JSON object in UTF-8 or UTF-16, with a byte order mark or without, or in Latin-1.
-
-    Raises:
-        InputError: the file cannot be read or is not a JSON object.
-    """
-    with refuse_damaged(file, "a file that can be read"):
-        content = file.read_bytes()
-    try:
-        try:
-            value = json.loads(content)
-        except UnicodeDecodeError:
-            value = json.loads(content.decode("latin-1"))
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise InputError(f"expected a JSON object, got something else in {file}")
-    return value
 
 
 def read_sidecar(path: str | Path) -> dict[str, Any]:

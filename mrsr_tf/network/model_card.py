@@ -5,7 +5,6 @@ Exports and weights files hold it as card.json; that of a run is put together fr
 
 import csv
 import hashlib
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.io.json_object import read_object
 from mrsr_tf.outputs import read_configuration
 from mrsr_tf.records.manifest import (
     JointManifest,
@@ -97,17 +97,6 @@ def read_card(folder: Path) -> ModelCard:
     path = folder / CARD
     card = {OLD_NAMES.get(key, key): value for key, value in read_object(path).items()}
     return checked_card(card, path)
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Reads a file that holds one JSON object; raises `InputError` if it does not."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"expected a readable {path.name}: {path}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"expected a JSON object, got {type(values).__name__}: {path}")
-    return values
 
 
 def checked_card(card: dict[str, Any], path: Path) -> ModelCard:

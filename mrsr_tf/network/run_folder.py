@@ -24,12 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.io.json_object import read_object
 from mrsr_tf.network.architecture import (
     architecture_of,
     convolution_layers,
     space_to_depth_of,
 )
-from mrsr_tf.network.model_card import ModelCard, checked_card, read_object, weights_sha256
+from mrsr_tf.network.model_card import ModelCard, checked_card, weights_sha256
 from mrsr_tf.network.weights_file import SHIPPED
 from mrsr_tf.outputs import (
     CONFIGURATION,
@@ -70,7 +71,7 @@ def check_run(run_dir: Path, configuration: Mapping[str, Any]) -> bool:
         if (run_dir / name).is_file():
             raise InputError(f"expected a folder, found a file: {run_dir / name}")
     if (run_dir / TRAINED).exists():
-        raise AlreadyDone(f"{run_dir} is trained: nothing to do (--overwrite trains again)")
+        raise AlreadyDone(run_dir)
     return True
 
 

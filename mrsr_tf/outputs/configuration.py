@@ -48,7 +48,7 @@ def check_unfinished(path: Path, configuration: Mapping[str, Any], command: str)
     """Raises `AlreadyDone` if the folder has this configuration, and `InputError` if another."""
     origin = {ORIGIN: _origin(command)}  # which folders of versions before 1.0 do not name
     if origin | _read(path) == origin | _as_read(configuration):
-        raise AlreadyDone(f"{path} is finished: nothing to do (--overwrite makes it again)")
+        raise AlreadyDone(path)
     check_origin(path, command)
     check_configuration(path, read_configuration(path), configuration)
 

@@ -15,7 +15,7 @@ from absl import logging
 from numpy.typing import NDArray
 
 from mrsr_tf import __version__
-from mrsr_tf.errors import AlreadyDone, InputError
+from mrsr_tf.errors import AlreadyDone, InputError, naming
 from mrsr_tf.inference.batch import EXPECTED_ERRORS, Study
 from mrsr_tf.inference.upsampling import Method
 from mrsr_tf.io import derived_scans
@@ -121,7 +121,7 @@ def _check_replaceable(path: Path) -> None:
 def _check_unfinished(path: Path, configuration: Mapping[str, Any]) -> None:
     if path.exists():
         check_configuration(path, _read_configuration(path) or {}, configuration)
-        raise AlreadyDone(f"{path} is finished: nothing to do (--overwrite makes it again)")
+        raise AlreadyDone(path)
 
 
 def _read_configuration(path: Path) -> dict[str, Any] | None:
@@ -163,10 +163,8 @@ def _viewer(comparison: Comparison, fine: Scan, with_t2: bool, slice_axis: int) 
 
 def _t2(comparison: Comparison, box: Box, label: Scan) -> Overlay:
     """T2 of both images where there is tissue."""
-    try:
+    with naming(label):
         parameters: dict[str, Any] = sequence(comparison.fine, label)
-    except InputError as error:
-        raise InputError(f"{error}: {label}") from None
     images = {INTERPOLATED: comparison.interpolated, DERIVED: comparison.fine.array}
     tissue = comparison.tissue
     maps = {}

@@ -230,3 +230,15 @@ def test_another_level_of_analysis_is_refused(dataset, tmp_path):
     assert result.returncode == 2
     assert result.stderr.startswith("error: expected participant as the level of analysis, got")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_bidsignore_of_somebody_else_is_kept(dataset, tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / ".bidsignore").write_text("mine")
+    with pytest.raises(InputError, match=r"expected no .bidsignore, .* found another"):
+        bids_dataset.write_description(output, dataset)
+    assert [path.name for path in output.iterdir()] == [".bidsignore"]
+    (output / ".bidsignore").write_text(bids_dataset.IGNORED)  # of an interrupted call
+    bids_dataset.write_description(output, dataset)
+    assert (output / "dataset_description.json").exists()

@@ -151,7 +151,7 @@ def test_a_damaged_export_is_refused(finished, tmp_path, name):
     exported = tmp_path / "exported"
     load_model(finished).export(exported)
     damage(exported / name, "truncated")
-    with pytest.raises(InputError, match=r"expected (an exported network|a readable card)"):
+    with pytest.raises(InputError, match=r"expected (an exported network|a JSON object)"):
         load_model(exported)
 
 
@@ -220,7 +220,7 @@ def test_two_processes_do_not_make_one_run_folder(tmp_path):
 
 
 def test_a_finished_run_has_nothing_left_to_do(finished):
-    with pytest.raises(AlreadyDone, match="is trained"), opened(finished, {"seed": 1}):
+    with pytest.raises(AlreadyDone, match="is finished"), opened(finished, {"seed": 1}):
         pass
 
 
