@@ -44,10 +44,8 @@ def start_peer(python: str, script: str, *arguments: object) -> Callable[[object
         raise InputError(f"expected a Python interpreter, found none: {python}") from None
 
     def ask(line: object) -> float:
-        assert peer.stdin is not None
-        assert peer.stdout is not None
         print(line, file=peer.stdin, flush=True)
-        for answer in peer.stdout:
+        for answer in peer.stdout or ():
             if answer.startswith(ANSWER):
                 return float(answer.removeprefix(ANSWER))
         raise InputError(f"expected the script of {python} to answer, it has ended")

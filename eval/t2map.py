@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from absl import flags, logging
 
 from mrsr_tf import cli
-from mrsr_tf.errors import AlreadyDone, Failures, InputError
+from mrsr_tf.errors import AlreadyDone, Failures, InputError, naming
 from mrsr_tf.io.scan_format import T2Format
 from mrsr_tf.mri.dess import T2Method
 from mrsr_tf.mri.t2 import CARTILAGE_T1_MS
@@ -39,9 +39,7 @@ if TYPE_CHECKING:
 
 REGIONS_TABLE = "t2_regions.csv"
 
-INPUT = flags.DEFINE_string(
-    "input", None, "A folder of DICOM, a NIfTI file, or a folder of several scans.", required=True
-)
+INPUT = cli.define_input()
 OUTPUT = flags.DEFINE_string(
     "output",
     None,
@@ -246,10 +244,8 @@ def _compute(scan: "Volume", source: "Scan") -> Maps:
 
     identity, scan = scan.identity, with_sequence(scan, **_sequence())
     with tqdm(total=2, desc="T2 map", unit="step", disable=None, delay=2) as progress:
-        try:
+        with naming(source):
             t2_ms, parameters = scan_t2(scan, method=METHOD.value, t1_ms=T1_MS.value, label=source)
-        except InputError as error:
-            raise InputError(f"{error}: {source}") from None
         progress.update()
         deviation_ms = t2_noise.t2_deviation(scan, **parameters)
         progress.update()

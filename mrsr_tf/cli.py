@@ -96,6 +96,16 @@ def define_quantity(
     return flags.DEFINE_float(name, default, description, lower_bound=least, upper_bound=most)
 
 
+def define_input() -> flags.FlagHolder[Any]:
+    """Defines --input for a command that takes one scan or several."""
+    return flags.DEFINE_string(
+        "input",
+        None,
+        "A folder of DICOM, a NIfTI file, or a folder of several scans.",
+        required=True,
+    )
+
+
 def define_slice_axis() -> flags.FlagHolder[int]:
     """Defines --slice_axis for a command that reads NIfTI files."""
     return flags.DEFINE_integer(

@@ -40,9 +40,7 @@ if TYPE_CHECKING:
     from mrsr_tf.inference.batch import Study
     from mrsr_tf.inference.upsampling import Upsampler
 
-INPUT = flags.DEFINE_string(
-    "input", None, "A folder of DICOM, a NIfTI file, or a folder of several scans.", required=True
-)
+INPUT = cli.define_input()
 OUTPUT = flags.DEFINE_string(
     "output",
     None,

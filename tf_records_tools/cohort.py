@@ -12,6 +12,7 @@ import numpy as np
 from mrsr_tf import __version__
 from mrsr_tf.cli import counted
 from mrsr_tf.errors import AlreadyDone, Failures, InputError
+from mrsr_tf.io.archives import files_at
 from mrsr_tf.io.scans import Scan, find_scans
 from mrsr_tf.mri.slices import FIR_ORDER, Profile, first_slice
 from mrsr_tf.outputs import check_output, output_folder, write_json
@@ -193,7 +194,7 @@ def build_manifest(settings: Settings, subjects: Sequence[Subject], group_by: st
     if unfinished:
         raise InputError(
             f"expected scans that stay as they are while records are made of them, found another "
-            f"for {', '.join(unfinished)}: the same call makes these anew"
+            f"for {', '.join(unfinished)}: the same call makes these again"
         )
     hashes = sorted(subject.summary.scan_sha256 for subject in subjects)
     salt = hashlib.sha256("".join(hashes).encode()).hexdigest()[:32]
@@ -306,5 +307,5 @@ def _clear(folder: Path, *patterns: str) -> None:
 
 
 def _count_bytes(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    files = files_at(path) if path.is_dir() else [path]
+    return sum(Path(str(file)).stat().st_size for file in files)

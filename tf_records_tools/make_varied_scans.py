@@ -49,7 +49,7 @@ def main() -> None:
     import numpy as np
     from tqdm import tqdm
 
-    from mrsr_tf.errors import InputError
+    from mrsr_tf.errors import naming
     from mrsr_tf.io.nifti import read_nifti, write_nifti
     from mrsr_tf.outputs import check_output, output_folder
     from mrsr_tf.records.manifest import scan_sha256
@@ -75,12 +75,10 @@ def main() -> None:
             if path.exists():
                 continue
             random = np.random.default_rng((FLAGS.seed, number, run))
-            try:
+            with naming(FLAGS.input[index]):
                 scan = randomize_scan(
                     volumes[index], echoes, random, fewest_slices=FLAGS.fewest_slices
                 )
-            except InputError as error:
-                raise InputError(f"{error}: {FLAGS.input[index]}") from None
             write_nifti(scan, path)
     print(
         f"{cli.counted(len(pairs), 'scan')} of {cli.counted(len(volumes), 'volume')}: "

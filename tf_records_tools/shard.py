@@ -19,7 +19,7 @@ from absl import logging
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mrsr_tf.errors import InputError
+from mrsr_tf.errors import InputError, naming
 from mrsr_tf.io.scans import Scan
 from mrsr_tf.mri.slices import DEFAULT_FACTOR, Profile
 from mrsr_tf.mri.zero_filling import interpolated_slices
@@ -124,7 +124,7 @@ def summarize_scan(subject: Subject) -> None:
         InputError: the scan cannot be read or does not suit the settings.
     """
     settings = subject.settings
-    with _naming_the_scan(subject):
+    with naming(subject.scan):
         volume = _read(subject)
         fine = training_image(volume, settings.contrasts)
         intensity_scale(fine)  # refuses an empty image
@@ -146,7 +146,7 @@ def make_shard(subject: Subject) -> None:
     Raises:
         InputError: the scan does not suit the settings.
     """
-    with _naming_the_scan(subject):
+    with naming(subject.scan):
         with _errors_only():
             volume = _read(subject)
         info = write_shard(volume, subject)
@@ -207,17 +207,6 @@ def _read(subject: Subject) -> Volume:
             "(--allow_interpolated takes them all the same)"
         )
     return volume
-
-
-@contextmanager
-def _naming_the_scan(subject: Subject) -> Iterator[None]:
-    """Adds the path of the scan to an error that does not name it."""
-    try:
-        yield
-    except InputError as error:
-        if str(subject.scan) in str(error):
-            raise
-        raise InputError(f"{error}: {subject.scan}") from None
 
 
 @contextmanager

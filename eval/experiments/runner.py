@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,7 +16,7 @@ from eval.experiments.config import EvaluationConfig
 from eval.regions import rois
 from eval.results.planes import Picture, save_pictures
 from eval.results.rows import PICTURES, ROWS, SEEN, Experiment, Row, read_rows, write_rows
-from mrsr_tf.errors import Failures, InputError
+from mrsr_tf.errors import Failures, InputError, naming
 from mrsr_tf.inference.upsampling import Upsampler
 from mrsr_tf.io.scans import Scan
 from mrsr_tf.mri.t2 import sequence
@@ -67,11 +66,12 @@ def evaluate(
         try:
             with READING:
                 scan = source.read(config.slice_axis)
-            with _naming(source):
+            with naming(source):
                 if parts[name].exists() and _is_of(identity_path, _identity(source, scan, config)):
                     return
                 parts[name].unlink(missing_ok=True)
                 rows, pictures = _evaluate(source, scan, upsamplers, config, folder / SEEN / name)
+                # Later than the evaluation, which says best why a scan does not suit.
                 identity = _identity(source, scan, config)
         except InputError as error:
             failures.add(source, error)
@@ -120,17 +120,6 @@ def _identity(source: Scan, scan: Volume, config: EvaluationConfig) -> str:
 
 def _is_of(path: Path, identity: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == identity
-
-
-@contextmanager
-def _naming(source: Scan) -> Iterator[None]:
-    """Adds the path of the scan to an error that does not name it."""
-    try:
-        yield
-    except InputError as error:
-        if str(source) in str(error):
-            raise
-        raise InputError(f"{error}: {source}") from error
 
 
 def anonymous(subjects: Mapping[str, Scan]) -> dict[str, Scan]:

@@ -54,8 +54,8 @@ def find_studies(
     `find_scans`.
 
     Raises:
-        InputError: there is nothing at `source`, or the output of several studies would be one file
-            or lie among the studies.
+        InputError: there is nothing at `source`, or the output of several studies would be one
+            file.
     """
     failed: list[Path] = []
 
@@ -73,11 +73,6 @@ def find_studies(
     if derived_scans.is_file_name(output):
         raise InputError(
             f"expected a folder for the output of the {len(subjects)} studies in {source}, got "
-            f"{output}"
-        )
-    if output.resolve().is_relative_to(source.resolve()):
-        raise InputError(
-            f"expected an output outside {source}, where it would be taken for a study, got "
             f"{output}"
         )
     return [
@@ -248,8 +243,7 @@ def _write(
     before, after = (
         f"{volume.array.shape[2]} of {volume.spacing_mm[2]:.3g} mm" for volume in (thick, fine)
     )
-    of_noise = "" if residual.of_noise is None else f", {residual.of_noise:.2g} of the noise"
     return (
         f"{thick.echoes} x {before} slices -> {after}: {study.output} (thickened again, it differs "
-        f"from the input by {residual.of_scale:.2%} of the intensity scale{of_noise})"
+        f"from the input by {residual})"
     )

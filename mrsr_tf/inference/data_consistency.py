@@ -52,6 +52,10 @@ class Residual:
     of_scale: float
     of_noise: float | None
 
+    def __str__(self) -> str:
+        of_noise = "" if self.of_noise is None else f", {self.of_noise:.2g} of the noise"
+        return f"{self.of_scale:.2%} of the intensity scale{of_noise}"
+
     def rounded(self) -> dict[str, float | None]:
         """Both to two digits, as the header of a derived scan states them."""
         return {

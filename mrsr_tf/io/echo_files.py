@@ -17,6 +17,8 @@ from typing import Any
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.io import bids
+from mrsr_tf.io.dess_series import NAMES
+from mrsr_tf.io.dicom.complex_part import PART_OF_TYPE
 from mrsr_tf.io.scan_format import Chosen
 from mrsr_tf.io.sidecar import echo_times, is_slow, read_valid_keys
 from mrsr_tf.mri.dess import is_dess_timing
@@ -25,7 +27,7 @@ ENDINGS = (".nii.gz", ".nii", ".hdr")
 DCM2NIIX_ECHO = re.compile(r"_e(\d+)(?=_|$)")
 ECHO_TOKEN = r"e\d+|echo-\d+|{}"  # of dcm2niix, of BIDS, and the number alone
 DCM2NIIX_PART = re.compile(r"_(ph|real|imaginary)[a-z]?$")  # the magnitude is without it
-IMAGE_TYPES = {"P", "PHASE", "R", "REAL", "I", "IMAGINARY", "PHASE MAP"}
+OTHER_PARTS = {value for value, part in PART_OF_TYPE.items() if part != "magnitude"}
 PARTS = {"phase", "real", "imag"}
 # Suffixes of BIDS. A DESS has none of its own: it is named freely, or MEGRE.
 OTHER_SEQUENCES = frozenset(
@@ -33,7 +35,6 @@ OTHER_SEQUENCES = frozenset(
     "IRT1 MP2RAGE MPM MTS MTR T1map T2map T2starmap R1map R2map R2starmap PDmap MTRmap".split()
 )
 PROTOCOL = "SeriesDescription RepetitionTime FlipAngle SliceThickness".split()
-DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "SequenceName")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ class EchoFile:
         """Whether nothing says that it is phase, or the real or imaginary part."""
         image_type = self.sidecar.get("ImageType", [])
         types = {image_type} if isinstance(image_type, str) else {*image_type}
-        return bids.entities(self.path).get("part") not in PARTS and not types & IMAGE_TYPES
+        return bids.entities(self.path).get("part") not in PARTS and not types & OTHER_PARTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +140,7 @@ class EchoGroup:
     def is_dess(self) -> bool:
         """Whether a name says so, or the times do, which no other sequence has."""
         sidecar = self.files[0].sidecar
-        names = [self.name, *(str(sidecar.get(key)) for key in DESCRIPTIONS)]
+        names = [self.name, *(str(sidecar.get(key)) for key in NAMES)]
         return self.has_dess_times or any("DESS" in name.upper() for name in names)
 
     @property
@@ -176,7 +177,7 @@ class EchoGroup:
     @property
     def is_described(self) -> bool:
         """Whether the sidecar names the sequence."""
-        return any(key in self.files[0].sidecar for key in DESCRIPTIONS)
+        return any(key in self.files[0].sidecar for key in NAMES)
 
 
 def group_of(path: Path) -> EchoGroup:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tensorboard.plugins.hparams import api as hyperparameters
 from tqdm import tqdm
 
+from mrsr_tf.network.run_folder import EVENTS
 from mrsr_tf.training.data import Examples
 from mrsr_tf.training.step import steps_taken
 from mrsr_tf.training.t2_probe import T2Probe
@@ -199,7 +200,7 @@ def drop_events_after(log_dir: Path, step: int) -> None:
 
     A log that ends in the middle of an event, as a killed process leaves it, is read up to there.
     """
-    for path in sorted(log_dir.rglob("events.out.tfevents.*")):
+    for path in sorted(log_dir.rglob(EVENTS)):
         partial = path.with_name("partial")  # a name that TensorBoard does not read
         with tf.io.TFRecordWriter(str(partial)) as writer:
             try:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mrsr_tf.inference.data_consistency import Residual
 from mrsr_tf.network.precision import Precision
 from mrsr_tf.viewing.comparison import Comparison
 
@@ -25,7 +24,7 @@ def facts(comparison: Comparison) -> dict[str, str]:
         "Flip angle": _quantities("degrees", thick.flip_angle_deg),
         "Method": _method(comparison.derivation),
         "MRSR-TF": str(comparison.derivation.get("version", "")),
-        "Thickened again": _residual(comparison.residual),
+        "Thickened again": f"differs from the scan by {comparison.residual}",
     }
     return {heading: fact for heading, fact in all_facts.items() if fact}
 
@@ -46,8 +45,3 @@ def _method(derivation: Mapping[str, Any]) -> str:
     if derivation.get("consistent"):
         parts.append("made consistent with the scan")
     return ", ".join(parts)
-
-
-def _residual(residual: Residual) -> str:
-    of_noise = "" if residual.of_noise is None else f", {residual.of_noise:.2g} of the noise"
-    return f"differs from the scan by {residual.of_scale:.2%} of the intensity scale{of_noise}"

@@ -17,7 +17,7 @@ from mrsr_tf.errors import InputError
 from mrsr_tf.io.dicom.derived_header import code, decimal, derived_header, has_valid_uid
 from mrsr_tf.io.dicom.files import Image, quiet
 from mrsr_tf.io.dicom.ge_private import add_spoiler
-from mrsr_tf.io.dicom.parametric_map import parametric_map
+from mrsr_tf.io.dicom.parametric_map import DISPLAYED_MS, parametric_map
 from mrsr_tf.io.dicom.pixels import UNSIGNED, PixelScale, pixel_scale
 from mrsr_tf.io.dicom.provenance import derivation_text, header_derivation, is_derived
 from mrsr_tf.io.dicom.read import read_series
@@ -146,7 +146,7 @@ def _save_t2_series(
     for index, header in enumerate(headers):
         header.ImageType = ["DERIVED", "SECONDARY", "T2 MAP"]
         header.EchoTime = None
-        header.WindowCenter, header.WindowWidth = 50, 100
+        header.WindowCenter, header.WindowWidth = DISPLAYED_MS
         stored = np.nan_to_num(valid_ms[:, :, index])
         _add_pixels(header, stored, PixelScale(slope, 0.0, UNSIGNED))
         header.RealWorldValueMappingSequence = [_milliseconds(slope)]
