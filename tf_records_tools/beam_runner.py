@@ -63,7 +63,10 @@ def map_on_beam(
 
 
 def _original_error(error: Exception) -> Exception:
-    """The `InputError` that a worker raised, extracted from the runner's message."""
+    """The `InputError` that a worker raised, extracted from the runner's message.
+
+    It is the last one that the message holds: those before it are its causes.
+    """
     pattern = r"mrsr_tf\.errors\.InputError: (.+?)(?: \[while running|\\n|\n|$)"
-    message = re.search(pattern, str(error))
-    return InputError(message[1]) if message else error
+    messages = re.findall(pattern, str(error))
+    return InputError(messages[-1]) if messages else error
