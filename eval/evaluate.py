@@ -153,7 +153,7 @@ OVERWRITE = cli.define_overwrite()
 
 def main() -> None:
     """Evaluates the methods."""
-    from eval.experiments import runner
+    from eval.experiments import image_quality, runner
     from eval.methods import check_names
     from eval.results import rows
     from mrsr_tf.io.scans import find_scans
@@ -191,6 +191,9 @@ def main() -> None:
     except AlreadyDone:
         runner.check_sources(subjects, config, Path(OUTPUT.value))
         raise
+    if config.experiment == Experiment.IMAGE_QUALITY:
+        measured = rows.read_rows(Path(OUTPUT.value) / rows.ROWS, config.experiment)
+        print(*image_quality.summary_lines(measured), sep="\n")
     evaluated = cli.counted(len(subjects), "subject")
     print(f"{evaluated} evaluated: {Path(OUTPUT.value) / rows.ROWS}")
 

@@ -195,11 +195,11 @@ def _scores(network: StudyNetwork, tests: dict[str, Volume]) -> Iterator[Score]:
         thick = thicken(truth.array, model.slice_factor)
         estimates = (_super_resolve(thick, model), interpolate(thick, model.slice_factor))
         for echo in range(truth.echoes):
-            reference = truth.array[..., echo] / scale
-            psnr_db, tci_db = (
-                psnr(reference, (e[:, :, :slices, echo] / scale).clip(0, 1), data_range=1)
-                for e in estimates
+            reference, *estimated = (
+                (image[:, :, :slices, echo] / scale).clip(0, 1)
+                for image in (truth.array, *estimates)
             )
+            psnr_db, tci_db = (psnr(reference, image, data_range=1) for image in estimated)
             yield Score(*network[:3], name, echo + 1, psnr_db, psnr_db - tci_db)
 
 

@@ -3,16 +3,18 @@
 Every result is compared with the truth, as in the paper's first cohort.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from eval import metrics
 from eval.methods import INPUT, restore
-from eval.regions.body import body_mask
+from eval.regions.body import air_mask, body_mask
 from eval.results.planes import TRUTH, Picture, Plane, box_pictures, reformats
-from eval.results.rows import Row
+from eval.results.rows import Row, unique
 from mrsr_tf.inference.upsampling import Image, Interpolation, Upsampler
 from mrsr_tf.viewing.boxes import box_around
 from mrsr_tf.volume import Volume, intensity_scale
@@ -20,6 +22,7 @@ from mrsr_tf.volume import Volume, intensity_scale
 # Thick slices at each end that the continuation beyond the scan may affect: a cubic spline passes
 # on 0.27 of an error from one slice to the next, half a per cent over four slices.
 OUTER_THICK_SLICES = 4
+AIR_SMOOTHING_MM = 0.5  # what is invented along the skin is smoother than noise
 
 
 def evaluate(truth: Volume, upsamplers: Sequence[Upsampler]) -> tuple[list[Row], list[Picture]]:
@@ -33,9 +36,9 @@ def evaluate(truth: Volume, upsamplers: Sequence[Upsampler]) -> tuple[list[Row],
         upsamplers: of the same slice factor.
 
     Returns:
-        A row with method, echo (1, 2) and `scores` for each method and echo; and pictures of the
-        truth, the methods and the network's input (TCI, even if it is not evaluated): reformats,
-        and a box around the point where they cross.
+        A row with method, echo (1, 2), `scores` and `compare_with_tci` for each method and echo;
+        and pictures of the truth, the methods and the network's input (TCI, even if it is not
+        evaluated): reformats, and a box around the point where they cross.
 
     Raises:
         InputError: the image is empty, or a method returned another number of slices.
@@ -45,13 +48,19 @@ def evaluate(truth: Volume, upsamplers: Sequence[Upsampler]) -> tuple[list[Row],
     shown = [*upsamplers] if INPUT in names else [*upsamplers, Interpolation(INPUT, factor)]
     views, body = _Views(truth, scale, len(shown) + 1), body_mask(truth)
     views.add(TRUTH, truth.array)
+    air = air_mask(body, truth.spacing_mm)
+    tci = restore(Interpolation(INPUT, factor), truth.array)
     rows: list[Row] = []
     for upsampler in shown:
         estimate = restore(upsampler, truth.array)
         views.add(upsampler.name, estimate)
         for echo in range(truth.echoes if upsampler.name in names else 0):
-            pair = [np.clip(a[..., echo] / scale, 0, 1) for a in (truth.array, estimate)]
-            scored = scores(*pair, body=body, outer=OUTER_THICK_SLICES * factor)
+            true, estimated, interpolated = (
+                np.clip(image[..., echo] / scale, 0, 1) for image in (truth.array, estimate, tci)
+            )
+            scored = scores(true, estimated, body=body, outer=OUTER_THICK_SLICES * factor)
+            errors = estimated - true, interpolated - true
+            scored |= compare_with_tci(*errors, air=air, spacing_mm=truth.spacing_mm)
             rows.append({"method": upsampler.name, "echo": echo + 1} | scored)
     return rows, views.pictures()
 
@@ -110,6 +119,74 @@ def scores(
         for suffix, part in parts.items()
         for name, value in _scores(truth[part], estimate[part], similarity[part]).items()
     }
+
+
+def compare_with_tci(
+    error: NDArray[np.floating],
+    tci_error: NDArray[np.floating],
+    *,
+    air: NDArray[np.bool_],
+    spacing_mm: NDArray[np.floating],
+) -> dict[str, float]:
+    """How a method does where a mean over the image does not tell: see the columns.
+
+    Args:
+        error: (rows, cols, slices) of the method; `tci_error` and `air` have the same shape.
+        tci_error: of interpolation, in the same units.
+        air: see `air_mask`.
+        spacing_mm: of rows, columns and slices.
+
+    Returns:
+        gain_db: pSNR over TCI's, of the whole image.
+        worst_slice_gain_db: the same of the slice where it is lowest.
+        air_rmse_over_tci: RMSE in the air beside the skin over TCI's, after smoothing by
+            `AIR_SMOOTHING_MM` in plane, which leaves lines and halos and removes noise. NaN
+            without air.
+    """
+    sigma = [*(AIR_SMOOTHING_MM / np.asarray(spacing_mm)[:2]), 0]
+    power, tci_power = (
+        np.square(e).mean(axis=(0, 1), dtype=np.float64) for e in (error, tci_error)
+    )
+    in_air, tci_in_air = (
+        np.square(ndimage.gaussian_filter(e, sigma)[air]).sum(dtype=np.float64)
+        for e in (error, tci_error)
+    )
+    return {
+        "gain_db": _ratio_db(tci_power.mean(), power.mean()),
+        "worst_slice_gain_db": min(map(_ratio_db, tci_power, power)),
+        "air_rmse_over_tci": float(np.sqrt(in_air / tci_in_air)) if tci_in_air else math.nan,
+    }
+
+
+def summary_lines(rows: Sequence[Row]) -> list[str]:
+    """A line for each method and echo: its mean gain, its worst slice and its error in air.
+
+    Args:
+        rows: of all subjects.
+    """
+    lines = []
+    for method, echo in unique((row["method"], row["echo"]) for row in rows):
+        chosen = [row for row in rows if (row["method"], row["echo"]) == (method, echo)]
+        gain, worst, air = (
+            [row[name] for row in chosen]
+            for name in ("gain_db", "worst_slice_gain_db", "air_rmse_over_tci")
+        )
+        lines.append(
+            f"{method}, echo {echo:.0f}: {np.mean(gain):+.2f} dB over TCI, worst slice "
+            f"{min(worst):+.2f} dB, error in the air beside the skin {np.mean(air):.2f} of TCI's"
+        )
+    return lines
+
+
+def _ratio_db(power: float, other: float) -> float:
+    """The ratio of two powers in dB: 0 where both are 0, so that a blank slice is no gain."""
+    if power == other:
+        return 0.0
+    return (
+        10 * math.log10(power / other)
+        if power and other
+        else math.copysign(math.inf, power - other)
+    )
 
 
 def _scores(

@@ -1,8 +1,8 @@
-"""The part of a knee scan that is leg, not air."""
+"""The part of a knee scan that is leg, and the air beside its skin."""
 
 import nibabel
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 from skimage import filters
 
@@ -12,6 +12,7 @@ SMOOTHING_MM = 1.0
 CLASSES = 3  # air, dark and bright tissue
 FAINTEST = 1e-3  # of the intensity scale
 POSTERIOR = 1  # the patient axis of LPS
+AIR_MM = (1.5, 14.0)  # distance from the skin: beyond its blur, and near enough for its artefacts
 
 
 def body_mask(scan: Volume) -> NDArray[np.bool_]:
@@ -35,3 +36,20 @@ def body_mask(scan: Volume) -> NDArray[np.bool_]:
     axis = int(np.argmax(orientation[:, 0] == POSTERIOR))
     reached_from_back = np.flip(np.maximum.accumulate(np.flip(bright, axis), axis), axis)
     return np.maximum.accumulate(bright, axis) & reached_from_back
+
+
+def air_mask(body: NDArray[np.bool_], spacing_mm: ArrayLike) -> NDArray[np.bool_]:
+    """A mask (rows, cols, slices) of the air that is `AIR_MM` from the body in its slice.
+
+    Args:
+        body: see `body_mask`.
+        spacing_mm: of rows, columns and slices.
+    """
+    in_plane_mm = np.asarray(spacing_mm)[:2]
+    nearest, farthest = AIR_MM
+    mask = np.zeros_like(body)
+    for index in range(body.shape[2]):
+        if body[:, :, index].any():
+            distance = ndimage.distance_transform_edt(~body[:, :, index], in_plane_mm)
+            mask[:, :, index] = (distance >= nearest) & (distance <= farthest)
+    return mask

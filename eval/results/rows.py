@@ -31,6 +31,7 @@ COLUMNS = {
     Experiment.IMAGE_QUALITY: (
         *("subject", "method", "echo"),
         *(metric + part for part in ("", "_body", "_inner", "_body_inner") for metric in METRICS),
+        *("gain_db", "worst_slice_gain_db", "air_rmse_over_tci"),
     ),
     Experiment.T2: (
         *("subject", "roi", "method", "t2_ms", "t2_thick_ms", "t2_truth_ms"),

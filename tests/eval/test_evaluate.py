@@ -16,7 +16,7 @@ from eval.experiments import image_quality, runner, t2_accuracy
 from eval.experiments.config import EvaluationConfig
 from eval.methods import METHODS, NETWORK, check_names, upsample
 from eval.regions import rois as regions
-from eval.regions.body import body_mask
+from eval.regions.body import air_mask, body_mask
 from eval.results.planes import IMAGES, T2_MAPS, load_pictures
 from eval.results.rows import COLUMNS, read_results, read_rows
 from mrsr_tf.errors import InputError
@@ -99,6 +99,53 @@ def test_body_scores_ignore_what_is_outside_the_body():
     assert scores["psnr_db_body"] == np.inf
     assert scores["mse"] > 0.01
     assert scores["ssim_body"] > scores["ssim"]
+
+
+def test_the_gain_over_tci_is_told_of_the_worst_slice_and_of_the_air_too():
+    random, shape = np.random.default_rng(0), (20, 20, 4)
+    error = random.standard_normal(shape)
+    error[:, :, 2] *= 2  # the worst slice: twice TCI's error, 6.02 dB
+    error[:, :, [0, 1, 3]] /= 2
+    tci_error = random.standard_normal(shape)
+    tci_error *= np.sqrt(np.mean(error**2, (0, 1)) / np.mean(tci_error**2, (0, 1)))
+    tci_error[:, :, 2] /= 2
+    tci_error[:, :, [0, 1, 3]] *= 2
+    air = np.zeros(shape, bool)
+    air[:, :, 0] = True
+    error[:, :, 0] = 0.3 * tci_error[:, :, 0]
+    compared = image_quality.compare_with_tci(
+        error, tci_error, air=air, spacing_mm=np.array([0.4, 0.4, 0.7])
+    )
+    assert compared["gain_db"] == pytest.approx(
+        10 * np.log10(np.mean(tci_error**2) / np.mean(error**2))
+    )
+    assert compared["worst_slice_gain_db"] == pytest.approx(-20 * np.log10(2))
+    assert compared["air_rmse_over_tci"] == pytest.approx(0.3)
+
+
+def test_a_smooth_line_in_air_counts_and_noise_hardly_does():
+    shape, air = (40, 40, 2), np.ones((40, 40, 2), bool)
+    noise = np.random.default_rng(0).standard_normal(shape)
+    line = np.zeros(shape)
+    line[18:22] = 1
+    line *= np.sqrt(np.mean(noise**2) / np.mean(line**2))
+    compared = image_quality.compare_with_tci(
+        line, noise, air=air, spacing_mm=np.array([0.3, 0.3, 1.5])
+    )
+    assert compared["gain_db"] == pytest.approx(0, abs=1e-6)
+    assert compared["air_rmse_over_tci"] > 3
+
+
+def test_air_beside_the_skin_is_measured_in_mm_within_each_slice():
+    body = np.zeros((60, 60, 3), bool)
+    body[20:40, 20:40, 0] = True  # slice 1 has no body, and slice 2 is all body
+    body[:, :, 2] = True
+    air = air_mask(body, (0.5, 0.5, 2.0))
+    assert not air[..., 1:].any()
+    assert not air[18:42, 30, 0].any()  # 1.5 mm are three pixels
+    assert air[17, 30, 0]
+    assert air[0, 30, 0]
+    assert not air[0, 0, 0]  # 20 pixels away along both axes, 14.1 mm
 
 
 def test_the_body_includes_dark_bone_and_excludes_air():
