@@ -14,15 +14,11 @@ from mrsr_tf.io import truth_files
 from phantom.anatomy.knee import Knee
 from phantom.anatomy.pathology import Finding
 from phantom.anatomy.tissues import LABELS
-from phantom.scanner.acquisition import (
-    NoiseFreeScan,
-    acquire,
-    cartilage_signal,
-    receive_field,
-    scan_knee,
-)
 from phantom.scanner.ge_dicom import Header, write_study
+from phantom.scanner.imperfections import BEYOND_MM, Imperfections, random_imperfections
+from phantom.scanner.partial_volume import NoiseFreeScan, scan_knee
 from phantom.scanner.protocols import Protocol
+from phantom.scanner.reception import acquire, cartilage_signal, receive_field, received
 
 LARGEST_INTENSITY = 32767  # of the int16 images
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -78,8 +74,10 @@ def make_subject(number: int, config: SimulationConfig, threads: int = 1) -> Sub
     laterality = "LR"[int(rng.integers(2))]
     affine, to_knee = _random_position(config.protocol, config.shape, laterality, rng)
     sequence = config.protocol.sequence(config.diffusivity_m2_per_s)
-    truth = scan_knee(knee, to_knee, config.shape, sequence, threads)
-    images, reception = _receive(truth, config, number, rng)
+    imperfections = random_imperfections(rng, config.protocol) if config.truncate else None
+    scan, beyond = _scan(knee, to_knee, config, imperfections, threads)
+    images, reception = _receive(scan, beyond, config, number, rng, imperfections)
+    truth = scan.cropped(beyond)
     acquisition = {
         "seed": config.seed,
         "subject": number,
@@ -89,6 +87,8 @@ def make_subject(number: int, config: SimulationConfig, threads: int = 1) -> Sub
         **reception,
         "spacing_mm": config.protocol.spacing_mm,
         "knee_size": knee.size,
+        "flexion_deg": round(knee.flexion_deg, 1),
+        "joint_fluid_ml": round(knee.joint_fluid_ml, 1),
         "cartilage_t2_level": knee.cartilage_t2,
         "pathology": [_finding_entry(finding, knee, to_knee) for finding in knee.findings],
         "labels": LABELS,
@@ -115,18 +115,53 @@ def write_subject(subject: Subject, folder: Path) -> None:
     _write_truth(subject, folder / truth_files.FOLDER)
 
 
+def _scan(
+    knee: Knee,
+    to_knee: NDArray[np.float64],
+    config: SimulationConfig,
+    imperfections: Imperfections | None,
+    threads: int,
+) -> tuple[NoiseFreeScan, int]:
+    """The signals of a knee, and how many slices they extend beyond the slab at each end."""
+    sequence = config.protocol.sequence(config.diffusivity_m2_per_s)
+    rows, columns, slices = config.shape
+    beyond = min(round(BEYOND_MM / config.protocol.spacing_mm[2]), slices) if imperfections else 0
+    start = to_knee.copy()
+    start[:, 3] -= beyond * to_knee[:, 2]
+    shape = (rows, columns, slices + 2 * beyond)
+    fat = imperfections.fat_excitation() if imperfections else None
+    return scan_knee(knee, start, shape, sequence, threads, fat_excitation=fat), beyond
+
+
 def _receive(
-    truth: NoiseFreeScan, config: SimulationConfig, number: int, rng: np.random.Generator
+    scan: NoiseFreeScan,
+    beyond: int,
+    config: SimulationConfig,
+    number: int,
+    rng: np.random.Generator,
+    imperfections: Imperfections | None,
 ) -> tuple[NDArray[np.int16], dict[str, Any]]:
     """(rows, cols, slices, echoes) as stored, and the parameters of their reception."""
-    field = receive_field(truth.label.shape, config.protocol.spacing_mm, rng)
+    spacing_mm = config.protocol.spacing_mm
+    field = receive_field(scan.label.shape, spacing_mm, rng)
     snr = float(rng.uniform(config.snr[0], config.snr[-1]))
-    sigma = cartilage_signal(truth, field) / snr if snr else 0.0
-    phase_fraction = config.protocol.phase_fraction if config.truncate else None
-    echoes = [
-        acquire(truth.signal[..., e], field, sigma, phase_fraction, [config.seed, number, 2 + e])
-        for e in (0, 1)
-    ]
+    sigma = cartilage_signal(scan, field) / snr if snr else 0.0
+    if imperfections:
+        echoes = [
+            acquire(
+                received(scan, echo, field, beyond, spacing_mm, imperfections),
+                sigma,
+                echo,
+                imperfections,
+                np.random.default_rng([config.seed, number, 2 + echo]),
+            )
+            for echo in (0, 1)
+        ]
+    else:
+        echoes = [
+            _with_noise(scan.signal[..., echo] * field, sigma, [config.seed, number, 2 + echo])
+            for echo in (0, 1)
+        ]
     images = np.stack(echoes, axis=-1)
     if config.protocol.combined:
         images = np.sqrt((images**2).sum(axis=-1, keepdims=True))
@@ -137,9 +172,19 @@ def _receive(
         "cartilage_s1_snr": snr or None,
         "noise_sigma": sigma * scale,
         "intensity_per_m0": scale,
-        "phase_fraction": phase_fraction or 1.0,
-        "k_space": "sampled" if config.truncate else "voxel averages",
+        "k_space": "sampled" if imperfections else "voxel averages",
+        "scanner": asdict(imperfections) if imperfections else None,
     }
+
+
+def _with_noise(
+    signal: NDArray[np.complex64], sigma: float, seed: list[int]
+) -> NDArray[np.float32]:
+    """The magnitude of voxel averages with the noise of one coil."""
+    if not sigma:
+        return np.abs(signal)
+    noise = np.random.default_rng(seed).standard_normal((*signal.shape, 2), np.float32)
+    return np.abs(signal + np.float32(sigma) * noise.view(np.complex64)[..., 0])
 
 
 def _finding_entry(finding: Finding, knee: Knee, to_knee: NDArray[np.float64]) -> dict[str, object]:

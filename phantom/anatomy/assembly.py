@@ -1,31 +1,34 @@
 """The structures of a random knee in the order in which they are painted."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from phantom.anatomy import bones, muscles_and_vessels, pathology, soft_tissue
+from phantom.anatomy import bones, joint_fluid, muscles, pathology, skin, soft_tissue, vessels
 from phantom.anatomy.bones import Bone, Shape
 from phantom.anatomy.implicit_surfaces import (
     Array,
+    Capsule,
     Points,
     Surface,
     by_height,
+    complement,
     dilated,
     ellipsoid,
     first_hit,
     intersection,
+    union,
 )
+from phantom.anatomy.joint_fluid import JointFluid
 from phantom.anatomy.pathology import Finding, FindingKind
-from phantom.anatomy.texture import Texture
-from phantom.anatomy.tissues import LABELS
+from phantom.anatomy.structure import Structure
+from phantom.anatomy.texture import Texture, random_texture
+from phantom.anatomy.tissues import LABELS, TISSUES
 
-SKIN_MM = 1.3
+SKIN_MM = (1.0, 2.0)
+SUBCUTANEOUS_FAT_MM = (2.5, 11.0)  # at the side; thicker medially and behind
 FASCIA_MM = 0.35
-FLUID_BELOW_FASCIA_MM = 1.0
-FOLD_STEP_MM = 0.15  # the synovium folds in waves of up to 48 times this length
-MUSCLE_GAP_MM = 0.2  # fat around each muscle
 LEAST_CARTILAGE_MM = 0.35
 CORTEX_MM = by_height(
     [-80, -50, -25, -8, 0, 30, 45, 65, 90], [3.5, 2.6, 1.1, 0.7, 0.5, 0.6, 0.9, 2, 3]
@@ -33,22 +36,22 @@ CORTEX_MM = by_height(
 
 
 @dataclass(frozen=True, eq=False)
-class Structure:
-    """A body of one tissue, which is painted over the structures before it.
+class Anatomy:
+    """The anatomy of a knee.
 
     Attributes:
-        label: of its tissue.
-        surface: negative inside.
-        depth: relative depth in cartilage (0 at its surface, 1 at the bone) and in lesions.
+        structures: in painting order.
+        findings: the findings that changed it.
+        joint_fluid_ml: volume of the fluid in the joint, in the reference knee.
     """
 
-    label: int
-    surface: Surface
-    depth: Surface | None = None
+    structures: list[Structure]
+    findings: list[Finding]
+    joint_fluid_ml: float
 
 
-def assemble(rng: np.random.Generator) -> tuple[list[Structure], list[Finding]]:
-    """The structures and the findings of a random knee."""
+def assemble(rng: np.random.Generator) -> Anatomy:
+    """The anatomy of a random knee."""
     shape = Shape(rng)
     femur, tibia = bones.femur(shape), bones.tibia(shape)
     z = shape.patella_height
@@ -60,73 +63,98 @@ def assemble(rng: np.random.Generator) -> tuple[list[Structure], list[Finding]]:
     }
     findings = pathology.random_findings(rng, joint)
     joint = {name: pathology.apply_findings(bone, name, findings) for name, bone in joint.items()}
-    red_marrow = Texture(rng, (1.4, 1.4, 2.0), 3.2)
-    return [
+    red_marrow = random_texture(rng, (1.4, 1.4, 2.0), 3.2)
+    filled, fluid = _joint_fluid(rng, joint, z, findings)
+    findings = [
+        replace(f, size_mm=max(fluid.gap_mm, 0.1)) if f.kind == FindingKind.EFFUSION else f
+        for f in findings
+    ]
+    structures = [
         *_skin_and_fascia(rng),
-        *_muscles_and_vessels(rng),
+        *_muscles_and_vessels(rng, joint),
         *_structures("hoffa_fat_pad", [ellipsoid((1, -21, 8), (25, 14, 17))]),
         *_structures("capsule", soft_tissue.capsule()),
-        *_structures("tendon", soft_tissue.tendons(groove_y - 14, z)),
-        *_joint_fluid(rng, joint, z, findings),
+        *_fibrous("tendon", soft_tissue.tendons(groove_y - 14, z)),
+        *filled,
         *_menisci_and_ligaments(joint, findings),
         *_bones_and_cartilage(joint, findings, red_marrow),
-    ], findings
+    ]
+    return Anatomy(structures, findings, fluid.volume_ml)
 
 
 def _structures(tissue: str, surfaces: Iterable[Surface]) -> list[Structure]:
     return [Structure(LABELS[tissue], surface) for surface in surfaces]
 
 
-def _veins(rng: np.random.Generator, count: int, region: Surface) -> list[Structure]:
-    vessels = muscles_and_vessels.small_vessels(rng, count)
-    return _structures("vein", (intersection(vessel, region) for vessel in vessels))
+def _fibrous(tissue: str, capsules: Iterable[Capsule]) -> list[Structure]:
+    """Cords of fibres, whose T2 depends on their angle to B0, which is along z."""
+    values = TISSUES[LABELS[tissue]]
+    return [
+        Structure(
+            LABELS[tissue], capsule, relative_t2=values.relative_t2(float(capsule.direction[2]))
+        )
+        for capsule in capsules
+    ]
 
 
 def _skin_and_fascia(rng: np.random.Generator) -> list[Structure]:
-    fascia = muscles_and_vessels.fascia()
-    skin = muscles_and_vessels.skin(fascia, rng.uniform(2, 8))
-    below_skin = dilated(skin, -SKIN_MM)
+    fascia = skin.fascia()
+    surface = skin.skin(fascia, rng.uniform(*SUBCUTANEOUS_FAT_MM))
+    below_skin = dilated(surface, -rng.uniform(*SKIN_MM))
+    between = intersection(below_skin, complement(fascia))
+    tree = vessels.grow(rng, vessels.superficial_roots(rng, between), between)
     return [
-        *_structures("skin", [skin]),
+        *_structures("skin", [surface]),
         *_structures("subcutaneous_fat", [below_skin]),
-        *_veins(rng, 30, below_skin),
+        *_structures("vein", [intersection(vessels.drawn(*tree), below_skin)]),
         *_structures("fascia", [fascia]),
         *_structures("intermuscular_fat", [dilated(fascia, -FASCIA_MM)]),
     ]
 
 
-def _muscles_and_vessels(rng: np.random.Generator) -> list[Structure]:
-    compartment = dilated(muscles_and_vessels.fascia(), -FASCIA_MM - 0.3)
-    structures = []
-    for muscle in muscles_and_vessels.muscles():
-        gap = dilated(muscle, MUSCLE_GAP_MM)
-        structures += _structures("intermuscular_fat", [intersection(gap, compartment)])
-        structures += _structures("muscle", [intersection(muscle, compartment)])
-    structures += _veins(rng, 40, compartment)
-    for tissue, surfaces in muscles_and_vessels.vessels().items():
-        structures += _structures(tissue, surfaces)
-    return structures
+def _muscles_and_vessels(rng: np.random.Generator, joint: dict[str, Bone]) -> list[Structure]:
+    compartment = dilated(skin.fascia(), -FASCIA_MM - 0.3)
+    bones_and_capsule = [dilated(bone.outer, 2.0) for bone in joint.values()]
+    around = intersection(compartment, complement(union(*bones_and_capsule)))
+    places, radii = vessels.grow(rng, vessels.deep_roots(rng), around)
+    beside = places + np.cross(rng.normal(size=3), [0, 0, 1]) * (2.2 * radii[:, None] + 0.3)
+    trunks = vessels.trunks()
+    trunks["artery"].append(intersection(vessels.drawn(places, 0.8 * radii), compartment))
+    trunks["vein"].append(intersection(vessels.drawn(beside, radii), compartment))
+    return [
+        *(
+            Structure(LABELS["muscle"], muscle.surface, across=muscle.across)
+            for muscle in muscles.muscles(rng, compartment)
+        ),
+        *(item for tissue, paths in trunks.items() for item in _structures(tissue, paths)),
+    ]
 
 
 def _joint_fluid(
     rng: np.random.Generator, joint: dict[str, Bone], patella_z: float, findings: list[Finding]
-) -> list[Structure]:
-    effusion = sum(f.size_mm for f in findings if f.kind == FindingKind.EFFUSION)
-    fill_mm = effusion or rng.uniform(0.6, 1.2)
-    film_mm = rng.uniform(0.3, 0.55) + 0.15 * effusion
-    folds = Texture(rng.spawn(1)[0], (FOLD_STEP_MM,) * 3, 6.0).sample
-    below_fascia = dilated(muscles_and_vessels.fascia(), -FLUID_BELOW_FASCIA_MM)
-    recesses = soft_tissue.recesses(joint["femoral"], joint["tibial"], fill_mm, patella_z, folds)
-    cysts = pathology.lobular_bodies(findings, FindingKind.POPLITEAL_CYST)
-    fluid = [
-        *(soft_tissue.film(bone, film_mm, folds) for bone in joint.values()),
-        *(intersection(recess, below_fascia) for recess in recesses),
-        *(surface for surface, _ in cysts),
+) -> tuple[list[Structure], JointFluid]:
+    effusion = any(finding.kind == FindingKind.EFFUSION for finding in findings)
+    menisci = [
+        soft_tissue.meniscus(
+            side, joint["femoral"], joint["tibial"].plateau or joint["tibial"].outer
+        )
+        for side in pathology.SIDES.values()
     ]
+    fluid = joint_fluid.joint_fluid(
+        rng,
+        joint,
+        [*menisci, *soft_tissue.cruciates(), *soft_tissue.collaterals()],
+        skin.fascia(),
+        patella_z,
+        joint_fluid.random_volume_ml(rng, effusion=effusion),
+    )
+    cysts = [body for body, _ in pathology.lobular_bodies(findings, FindingKind.POPLITEAL_CYST)]
+    lining = [*fluid.lining, *(dilated(cyst, 0.5) for cyst in cysts)]
+    bodies = [*fluid.surfaces, *joint_fluid.bursae(), *cysts]
     return [
-        *_structures("synovium", (dilated(surface, 0.4) for surface in fluid)),
-        *_structures("synovial_fluid", fluid),
-    ]
+        *_structures("synovium", lining),
+        *_structures("synovial_fluid", bodies),
+    ], fluid
 
 
 def _menisci_and_ligaments(joint: dict[str, Bone], findings: list[Finding]) -> list[Structure]:
@@ -138,8 +166,8 @@ def _menisci_and_ligaments(joint: dict[str, Bone], findings: list[Finding]) -> l
     return [
         *_structures("meniscus", menisci.values()),
         *_structures("synovial_fluid", pathology.meniscal_tears(findings, menisci)),
-        *_structures("cruciate_ligament", soft_tissue.cruciates()),
-        *_structures("ligament", soft_tissue.collaterals()),
+        *_fibrous("cruciate_ligament", soft_tissue.cruciates()),
+        *_fibrous("ligament", soft_tissue.collaterals()),
     ]
 
 
@@ -180,7 +208,7 @@ def _red_marrow_islands(texture: Texture) -> Surface:
 
     def surface(p: Points) -> Array:
         away = np.minimum(np.abs(p.z) - 34, 6) * 0.25
-        return (0.9 - texture.sample(p) - away) * 1.5
+        return (0.9 - texture.sample(p.axes) - away) * 1.5
 
     return surface
 

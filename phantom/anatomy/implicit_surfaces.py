@@ -21,10 +21,11 @@ class Points:
 
     Attributes:
         x, y, z: float32 (n,), reference mm.
+        axes: all three.
     """
 
     def __init__(self, x: Array, y: Array, z: Array) -> None:
-        self.x, self.y, self.z = x, y, z
+        self.axes = self.x, self.y, self.z = x, y, z
         self._values: dict[Surface, Array] = {}
 
     def value(self, surface: "Surface") -> Array:
@@ -103,6 +104,24 @@ def ellipsoid(centre: Vector, radii: Vector) -> Surface:
     return surface
 
 
+def disc(centre: Vector, radii: Vector) -> Surface:
+    """The distance from a flat elliptic disc, which lies across the axis whose radius is 0.
+
+    It grows a little within the disc, so that bodies around it are lenses.
+    """
+    position, (a, b) = _floats(centre), [axis for axis in range(3) if radii[axis]]
+    thin = 3 - a - b
+    ra, rb = float(radii[a]), float(radii[b])
+
+    def surface(p: Points) -> Array:
+        offset = [axis - middle for axis, middle in zip(p.axes, position, strict=True)]
+        beyond = np.sqrt((offset[a] / ra) ** 2 + (offset[b] / rb) ** 2) - 1
+        rim = (beyond + np.sqrt(beyond * beyond + 0.15)) * (min(ra, rb) / 2)
+        return np.hypot(rim, offset[thin])
+
+    return surface
+
+
 # All functions of height are tables on one grid of z, so that the place of a point in the grid is
 # computed once.
 _LOWEST_MM, _STEP_MM, _STEPS = -150.0, 0.5, 600
@@ -175,7 +194,7 @@ def cord(
     radius: float | Vector,
     wide_axis: Vector = (1, 0, 0),
     flatness: float = 1.0,
-) -> list[Surface]:
+) -> list["Capsule"]:
     """The segments of a rounded cord along a smooth path, or of a flat band.
 
     Args:
@@ -189,42 +208,48 @@ def cord(
     positions = np.linspace(0, length[-1], 3 * len(knots) - 2)
     nodes = PchipInterpolator(length, knots)(positions)
     radii = np.interp(positions, length, np.broadcast_to(radius, len(knots)))
-    wide = _floats(np.asarray(wide_axis, float) / np.linalg.norm(wide_axis))
+    wide = np.asarray(wide_axis, float) / np.linalg.norm(wide_axis)
     return [
-        _segment(_floats(a), _floats(b), (float(r), float(s)), wide, flatness)
+        Capsule(a, b, (float(r), float(s)), wide, flatness)
         for (a, b), (r, s) in zip(pairwise(nodes), pairwise(radii), strict=True)
     ]
 
 
-def _segment(
-    start: list[float],
-    end: list[float],
-    radii: tuple[float, float],
-    wide: list[float],
-    flatness: float,
-) -> Surface:
-    """A capsule from `start` to `end` whose radius changes linearly.
+class Capsule:
+    """A capsule from one point to another, whose radius changes linearly.
 
-    A band is a round cord in a space that is squeezed along `wide`, so that its segments meet
-    without gaps.
+    A band is a round cord in a space that is squeezed along its wide axis, so that its segments
+    meet without gaps.
+
+    Attributes:
+        direction: unit vector from start to end, (3,).
     """
-    (ax, ay, az), (wx, wy, wz), squeeze = start, wide, 1 - 1 / flatness
-    step = [b - a for a, b in zip(start, end, strict=True)]
-    shift = squeeze * sum(w * s for w, s in zip(wide, step, strict=True))
-    bx, by, bz = (s - shift * w for w, s in zip(wide, step, strict=True))
-    squared_length = max(bx * bx + by * by + bz * bz, 1e-6)
-    radius, growth = radii[0], radii[1] - radii[0]
 
-    def surface(p: Points) -> Array:
+    def __init__(
+        self,
+        start: NDArray[np.float64],
+        end: NDArray[np.float64],
+        radii: tuple[float, float],
+        wide: NDArray[np.float64],
+        flatness: float,
+    ) -> None:
+        self.direction = (end - start) / max(float(np.linalg.norm(end - start)), 1e-9)
+        self._squeeze = 1 - 1 / flatness
+        step = end - start - self._squeeze * (wide @ (end - start)) * wide
+        self._start, self._step, self._wide = map(_floats, (start, step, wide))
+        self._squared_length = max(float(step @ step), 1e-6)
+        self._radius, self._growth = radii[0], radii[1] - radii[0]
+
+    def __call__(self, p: Points) -> Array:
+        """Negative inside."""
+        (ax, ay, az), (bx, by, bz), (wx, wy, wz) = self._start, self._step, self._wide
         dx, dy, dz = p.x - ax, p.y - ay, p.z - az
-        if squeeze:
-            shift = (dx * wx + dy * wy + dz * wz) * squeeze
+        if self._squeeze:
+            shift = (dx * wx + dy * wy + dz * wz) * self._squeeze
             dx, dy, dz = dx - shift * wx, dy - shift * wy, dz - shift * wz
-        t = np.clip((dx * bx + dy * by + dz * bz) * (1 / squared_length), 0, 1)
+        t = np.clip((dx * bx + dy * by + dz * bz) * (1 / self._squared_length), 0, 1)
         dx, dy, dz = dx - t * bx, dy - t * by, dz - t * bz
-        return np.sqrt(dx * dx + dy * dy + dz * dz) - (radius + growth * t)
-
-    return surface
+        return np.sqrt(dx * dx + dy * dy + dz * dz) - (self._radius + self._growth * t)
 
 
 def first_hit(surface: Surface, start: Vector, end: Vector) -> list[float]:

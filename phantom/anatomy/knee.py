@@ -7,24 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phantom.anatomy import assembly, pathology
-from phantom.anatomy.assembly import Structure
-from phantom.anatomy.implicit_surfaces import Array, Points
-from phantom.anatomy.texture import Texture
+from phantom.anatomy.implicit_surfaces import Array, Points, Vector
+from phantom.anatomy.structure import Structure
+from phantom.anatomy.tissue_texture import TissueTextures
 from phantom.anatomy.tissues import (
     FIRST_CARTILAGE,
     LABELS,
     cartilage_values,
-    is_any_of,
     values_by_label,
 )
 
 Labels = NDArray[np.int16]
-T2_SPREAD = 0.03  # relative standard deviation within a tissue
 LESION_RIM_M0 = 0.06
+# A knee coil holds the knee slightly bent. The bend is spread out below the tibial cartilage.
+LARGEST_FLEXION_DEG, BEND_FROM_MM, BEND_MM = 12.0, -9.0, 40.0
 # Relative standard deviation between people: 5.8 ms of 36.4 in cartilage at 3 T (Pai et al. 2008,
 # doi 10.1016/j.mri.2008.02.017), part of which is the scatter of the measurement.
 CARTILAGE_T2_SPREAD = 0.13
-SHEET_WIDTH = 0.09  # of fat streaks and septa, in standard deviations of their random field
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,25 +50,29 @@ class Knee:
 
     Attributes:
         size: relative to the reference knee.
+        flexion_deg: of the leg below the joint, which bends backwards.
         cartilage_t2: T2 of all its cartilage relative to the reference knee's.
         structures: in painting order.
         findings: the findings that changed its anatomy.
+        joint_fluid_ml: volume of the fluid in the joint.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.size = float(np.clip(rng.normal(1.0, 0.06), 0.87, 1.13))
+        self.flexion_deg = float(rng.uniform(0, LARGEST_FLEXION_DEG))
         self._waves = _random_waves(rng)
-        self.structures, self.findings = assembly.assemble(rng)
-        self._smooth = Texture(rng, (1.6, 1.6, 1.6), 3.8)
-        self._fibres = Texture(rng, (1.3, 1.3, 6.0), 3.0)
-        self._trabeculae = Texture(rng, (0.6, 0.6, 0.8), 2.0)
-        self._septa = Texture(rng, (2.2, 2.2, 2.8), 4.0)
-        self._fat_streaks = Texture(rng, (1.5, 1.5, 10.0), 3.8)
+        anatomy = assembly.assemble(rng)
+        self.structures, self.findings = anatomy.structures, anatomy.findings
+        self.joint_fluid_ml = anatomy.joint_fluid_ml * self.size**3
+        self._textures = TissueTextures(rng)
         self.cartilage_t2 = float(np.clip(rng.normal(1, CARTILAGE_T2_SPREAD), 0.75, 1.3))
 
     def to_reference(self, x: Array, y: Array, z: Array) -> Points:
         """The positions in the reference knee of positions in this knee (mm, knee axes)."""
         x, y, z = x / self.size, y / self.size, z / self.size
+        below = np.maximum(BEND_FROM_MM - z, 0)
+        bent = np.where(below < BEND_MM, below**2 / (2 * BEND_MM), below - BEND_MM / 2)
+        y = y - np.float32(np.tan(np.deg2rad(self.flexion_deg))) * bent
         dx, dy, dz = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
         for (kx, ky, kz), phase, (ax, ay, az) in self._waves:
             wave = np.sin(kx * x + ky * y + kz * z + phase)
@@ -87,82 +90,60 @@ class Knee:
             position = position + (target - np.array([p.x[0], p.y[0], p.z[0]])) * self.size
         return position
 
-    def material(self, points: Points, structures: Sequence[Structure], margin: float) -> Material:
+    def material(
+        self, points: Points, structures: Sequence[Structure], margin: float, size_mm: Vector
+    ) -> Material:
         """The tissue at `points`, considering only the given structures.
 
         Args:
             points: positions in the reference knee.
             structures: those that can reach the points, in painting order.
             margin: distance to a surface up to which a point counts as near it, reference mm.
+            size_mm: of the boxes around the points over which texture is averaged, reference mm.
         """
-        label, depth, near = _paint(points, structures, margin)
+        owner, near = _paint(points, structures, margin)
+        label = np.array([LABELS["air"], *(s.label for s in structures)], np.int16)[owner]
         t1, t2, m0 = (values_by_label(name)[label] for name in ("t1_ms", "t2_ms", "m0"))
-        cartilage = np.flatnonzero(label >= FIRST_CARTILAGE)
-        if cartilage.size:
-            healthy_t1, healthy_t2, healthy_m0 = cartilage_values(depth[cartilage])
-            healthy = healthy_t1, healthy_t2 * self.cartilage_t2, healthy_m0
-            t1[cartilage], t2[cartilage], m0[cartilage] = pathology.degenerate_cartilage(
-                self.findings, points.take(cartilage), *healthy
-            )
-        lesion = np.flatnonzero(label == LABELS["bone_marrow_lesion"])
-        m0[lesion] = LESION_RIM_M0 + (m0[lesion] - LESION_RIM_M0) * depth[lesion]
-        self._add_texture(points, label, t2, m0)
+        t2 *= self._textures.relative_t2(points)
+        for number in np.flatnonzero(np.bincount(owner)):
+            if number:
+                structure, indices = structures[int(number) - 1], np.flatnonzero(owner == number)
+                within = points.take(indices)
+                if structure.label >= FIRST_CARTILAGE:
+                    values = self._cartilage(within, structure)
+                    t1[indices], t2[indices], m0[indices] = values
+                elif structure.depth:
+                    m0[indices] += (LESION_RIM_M0 - m0[indices]) * (1 - structure.depth(within))
+                t2[indices] *= structure.relative_t2
+                m0[indices] *= self._textures.relative_density(structure, within, size_mm)
         return Material(
             label, np.round(t1), np.round(t2 * 64) / 64, np.round(m0 * 4096) / 4096, near
         )
 
-    def _add_texture(self, points: Points, label: Labels, t2: Array, m0: Array) -> None:
-        """Varies T2 and proton density within the tissues, in place."""
-        spread = values_by_label("spread")
-        for tissues, texture in (
-            (SMOOTH, self._smooth),
-            (FIBROUS, self._fibres),
-            (TRABECULAR, self._trabeculae),
-        ):
-            indices = np.flatnonzero(tissues[label])
-            if indices.size:
-                variation = texture.sample(points, indices)
-                m0[indices] *= 1 + spread[label[indices]] * variation
-                t2[indices] *= 1 + T2_SPREAD * variation
-        muscle = np.flatnonzero(label == LABELS["muscle"])
-        if muscle.size:  # streaks of fat between the bundles
-            density = np.clip(self._smooth.sample(points, muscle) + 0.2, 0, 1)
-            m0[muscle] *= 1 - 0.2 * density * _sheets(self._fat_streaks.sample(points, muscle))
-        fat = np.flatnonzero(LOBULAR[label])
-        if fat.size:  # walls of connective tissue between the lobules
-            density = np.clip(self._smooth.sample(points, fat), 0, 1)
-            m0[fat] *= 1 + 0.4 * density * _sheets(self._septa.sample(points, fat))
-
-
-# How the tissues vary, as masks by label.
-FIBROUS = is_any_of("muscle", "tendon", "ligament", "cruciate_ligament", "nerve")
-TRABECULAR = is_any_of("marrow", "red_marrow", "bone_marrow_lesion")
-LOBULAR = is_any_of("subcutaneous_fat", "intermuscular_fat", "hoffa_fat_pad")
-SMOOTH = ~(FIBROUS | TRABECULAR | is_any_of("air"))
-
-
-def _sheets(field: Array) -> Array:
-    """1 on the surfaces where a random field is 0, falling to 0 within `SHEET_WIDTH`."""
-    return np.maximum(1 - np.abs(field) * (1 / SHEET_WIDTH), 0)
+    def _cartilage(self, points: Points, structure: Structure) -> tuple[Array, ...]:
+        """T1, T2 and m0 of cartilage, which change with depth and near findings."""
+        assert structure.depth
+        t1, t2, m0 = cartilage_values(structure.depth(points))
+        t2 *= np.float32(self.cartilage_t2) * self._textures.relative_t2(points)
+        return pathology.degenerate_cartilage(self.findings, points, t1, t2, m0)
 
 
 def _paint(
     points: Points, structures: Sequence[Structure], margin: float
-) -> tuple[Labels, Array, NDArray[np.bool_]]:
-    """Label and depth at each point, and whether a visible surface is nearer than the margin."""
-    label = np.full(points.x.shape, LABELS["air"], np.int16)
-    depth = np.zeros_like(points.x)
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The structure at each point, counted from 1, and whether a visible surface is within margin.
+
+    Where there is none, in air, it is 0.
+    """
+    owner = np.zeros(points.x.shape, np.intp)
     near = np.zeros(points.x.shape, bool)
-    for structure in structures:
+    for number, structure in enumerate(structures, 1):
         value = points.value(structure.surface)
-        inside = value < 0
-        label[inside] = structure.label
-        if structure.depth is not None:
-            np.copyto(depth, points.value(structure.depth), where=inside)
+        owner[value < 0] = number
         if margin:
             near &= value > -margin  # a surface deep inside a later structure is hidden
             near |= np.abs(value) < margin
-    return label, depth, near
+    return owner, near
 
 
 def _random_waves(rng: np.random.Generator) -> list[tuple[list[float], float, list[float]]]:

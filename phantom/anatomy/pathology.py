@@ -24,6 +24,7 @@ class FindingKind(StrEnum):
     """The kinds of findings, as acquisition.json names them."""
 
     CARTILAGE_DEFECT = "cartilage_defect"
+    CARTILAGE_THINNING = "cartilage_thinning"
     RAISED_CARTILAGE_T2 = "raised_cartilage_t2"
     EFFUSION = "effusion"
     MENISCAL_TEAR = "meniscal_tear"
@@ -35,6 +36,7 @@ class FindingKind(StrEnum):
 
 PROBABILITY = {
     FindingKind.CARTILAGE_DEFECT: 0.35,
+    FindingKind.CARTILAGE_THINNING: 0.25,
     FindingKind.RAISED_CARTILAGE_T2: 0.4,
     FindingKind.EFFUSION: 0.4,
     FindingKind.MENISCAL_TEAR: 0.3,
@@ -46,10 +48,14 @@ PROBABILITY = {
 # Smallest and largest radius of findings on or below an articular surface, mm.
 ARTICULAR_SIZES_MM = {
     FindingKind.CARTILAGE_DEFECT: (3, 7),
+    FindingKind.CARTILAGE_THINNING: (11, 18),
     FindingKind.RAISED_CARTILAGE_T2: (6, 14),
     FindingKind.BONE_MARROW_LESION: (6, 12),
     FindingKind.SUBCHONDRAL_CYST: (2, 4),
 }
+# What takes cartilage, and the outer fraction of its radius over which it ends: a defect has a rim,
+# osteoarthritis wears the cartilage towards its middle.
+EDGES = {FindingKind.CARTILAGE_DEFECT: 0.35, FindingKind.CARTILAGE_THINNING: 0.9}
 DEGENERATED = (1300.0, 60.0, 0.9)  # T1 (ms), T2 (ms) and m0 of cartilage
 SIDES = {"medial": -1, "lateral": 1}  # the sign of x
 
@@ -65,7 +71,8 @@ class Finding:
         where: compartment or side as in the labels ("medial_femoral", "medial", "joint").
         centre: position in the reference knee, mm.
         size_mm: its radius; for an effusion, half the thickness of the pouch.
-        severity: 0 to 1; for a defect, the fraction of the cartilage thickness that is lost.
+        severity: 0 to 1; the fraction of the cartilage thickness that a defect lacks, or that
+            thinning has taken in its middle.
     """
 
     kind: FindingKind
@@ -149,14 +156,15 @@ def apply_findings(bone: Bone, name: str, findings: Sequence[Finding]) -> Bone:
             r = finding.size_mm
             spur = ellipsoid(finding.centre, (r, 1.8 * r, 0.8 * r))
             bone = replace(bone, outer=union(bone.outer, spur, radius=2.5))
-        elif finding.kind == FindingKind.CARTILAGE_DEFECT and finding.where.endswith(name):
-            bone = _with_defect(bone, finding)
+        elif finding.kind in EDGES and finding.where.endswith(name):
+            bone = _with_less_cartilage(bone, finding)
     return bone
 
 
-def _with_defect(bone: Bone, finding: Finding) -> Bone:
+def _with_less_cartilage(bone: Bone, finding: Finding) -> Bone:
     def lost(p: Points) -> Array:
-        return finding.severity * finding.weight(p, 0.35) * p.value(bone.thickness)
+        weight = finding.weight(p, EDGES[finding.kind])
+        return finding.severity * weight * p.value(bone.thickness)
 
     return replace(
         bone,

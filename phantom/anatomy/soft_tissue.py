@@ -1,33 +1,19 @@
-"""Menisci, ligaments, tendons and joint fluid.
+"""Menisci, ligaments, tendons and the capsule.
 
 Paths and sizes are those of an average adult in reference mm (x lateral, y posterior, z superior).
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 
 from phantom.anatomy.bones import PLATEAU_X, Bone
 from phantom.anatomy.implicit_surfaces import (
     Array,
+    Capsule,
     Points,
     Surface,
-    Vector,
     cord,
-    dilated,
-    displaced,
-    ellipsoid,
-    intersection,
     smooth_max,
-    union,
 )
-
-# Thickness of the fluid beside a bone, relative to the half-thickness of a thin pocket.
-FEMORAL_GUTTER, TIBIAL_GUTTER = 1.7, 1.1
-# A flat layer of fluid: its path, half-thickness, the direction in which it is wide, half-width.
-Pocket = tuple[Sequence[Vector], float, Vector, float]
-# The regions with fluid below the rims of the menisci.
-BELOW_MENISCI = [ellipsoid((-35, 19, -6), (10, 15, 9)), ellipsoid((36, 8, -5), (10, 17, 9))]
 
 
 def meniscus(side: int, femur: Bone, plateau: Surface) -> Surface:
@@ -52,7 +38,7 @@ def meniscus(side: int, femur: Bone, plateau: Surface) -> Surface:
     return surface
 
 
-def cruciates() -> list[Surface]:
+def cruciates() -> list[Capsule]:
     """The anterior and the posterior cruciate ligament."""
     return [
         *cord([(-3, -7, 3), (1, 2, 9), (6, 15, 22)], [4.5, 3.6, 4.8], (1, 0, 0.3), 1.3),
@@ -60,7 +46,7 @@ def cruciates() -> list[Surface]:
     ]
 
 
-def collaterals() -> list[Surface]:
+def collaterals() -> list[Capsule]:
     """The medial (a band) and the lateral (a cord) collateral ligament, and the retinacula."""
     return [
         *cord(
@@ -74,7 +60,7 @@ def collaterals() -> list[Surface]:
     ]  # fmt: skip
 
 
-def tendons(patella_y: float, patella_z: float) -> list[Surface]:
+def tendons(patella_y: float, patella_z: float) -> list[Capsule]:
     """The tendons.
 
     Args:
@@ -113,94 +99,3 @@ def capsule() -> list[Surface]:
             0.5, (1, 0, 0), 26,
         )
     ]  # fmt: skip
-
-
-def recesses(
-    femur: Bone, tibia: Bone, fill_mm: float, patella_z: float, folds: Surface
-) -> list[Surface]:
-    """Fluid in the suprapatellar pouch, the gutters, the notch and the nearby bursae.
-
-    Args:
-        femur: carries the gutters and the wings of the pouch.
-        tibia: carries the recesses below the menisci.
-        fill_mm: half the thickness of the pouch; below 2 without an effusion, about 4 with one.
-        patella_z: height of the middle of the patella.
-        folds: folds of the synovium, a field of unit standard deviation.
-    """
-    z, thin = patella_z + 26, 0.95 + 0.22 * fill_mm
-    pouch = cord(
-        [(1, -20.5, z - 18), (1, -19, z), (1, -17.5, z + 16)],
-        [fill_mm * 0.6, fill_mm, fill_mm * 0.5], (1, 0, 0), max(1.0, 15 / fill_mm),
-    )  # fmt: skip
-    gutters = [
-        (intersection(dilated(bone.outer, mm), region, radius=mm), mm)
-        for bone, mm, regions in (
-            (femur, FEMORAL_GUTTER * thin, _beside_femur()),
-            (tibia, TIBIAL_GUTTER * thin, BELOW_MENISCI),
-        )
-        for region in regions
-    ]
-    return [
-        *(displaced(segment, 0.15 * fill_mm, folds) for segment in pouch),
-        *(displaced(gutter, 0.6 * mm, folds) for gutter, mm in gutters),
-        *(
-            displaced(segment, 0.45 * half_thickness, folds)
-            for path, half_thickness, wide_axis, half_width in _flat_pockets(thin)
-            for segment in cord(path, half_thickness, wide_axis, half_width / half_thickness)
-        ),
-    ]
-
-
-def _beside_femur() -> list[Surface]:
-    """The regions with fluid on the medial and the lateral side of the femur.
-
-    They are the gutters beside the condyles, in front of and behind the medial collateral ligament
-    (which lies on the bone) and beneath the lateral one, and the wings of the pouch on the shaft.
-    """
-    medial = [ellipsoid((-40, -17, 27), (16, 15, 19)), ellipsoid((-36, 23, 22), (12, 11, 17))]
-    lateral = [ellipsoid((40, -6, 25), (16, 18, 20)), ellipsoid((37, 20, 22), (12, 14, 17))]
-    return [
-        union(
-            *beside_condyle,
-            ellipsoid((s * 32, 0, 48), (14, 18, 13)),
-            ellipsoid((s * 18, 0, 64), (12, 19, 21)),
-            radius=4,
-        )
-        for s, beside_condyle in ((-1, medial), (1, lateral))
-    ]
-
-
-def _flat_pockets(thin: float) -> list[Pocket]:
-    both_sides: list[Pocket] = [
-        pocket
-        for s in (-1, 1)
-        for pocket in (
-            # the recess behind the condyle
-            ([(s * 21, 34, 20), (s * 21, 33.5, 4)], 0.8 * thin, (1, 0, 0), 9),
-            # along the inner wall of the condyle, beside the cruciate ligaments
-            ([(s * 8, 0, 10), (s * 9, 12, 14), (s * 9, 24, 16)], 0.7 * thin, (0, -0.5, 0.9), 14),
-        )
-    ]
-    medial: list[Pocket] = [
-        ([(-34, 12, -22), (-31, 8, -40)], 0.8, (0, 1, 0), 13),  # under the pes anserinus
-        ([(-43, 23, 26), (-41, 22, 2)], 0.85, (0, 1, 0), 10),  # under the sartorius
-        # between semimembranosus and gastrocnemius
-        ([(-28, 37, 22), (-32.5, 40, 10), (-37.5, 43, -8)], 0.8 * thin, (0, 1, 0.2), 12),
-    ]
-    lateral: list[Pocket] = [
-        ([(37.5, -8, 2.5), (39.2, 4, 2.5)], 0.8, (0, 0, 1), 5.5),  # meniscus and capsule
-        ([(43.5, -3, 28), (43.5, -4, 12)], 0.85, (0, 1, 0), 16),  # under the iliotibial tract
-        ([(41, 10, 12), (37.5, 25, 2), (27, 33, -9)], 0.85, (0, 0, 1), 3.4),  # popliteus
-    ]
-    central: list[Pocket] = [
-        ([(0, -4, 6), (1, 8, 12), (1, 22, 12)], 0.7 * thin, (0, -0.5, 0.9), 6),  # cruciates
-        ([(3, -26, -14), (3, -24, -28)], 0.85, (1, 0, 0), 11),  # under the patellar tendon
-        ([(-6, -24, 16), (0, -14, 6), (6, -10, 5)], 0.5, (0, 0.6, 0.8), 4.5),  # in Hoffa's pad
-    ]
-    return [*both_sides, *medial, *lateral, *central]
-
-
-def film(bone: Bone, thickness_mm: float, folds: Surface) -> Surface:
-    """The fluid film on the cartilage of a bone, whose thickness varies with the folds."""
-    layer = displaced(dilated(bone.outer, thickness_mm), 0.4 * thickness_mm, folds)
-    return intersection(layer, lambda p: 0.5 - p.value(bone.thickness))

@@ -57,7 +57,7 @@ HIGH_RESOLUTION = Protocol(
     tr_ms=23.0,
     te_ms=(7.0, 39.0),
     flip_deg=20.0,
-    snr=(70.0, 80.0),
+    snr=(45.0, 80.0),
 )
 THICK = replace(
     HIGH_RESOLUTION,

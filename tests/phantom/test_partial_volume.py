@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from knee_grids import STILL, sagittal
+from knee_grids import STILL, points, sagittal
 
 from mrsr_tf.mri.dess import dess_signals
 from phantom.anatomy.knee import Knee, Material
 from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS, TISSUES
-from phantom.scanner import acquisition
-from phantom.scanner.acquisition import acquire, receive_field, scan_knee
+from phantom.scanner import partial_volume
+from phantom.scanner.partial_volume import scan_knee
 from phantom.scanner.protocols import PROTOCOLS, Sequence
 
 
@@ -17,10 +17,11 @@ def knee():
     return Knee(np.random.default_rng([0, 0, 0]))
 
 
-def material(tissue):
+def signal_of(tissue, sequence, fat_excitation=None):
     values = (np.float32([getattr(tissue, name)]) for name in ("t1_ms", "t2_ms", "m0"))
     label = np.array([LABELS[tissue.name]], np.int16)
-    return Material(label, *values, near=np.zeros(1, bool))
+    material = Material(label, *values, near=np.zeros(1, bool))
+    return partial_volume._signal(sequence, fat_excitation, material, points(0, 0, 0))
 
 
 def test_blocks_see_every_structure_that_reaches_into_them():
@@ -29,9 +30,9 @@ def test_blocks_see_every_structure_that_reaches_into_them():
     to_knee = sagittal(shape, spacing, (0, 6, 0))
     scan = scan_knee(knee, to_knee, shape, STILL, finest_mm=9.0)
     index = np.indices(shape).reshape(3, -1).astype(float)
-    voxels = knee.to_reference(*acquisition._positions(to_knee, index))
+    voxels = knee.to_reference(*partial_volume._positions(to_knee, index))
     assert np.array_equal(
-        scan.label.ravel(), knee.material(voxels, knee.structures, margin=0.0).label
+        scan.label.ravel(), knee.material(voxels, knee.structures, 0.0, (3, 3, 3)).label
     )
 
 
@@ -59,7 +60,7 @@ def test_voxels_of_one_tissue_hold_its_signal_and_mixed_ones_the_mean_of_complex
     mixed = ~pure & (np.abs(scan.signal[..., 0]) > 0.01)
     assert mixed.sum() > 500
     off = np.abs(scan.signal - mean)[mixed] / np.abs(mean).max()
-    assert np.sqrt((off**2).mean()) < 0.04
+    assert np.sqrt((off**2).mean()) < 0.05
     s1, s2 = dess_signals(scan.m0, scan.t1_ms, scan.t2_ms, tr_ms=23.0, te_ms=7.0, flip_deg=20.0)
     cartilage = pure & (scan.label >= FIRST_CARTILAGE)
     assert cartilage.sum() > 300
@@ -75,7 +76,7 @@ def test_liquids_diffuse_twice_as_fast_as_tissue(name, relative_diffusivity):
     spoiler = {"spoiler_area": 3132.0, "spoiler_duration_us": 1560.0}
     (tissue,) = (tissue for tissue in TISSUES if tissue.name == name)
     sequence = Sequence(23.0, (7.0, 39.0), 20.0, 1.25e-9, **spoiler)
-    signal = acquisition._signal(material(tissue), sequence)
+    signal = signal_of(tissue, sequence)
     expected = dess_signals(
         tissue.m0, tissue.t1_ms, tissue.t2_ms, tr_ms=23.0, te_ms=7.0, flip_deg=20.0,
         diffusivity=relative_diffusivity * 1.25e-9, **spoiler,
@@ -85,7 +86,7 @@ def test_liquids_diffuse_twice_as_fast_as_tissue(name, relative_diffusivity):
 
 def test_fat_turns_by_its_chemical_shift_until_each_echo_and_keeps_the_ratio_of_both():
     (fat,) = (tissue for tissue in TISSUES if tissue.name == "subcutaneous_fat")
-    s1, s2 = acquisition._signal(material(fat), STILL)[:, 0]
+    s1, s2 = signal_of(fat, STILL)[:, 0]
     plain = dess_signals(fat.m0, fat.t1_ms, fat.t2_ms, tr_ms=23.0, te_ms=7.0, flip_deg=20.0)
     assert np.rad2deg(np.angle(s1)) == pytest.approx(-430 * 0.007 % -1 * 360, abs=0.1)
     assert np.angle(s2) == pytest.approx(-np.angle(s1), abs=1e-4)
@@ -93,34 +94,19 @@ def test_fat_turns_by_its_chemical_shift_until_each_echo_and_keeps_the_ratio_of_
     assert abs(s1) == pytest.approx(plain[0], rel=1e-5)
 
 
-def test_noise_is_rician_with_the_given_sigma():
-    empty = np.zeros((64, 80, 12), np.complex64)
-    field = np.ones_like(empty)
-    for fraction in (1.0, 0.8):
-        air = acquire(empty, field, 2.0, fraction, [1])
-        assert np.sqrt((air**2).mean() / 2) == pytest.approx(2.0, rel=0.02)
-        tissue = acquire(empty + 100, field, 2.0, fraction, [1])
-        assert tissue.std() == pytest.approx(2.0, rel=0.03)
-        assert tissue.mean() == pytest.approx(100.0, abs=0.2)
+def test_fat_is_brighter_in_both_echoes_where_water_excitation_fails():
+    (fat,) = (tissue for tissue in TISSUES if tissue.name == "subcutaneous_fat")
+    ratio = signal_of(fat, STILL, lambda p: np.full_like(p.x, 3)) / signal_of(fat, STILL)
+    assert ratio == pytest.approx(3, rel=1e-5)
 
 
-def test_truncation_removes_frequencies_and_without_it_the_signal_stays_as_it_is():
-    rng = np.random.default_rng(0)
-    signal = rng.standard_normal((8, 64, 3)).astype(np.float32) + 10 + 0j
-    signal = signal.astype(np.complex64)
-    field = np.ones_like(signal)
-    assert acquire(signal, field, 0.0, None, [0]) == pytest.approx(np.abs(signal), rel=1e-6)
-    cut = acquire(signal, field, 0.0, 0.75, [0])
-    mirrored = np.concatenate([cut, cut[:, ::-1]], axis=1)
-    power = np.abs(np.fft.rfft(mirrored, axis=1))
-    assert power[:, 49:].max() < 1e-4 * power.max()
-
-
-def test_the_receive_field_is_smooth_and_about_one():
-    field = receive_field((104, 104, 40), (1.54, 1.54, 2.8), np.random.default_rng(0))
-    size = np.abs(field)
-    assert 0.5 < size.min() < size.max() < 1.8
-    assert np.abs(np.diff(field, axis=0)).max() < 0.06
+def test_trabecular_bone_darkens_marrow_in_both_echoes_and_keeps_their_ratio():
+    (marrow,) = (tissue for tissue in TISSUES if tissue.name == "marrow")
+    dephased, free = (
+        np.abs(signal_of(marrow, STILL))[:, 0],
+        dess_signals(marrow.m0, marrow.t1_ms, marrow.t2_ms, tr_ms=23.0, te_ms=7.0, flip_deg=20.0),
+    )
+    assert dephased / free == pytest.approx(np.exp(-7 / 10), rel=1e-5)
 
 
 def test_every_protocol_times_its_second_echo_by_the_sequence():

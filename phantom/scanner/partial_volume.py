@@ -1,18 +1,19 @@
-"""The acquisition of a knee: partial volume, receive coil, k-space and noise."""
+"""The signal of a knee in the voxels of a grid, before it is received, and the truth behind it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from functools import partial
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from mrsr_tf.mri.dess import dess_signals
-from phantom.anatomy.assembly import Structure
-from phantom.anatomy.implicit_surfaces import Array
+from phantom.anatomy.implicit_surfaces import Array, Points, Surface
 from phantom.anatomy.knee import Knee, Material
-from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS, TISSUES, values_by_label
+from phantom.anatomy.structure import Structure
+from phantom.anatomy.tissues import LABELS, TISSUES, values_by_label
 from phantom.scanner.protocols import Sequence
 
 BLOCK = (32, 32, 16)  # voxels that are simulated at once
@@ -46,6 +47,14 @@ class NoiseFreeScan:
             np.full(shape, value, np.float32) for value in (air.t1_ms, air.t2_ms, air.m0)
         )
 
+    def cropped(self, beyond: int) -> "NoiseFreeScan":
+        """The scan without `beyond` slices at each end."""
+        inner = copy(self)
+        if beyond:
+            for name in ("signal", "label", "t1_ms", "t2_ms", "m0"):
+                setattr(inner, name, getattr(self, name)[:, :, beyond:-beyond])
+        return inner
+
     def fill(self, block: Block, material: Material, signal: NDArray[np.complex64]) -> None:
         """Sets the voxels of a block from their n materials and (2, n) signals."""
         shape = self.label[block].shape
@@ -61,6 +70,7 @@ def scan_knee(
     sequence: Sequence,
     threads: int = 1,
     finest_mm: float = FINEST_MM,
+    fat_excitation: Surface | None = None,
 ) -> NoiseFreeScan:
     """Scans a knee on a grid. Voxels in which tissues meet are averages of the complex signal.
 
@@ -71,15 +81,18 @@ def scan_knee(
         sequence: determines the signals.
         threads: blocks that are simulated at once; the result does not depend on it.
         finest_mm: largest distance between samples in a voxel where tissues meet.
+        fat_excitation: signal of fat over that of perfect water excitation, at points of the
+            reference knee; 1 everywhere by default.
     """
     scan = NoiseFreeScan(shape)
     voxel_mm = np.linalg.norm(to_knee[:, :3], axis=0)
     offsets = _sample_offsets(voxel_mm, finest_mm)
+    signals = partial(_signal, sequence, fat_excitation)
 
     def simulate(block_and_structures: tuple[Block, list[Structure]]) -> None:
         block, structures = block_and_structures
         index = np.stack([axis.ravel() for axis in np.mgrid[block]]).astype(np.float64)
-        scan.fill(block, *_simulate_voxels(index, structures, knee, to_knee, offsets, sequence))
+        scan.fill(block, *_simulate_voxels(index, structures, knee, to_knee, offsets, signals))
 
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(simulate, _blocks(knee, to_knee, shape, voxel_mm)):
@@ -112,19 +125,21 @@ def _simulate_voxels(
     knee: Knee,
     to_knee: NDArray[np.float64],
     offsets: NDArray[np.float64],
-    sequence: Sequence,
+    signals: Callable[[Material, Points], NDArray[np.complex64]],
 ) -> tuple[Material, NDArray[np.complex64]]:
     """Material at the centres of the voxels with (3, n) indices, and their (2, n) signals."""
     margin = 0.5 * float(np.linalg.norm(to_knee[:, :3])) / knee.size
+    voxel_mm = np.abs(to_knee[:, :3]).max(axis=1) / knee.size  # along x, y and z
     points = knee.to_reference(*_positions(to_knee, index))
-    centre = knee.material(points, structures, margin)
-    signal = _signal(centre, sequence)
+    centre = knee.material(points, structures, margin, voxel_mm.tolist())
+    signal = signals(centre, points)
     boundary = np.flatnonzero(centre.near)
     if boundary.size:
         fine = (index[:, boundary, None] + offsets[:, None, :]).reshape(3, -1)
         points = knee.to_reference(*_positions(to_knee, fine))
-        samples = knee.material(points, structures, 0.0)
-        mean = _signal(samples, sequence).reshape(2, boundary.size, -1).mean(axis=-1)
+        sample_mm = voxel_mm / np.cbrt(offsets.shape[1])
+        samples = knee.material(points, structures, 0.0, sample_mm.tolist())
+        mean = signals(samples, points).reshape(2, boundary.size, -1).mean(axis=-1)
         # A voxel of one tissue keeps the signal of its centre, whose values are its truth.
         own = centre.label[boundary, None]
         mixed = (samples.label.reshape(boundary.size, -1) != own).any(axis=1)
@@ -146,7 +161,9 @@ def _sample_offsets(voxel_mm: NDArray, finest_mm: float) -> NDArray[np.float64]:
     return np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
 
 
-def _signal(material: Material, sequence: Sequence) -> NDArray[np.complex64]:
+def _signal(
+    sequence: Sequence, fat_excitation: Surface | None, material: Material, points: Points
+) -> NDArray[np.complex64]:
     """(2, n) signals of both echoes; that of fat is rotated by its chemical shift."""
     signal = np.empty((2, material.label.size), np.complex64)
     liquid = values_by_label("liquid")[material.label] > 0
@@ -163,102 +180,12 @@ def _signal(material: Material, sequence: Sequence) -> NDArray[np.complex64]:
                 spoiler_duration_us=sequence.spoiler_duration_us,
                 diffusivity=relative_diffusivity * sequence.diffusivity_m2_per_s,
             )
+    # T2' dephases spins for TE after the pulse of S1 and for TE before the pulse of S2.
+    signal *= np.exp(-sequence.te_ms[0] / values_by_label("t2_prime_ms"))[material.label]
     fat = np.flatnonzero(values_by_label("fat")[material.label])
+    if fat_excitation:
+        signal[:, fat] *= fat_excitation(points.take(fat))
     # S2 is refocused by the pulse after it, TE later.
     for echo, time_ms in enumerate((sequence.te_ms[0], -sequence.te_ms[0])):
         signal[echo, fat] *= np.exp(2j * np.pi * FAT_SHIFT_HZ * time_ms / 1000)
     return signal
-
-
-def receive_field(
-    shape: tuple[int, int, int], spacing_mm: tuple[float, ...], rng: np.random.Generator
-) -> NDArray[np.complex64]:
-    """A smooth random receive sensitivity of a knee coil, about 1 at the centre, with its phase."""
-    axes = [
-        (np.arange(n, dtype=np.float32) - (n - 1) / 2) * np.float32(d / 80)
-        for n, d in zip(shape, spacing_mm, strict=True)
-    ]
-    r, c, s = np.meshgrid(*axes, indexing="ij", sparse=True)
-    slopes, phase_slopes = rng.normal(0, 0.05, 3).tolist(), rng.normal(0, 0.6, 3).tolist()
-    bowl = rng.uniform(0.05, 0.15, 3).tolist()
-    magnitude = 1 + slopes[0] * r + slopes[1] * c + slopes[2] * s
-    magnitude = magnitude - bowl[0] * r * r + bowl[1] * c * c + bowl[2] * s * s
-    phase = phase_slopes[0] * r + phase_slopes[1] * c + phase_slopes[2] * s
-    phase = phase + 0.4 * (r * r + c * c)
-    return np.maximum(magnitude, 0.2) * np.exp(1j * phase).astype(np.complex64)
-
-
-def cartilage_signal(scan: NoiseFreeScan, field: NDArray[np.complex64]) -> float:
-    """Mean received S1 of all cartilage; without cartilage, of the brightest percent."""
-    s1 = np.abs(scan.signal[..., 0] * field)
-    cartilage = scan.label >= FIRST_CARTILAGE
-    return float(s1[cartilage].mean() if cartilage.any() else np.percentile(s1, 99))
-
-
-def acquire(
-    signal: NDArray[np.complex64],
-    field: NDArray[np.complex64],
-    sigma: float,
-    phase_fraction: float | None,
-    seed: list[int],
-) -> NDArray[np.float32]:
-    """The magnitude image of one echo, from k-space as a scanner samples it, with noise.
-
-    Args:
-        signal: complex (rows, cols, slices), averages over the voxels.
-        field: complex (rows, cols, slices), receive sensitivity.
-        sigma: standard deviation of the noise in the real and in the imaginary part of the image.
-        phase_fraction: acquired fraction of k-space along the columns; the rest is zero-filled.
-            None keeps the averages over the voxels.
-        seed: of the noise.
-    """
-    image = np.empty(signal.shape, np.float32)
-    received = signal * field
-    rows, columns, slices = signal.shape
-    window = gain = np.ones((columns, slices), np.float32)
-    if phase_fraction is not None:
-        window = _phase_encoding_window(columns, slices, phase_fraction)
-        gain = window * np.outer(_inverse_voxel_response(columns), _inverse_voxel_response(slices))
-        row_gain = _inverse_voxel_response(rows)[:, None]
-        for index in range(slices):
-            received[..., index] = _filter(received[..., index], row_gain, 0)
-    k_space_sigma = np.float32(sigma / np.sqrt(np.mean(window**2)))
-    for index in range(rows):
-        plane = _filter(received[index], gain)
-        if sigma:
-            rng = np.random.default_rng([*seed, index])
-            noise = rng.standard_normal((*plane.shape, 2), np.float32) * k_space_sigma
-            plane = plane + _filter(noise.view(np.complex64)[..., 0], window)
-        image[index] = np.abs(plane)
-    return image
-
-
-def _inverse_voxel_response(count: int) -> NDArray[np.float32]:
-    """By frequency, what undoes the averaging over voxels: k-space is sampled without it."""
-    return (1 / np.sinc(np.arange(count) / (2 * count))).astype(np.float32)
-
-
-def _phase_encoding_window(columns: int, slices: int, fraction: float) -> NDArray[np.float32]:
-    """The filter on the phase-encoded plane, 0 where nothing is acquired.
-
-    3-D scans leave out the corners of that plane: an ellipse has as much resolution in 0.79 of the
-    time (Bernstein et al. 2001, doi 10.1002/jmri.1183). Against ringing, a Fermi function falls to
-    a half at 0.92 of its radius.
-    """
-    radius = np.hypot(
-        *np.ix_(np.arange(columns) / (columns * fraction), np.arange(slices) / slices)
-    )
-    fermi = 1 / (1 + np.exp((np.minimum(radius, 1) - 0.92) / 0.03))
-    return np.where(radius < 1, fermi, 0).astype(np.float32)
-
-
-def _filter(
-    image: NDArray[np.complex64], weights: NDArray, axes: int | None = None
-) -> NDArray[np.complex64]:
-    """Weights the frequencies of an image along all axes or one of them.
-
-    The cosine transform continues the image by its mirror image, so that its edges do not wrap.
-    """
-    if (weights == 1).all():
-        return image
-    return fft.idctn(fft.dctn(image, axes=axes, norm="ortho") * weights, axes=axes, norm="ortho")

@@ -1,0 +1,164 @@
+"""Vessels and nerves around the knee: trunks in their places, and trees that grow from them.
+
+Paths and sizes are those of an average adult in reference mm (x lateral, y posterior, z superior).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from phantom.anatomy.implicit_surfaces import Array, Points, Surface, Vector, cord
+
+Vectors = NDArray[np.float64]
+
+STEP_MM = 0.8  # of growing vessels
+FINEST_MM = 0.25  # radius at which they end
+MEANDER = 0.16  # change of direction per step
+BRANCH_MM = (5.0, 8.0)  # distance between branches: the first, and the second times the radius
+MINOR_SHARE = (0.08, 0.5)  # of the flow, into the thinner branch
+ANGLE_DEG = (25.0, 70.0)  # between both branches
+MOST_STEPS, MOST_TIPS = 160, 700
+# Grid on which vessels are drawn, and its range of distances from their walls.
+CELL_MM, LOW_MM, HIGH_MM = 0.5, (-68.0, -68.0, -82.0), (68.0, 80.0, 82.0)
+QUANTUM_MM, DEEPEST_MM, FARTHEST_MM = 0.01, -1.0, 1.1
+
+
+@dataclass(frozen=True)
+class Root:
+    """Where a tree leaves its trunk.
+
+    Attributes:
+        position, direction: mm, and of any length.
+        radius_mm: of its first branch.
+    """
+
+    position: Vector
+    direction: Vector
+    radius_mm: float
+
+
+def trunks() -> dict[str, list[Surface]]:
+    """The large vessels and the nerves by the name of their tissue."""
+    return {
+        "artery": [
+            *cord([(-4, 26, 90), (0, 34, 35), (2, 37, 5), (4, 35, -25), (6, 28, -90)], 3.0),
+        ],
+        "vein": [
+            *cord([(0, 32, 90), (4, 38, 35), (5, 41, 5), (3, 39, -25), (1, 34, -90)], 3.8),
+            *cord([(-50, 36, 90), (-50, 34, 20), (-47, 22, -30), (-38, 8, -90)], 1.8),
+            *cord([(5, 44, 6), (4, 57, -20), (2, 62, -90)], 1.4),
+        ],
+        "nerve": [
+            *cord([(8, 42, 90), (8, 46, 30), (5, 47, 0), (3, 44, -40), (3, 38, -90)], 2.4),
+            *cord([(30, 46, 90), (34, 42, 30), (41, 33, -10), (42, 22, -28)], 1.8),
+        ],
+    }
+
+
+def deep_roots(rng: np.random.Generator) -> list[Root]:
+    """The genicular, sural and muscular branches of the popliteal vessels."""
+    sides = ((-1, 0.2, 0.3), (1, 0.2, 0.2), (-1, 0, -0.2), (1, 0, -0.3), (0.2, 1, 0), (-0.3, 1, -1))
+    heights = (35, 32, 2, 0, 12, -10)
+    branches: list[tuple[float, Vector]] = list(zip(heights, sides, strict=True))
+    branches += [(rng.uniform(-60, 70), rng.normal(size=3).tolist()) for _ in range(8)]
+    return [
+        Root((1, 36, height), direction, float(rng.uniform(0.6, 1.2)))
+        for height, direction in branches
+    ]
+
+
+def superficial_roots(rng: np.random.Generator, region: Surface, count: int = 14) -> list[Root]:
+    """Where veins below the skin begin, at random places of a region."""
+    places = rng.uniform(LOW_MM, HIGH_MM, (4000, 3))
+    inside = places[region(_points(places)) < -1][:count]
+    return [
+        Root(place.tolist(), (*rng.normal(0, 0.5, 2), rng.choice([-1, 1])), rng.uniform(0.5, 1.1))
+        for place in inside
+    ]
+
+
+def grow(rng: np.random.Generator, roots: list[Root], region: Surface) -> tuple[Vectors, Array]:
+    """Trees that branch within a region until their branches are `FINEST_MM` thin.
+
+    The cubes of both radii behind a branching add up to that before it (Murray 1926, doi
+    10.1073/pnas.12.3.207).
+
+    Returns:
+        (n, 3) points of the centre lines, `STEP_MM` apart, and their (n,) radii, mm.
+    """
+    place = np.array([root.position for root in roots], float)
+    heading = _unit(np.array([root.direction for root in roots], float))
+    radius = np.array([root.radius_mm for root in roots])
+    places, radii = [place], [radius]
+    for _ in range(MOST_STEPS):
+        heading = _unit(heading + MEANDER * rng.normal(size=heading.shape))
+        heading = _within(place, heading, radius, region)
+        place = place + STEP_MM * heading
+        forks = np.flatnonzero(
+            rng.random(len(radius)) * (BRANCH_MM[0] + BRANCH_MM[1] * radius) < STEP_MM
+        )
+        share = rng.uniform(*MINOR_SHARE, len(forks))
+        sideways = _unit(np.cross(heading[forks], rng.normal(size=(len(forks), 3))))
+        angle = np.deg2rad(rng.uniform(*ANGLE_DEG, len(forks)))[:, None]
+        branch = np.cos(angle) * heading[forks] + np.sin(angle) * sideways
+        minor = radius[forks] * share ** (1 / 3)
+        radius = radius.copy()
+        radius[forks] *= (1 - share) ** (1 / 3)
+        place = np.concatenate([place, place[forks]])
+        heading = np.concatenate([heading, branch])
+        radius = np.concatenate([radius, minor])
+        alive = np.flatnonzero((radius > FINEST_MM) & (region(_points(place)) < 0))[:MOST_TIPS]
+        place, heading, radius = place[alive], heading[alive], radius[alive]
+        places.append(place)
+        radii.append(radius)
+    return np.concatenate(places), np.concatenate(radii)
+
+
+def _within(place: Vectors, heading: Vectors, radius: Array, region: Surface) -> Vectors:
+    """Turns what would leave the region along its surface."""
+    ahead = place + 2 * STEP_MM * heading
+    value = region(_points(ahead))
+    moved = [region(_points(ahead + 0.5 * axis)) for axis in np.eye(3)]
+    slope = _unit(np.stack([(other - value) / 0.5 for other in moved], axis=1))
+    outwards = np.maximum((slope * heading).sum(axis=1), 0) * (value > -radius - 0.3)
+    return _unit(heading - 1.2 * outwards[:, None] * slope)
+
+
+def drawn(places: Vectors, radii: Array) -> Surface:
+    """The tubes around centre lines, as the distance from their walls on a grid.
+
+    The distance is linear between points 0.5 mm apart, and limited to -1 to 1.1 mm.
+    """
+    low = np.array(LOW_MM)
+    shape = np.ceil((np.array(HIGH_MM) - low) / CELL_MM).astype(int)
+    reach = np.arange(-8, 9)
+    grid = np.full(shape, round((FARTHEST_MM - DEEPEST_MM) / QUANTUM_MM), np.uint8)
+    offsets = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)
+    for thin, thick in ((0, 0.4), (0.4, 0.8), (0.8, 2.5)):
+        chosen = np.flatnonzero((radii > thin) & (radii <= thick))
+        near = offsets[np.abs(offsets).max(axis=1) * CELL_MM <= thick + FARTHEST_MM]
+        for part in np.array_split(chosen, len(chosen) // 500 + 1):
+            nearest = np.round((places[part] - low) / CELL_MM).astype(int)
+            cells = nearest[:, None] + near
+            distance = np.linalg.norm(low + cells * CELL_MM - places[part][:, None], axis=-1)
+            distance = np.clip(distance - radii[part][:, None], DEEPEST_MM, FARTHEST_MM)
+            valid = ((cells >= 0) & (cells < shape)).all(axis=-1)
+            values = np.round((distance - DEEPEST_MM) / QUANTUM_MM).astype(np.uint8)
+            np.minimum.at(grid, tuple(cells[valid].T), values[valid])
+
+    def surface(p: Points) -> Array:
+        index = [(axis - origin) * (1 / CELL_MM) for axis, origin in zip(p.axes, low, strict=True)]
+        value = ndimage.map_coordinates(grid, np.stack(index), np.float32, order=1, mode="nearest")
+        return value * np.float32(QUANTUM_MM) + np.float32(DEEPEST_MM)
+
+    return surface
+
+
+def _points(places: Vectors) -> Points:
+    return Points(*places.T.astype(np.float32))
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)

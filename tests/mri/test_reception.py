@@ -1,0 +1,85 @@
+"""Slab, coils, k-space and noise, each against an independent derivation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mrsr_tf.mri.reception import (
+    coil_shading,
+    filter_frequencies,
+    fold,
+    magnitude,
+    phase_encoding_window,
+    slab_profile,
+)
+
+
+def test_a_slab_excites_half_at_its_faces_and_all_of_its_middle():
+    profile = slab_profile(40, 8, 6.0)
+    assert profile.shape == (56,)
+    assert profile[27] == pytest.approx(1, abs=1e-4)
+    assert (profile[7] + profile[8]) / 2 == pytest.approx(0.5, abs=1e-6)  # a face lies between them
+    assert profile == pytest.approx(profile[::-1])
+    position = np.arange(-8, 48) + 0.5
+    low, high = np.interp([0.12, 0.88], profile[:28], position[:28])
+    assert high - low == pytest.approx(6.0, abs=0.2)
+
+
+def test_a_sharp_slab_excites_nothing_beyond_its_faces():
+    assert slab_profile(4, 2, 0.0).tolist() == [0, 0, 1, 1, 1, 1, 0, 0]
+
+
+def test_what_lies_beyond_one_end_of_a_slab_folds_into_the_other():
+    image = np.zeros((1, 1, 10), complex)
+    image[0, 0, [1, 5, 8]] = 3, 7, 5  # beyond the first slice, inside, beyond the last slice
+    assert fold(image, 2)[0, 0].tolist() == [5, 0, 0, 7, 0, 3]
+    assert fold(image, 0) is image
+
+
+def test_a_coil_is_brighter_towards_its_elements_and_smooth():
+    shading = coil_shading((60, 60, 20), (2.5, 2.5, 5.0), np.random.default_rng(0))
+    assert shading.mean() == pytest.approx(1, abs=1e-4)
+    assert shading[30, 30, 10] == pytest.approx(shading[20:40, 20:40, 8:12].min(), rel=0.1)
+    assert np.abs(np.diff(shading, axis=0)).max() < 0.3
+
+
+@pytest.mark.parametrize(("corners", "share"), [(False, np.pi / 4), (True, 1.0)])
+def test_an_ellipse_takes_0_79_of_the_time_of_a_rectangle(corners, share):
+    window = phase_encoding_window(400, 400, 0.8, corners=corners, fermi=False)
+    assert window.mean() == pytest.approx(0.8 * share, abs=0.005)
+
+
+def test_a_fermi_filter_is_a_half_at_0_92_of_its_radius():
+    window = phase_encoding_window(1000, 1, 1.0, corners=True, fermi=True)[:, 0]
+    assert window[920] == pytest.approx(0.5, abs=0.01)
+    assert window[:700].min() > 0.99
+
+
+def test_a_filter_shifts_nothing_and_keeps_the_mean():
+    position = np.arange(48)
+    bump = np.exp(-((position - 20.3) ** 2) / 30)[None, None, :]
+    weights = np.linspace(1, 0, 48) ** 0.5
+    filtered = filter_frequencies(bump, weights, (2,))[0, 0]
+    assert (filtered * position).sum() / filtered.sum() == pytest.approx(20.3, abs=0.05)
+    assert filtered.sum() == pytest.approx(bump.sum())
+
+
+@pytest.mark.parametrize("coils", [1, 2, 4, 8])
+@pytest.mark.parametrize("signal", [0.0, 3.0])
+def test_the_root_of_a_sum_of_squares_is_non_central_chi(coils, signal):
+    rng, sigma, shape = np.random.default_rng(coils), 2.0, (60, 60, 20)
+    noise = sigma * rng.standard_normal((*shape, 2)).view(complex)[..., 0]
+    image = magnitude(np.full(shape, sigma * signal, complex), noise, rng, coils=coils, floor=0.0)
+    squared = (image / sigma) ** 2
+    expected = stats.ncx2(2 * coils, signal**2) if signal else stats.chi2(2 * coils)
+    assert squared.mean() == pytest.approx(expected.mean(), rel=0.02)
+    assert squared.std() == pytest.approx(expected.std(), rel=0.03)
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+def test_a_subtracted_noise_floor_leaves_half_of_air_at_zero(coils):
+    rng, shape = np.random.default_rng(0), (60, 60, 20)
+    noise = rng.standard_normal((*shape, 2)).view(complex)[..., 0]
+    image = magnitude(np.zeros(shape, complex), noise, rng, coils=coils, floor=1.0)
+    assert image.min() == 0
+    assert np.mean(image == 0) == pytest.approx(0.5, abs=0.06)
