@@ -1,12 +1,16 @@
 """Many different scans of one isotropic volume: other slices, contrasts, resolutions and noise.
 
 All properties of a knee scan except the anatomy are drawn at random: which axis counts slices, how
-much coarser they are than the pixels, how bright each tissue is in each echo, the shading by the
-coils, the sampled k-space and its window, the noise, and whether the scanner interpolated the
-pixels. The texture is that of the volume.
+much coarser they are than the pixels, how bright each tissue is in each echo, where the slab ends
+and what folds into it, the shading by the coils, the sampled k-space and its window, the noise and
+its floor in each echo, and whether the scanner interpolated the pixels. The texture is that of the
+volume.
+
+The ranges are wider than those of knee scans. S1 of a knee's cartilage is about 0.3 of the
+intensity scale, so that the noise is 0.2 to 10 % of it: a signal-to-noise ratio of 10 to 600.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,34 +19,48 @@ from scipy import fft
 from scipy.interpolate import PchipInterpolator
 
 from mrsr_tf.errors import InputError
+from mrsr_tf.mri.reception import coil_shading, fold, magnitude, slab_profile
 from mrsr_tf.volume import Volume, intensity_scale
 
 CURVE_POINTS = 5  # of an intensity curve, including air
 DARKEST_TISSUE = 0.1  # at a point of the curve, relative to the brightest
-SHADING = 0.3
+# The second echo of a DESS scan is dark but for liquids: its ratio to the first at a point of the
+# curve, and how often it has a contrast of its own instead.
+ECHO_RATIO, OWN_CONTRAST = (0.05, 0.5), 0.3
+COILS = (1, 2, 4, 8)
+COIL_FIELD_MM = 150.0  # the volume is as large as a knee in its coil
 LARGEST_ANISOTROPY = 1.5  # the longest edge of a voxel relative to the shortest
 INTERPOLATION_PROBABILITY = 0.5
+FLOOR_PROBABILITY = 0.5
 
 
 @dataclass(frozen=True)
 class Ranges:
     """Lowest and highest value of each random property.
 
-    `window` is uniform, the others are uniform in their logarithm.
+    Pixels, thickness and noise are uniform in their logarithm, the others are uniform.
 
     Attributes:
         pixels: sampled rows and columns, relative to those of the volume.
         interpolated: rows and columns after the scanner's zero-filling, relative to those sampled.
         thickness: distance between slices, relative to that between the volume's voxels.
         window: share of a Hamming window on k-space.
+        slab_edge: distance over which the slab's excitation falls, in parts of the slab.
+        beyond: part of the volume beyond the slab at each end, which folds into it.
         noise: standard deviation in each channel of the receiver, in units of the intensity scale.
+        noise_ratio: noise of the second echo over that of the first.
+        floor: part of the noise's mean that the scanner subtracts, where it does so.
     """
 
     pixels: tuple[float, float] = (0.8, 1.4)
     interpolated: tuple[float, float] = (1.0, 1.6)
     thickness: tuple[float, float] = (1.0, 3.0)
     window: tuple[float, float] = (0.0, 1.0)
-    noise: tuple[float, float] = (0.002, 0.015)
+    slab_edge: tuple[float, float] = (0.0, 0.15)
+    beyond: tuple[float, float] = (0.0, 0.05)
+    noise: tuple[float, float] = (0.0005, 0.03)
+    noise_ratio: tuple[float, float] = (0.6, 1.0)
+    floor: tuple[float, float] = (0.2, 1.0)
 
 
 def randomize_scan(
@@ -69,20 +87,28 @@ def randomize_scan(
     _check(volume, fewest_slices)
     axes = [axis for axis in range(3) if volume.array.shape[axis] >= fewest_slices]
     fine = np.moveaxis(volume.array[..., 0], random.choice(axes), 2)
-    thickness = min(_draw_factor(random, ranges.thickness), fine.shape[2] / fewest_slices)
+    fine = fine / np.float32(intensity_scale(fine))
+    most = (fine.shape[2] - fewest_slices) // 2
+    beyond = min(round(random.uniform(*ranges.beyond) * fine.shape[2]), most)
+    shape = (*fine.shape[:2], fine.shape[2] - 2 * beyond)
+    thickness = min(_draw_factor(random, ranges.thickness), shape[2] / fewest_slices)
     pixels = _draw_factor(random, ranges.pixels)
-    sampled = _scaled(fine.shape, (pixels, pixels, 1 / thickness))
+    sampled = _scaled(shape, (pixels, pixels, 1 / thickness))
     interpolates = random.random() < INTERPOLATION_PROBABILITY
     zoom = _draw_factor(random, ranges.interpolated) if interpolates else 1.0
     written = _scaled(sampled, (zoom, zoom, 1.0))
-    window, noise = random.uniform(*ranges.window), _draw_factor(random, ranges.noise)
-    shading = _coil_shading(fine.shape, random)
-    fine = fine / np.float32(intensity_scale(fine))
+    slab = slab_profile(shape[2], beyond, random.uniform(*ranges.slab_edge) * shape[2])
+    sensitivity = coil_shading(fine.shape, COIL_FIELD_MM / np.array(fine.shape), random) * slab
+    noise = _draw_factor(random, ranges.noise)
+    deviations = (noise, noise * random.uniform(*ranges.noise_ratio))
+    window, coils = random.uniform(*ranges.window), int(random.choice(COILS))
     images = []
-    for _ in range(echoes):
-        image = resample(_intensity_curve(random)(fine) * shading, sampled, window)
-        images.append(_receive(image, noise, written, random))
-    spacing = float(volume.spacing_mm.mean()) * np.array(fine.shape) / written
+    for contrast, deviation in zip(_contrasts(fine, echoes, random), deviations, strict=False):
+        image = resample(fold(contrast * sensitivity, beyond), sampled, window)
+        subtracts = random.random() < FLOOR_PROBABILITY
+        floor = random.uniform(*ranges.floor) if subtracts else 0.0
+        images.append(_receive(image, deviation, written, random, coils, floor))
+    spacing = float(volume.spacing_mm.mean()) * np.array(shape) / written
     return Volume(np.stack(images, axis=-1), np.diag([*spacing, 1.0]))
 
 
@@ -132,24 +158,29 @@ def _scaled(shape: tuple[int, ...], factors: tuple[float, ...]) -> tuple[int, ..
     return tuple(round(count * factor) for count, factor in zip(shape, factors, strict=True))
 
 
+def _contrasts(
+    fine: NDArray[np.float32], echoes: int, random: np.random.Generator
+) -> Iterator[NDArray[np.float32]]:
+    """The volume in the contrast of each echo; the brightest tissue of the first is 1."""
+    first = _intensity_curve(random.uniform(DARKEST_TISSUE, 1, CURVE_POINTS - 1))(fine)
+    yield first
+    if echoes == 2 and random.random() < OWN_CONTRAST:
+        yield _intensity_curve(random.uniform(DARKEST_TISSUE, 1, CURVE_POINTS - 1))(fine)
+    elif echoes == 2:
+        low, high = np.log(ECHO_RATIO)
+        ratio = np.exp(random.uniform(low, high, CURVE_POINTS))
+        ratio[random.integers(CURVE_POINTS)] *= random.uniform(1, 2 / max(ECHO_RATIO))
+        curve = PchipInterpolator(np.linspace(0, 1, CURVE_POINTS), np.minimum(ratio, 1))
+        yield first * curve(np.clip(fine, 0, 1)).astype(np.float32)
+
+
 def _intensity_curve(
-    random: np.random.Generator,
+    brightness: NDArray[np.float64],
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """A smooth curve from old to new intensity: random for tissue, and air stays dark."""
-    brightness = random.uniform(DARKEST_TISSUE, 1, CURVE_POINTS - 1)
+    """A smooth curve from old to new intensity of tissue; air stays dark."""
     points = np.linspace(0, 1, CURVE_POINTS)
     curve = PchipInterpolator(points, [0, *brightness / brightness.max()])
     return lambda image: curve(np.clip(image, 0, 1)).astype(np.float32)
-
-
-def _coil_shading(shape: tuple[int, ...], random: np.random.Generator) -> NDArray[np.float32]:
-    """A smooth field around 1: half a period of a cosine along each axis."""
-    shading = np.ones(shape, np.float32)
-    for axis, count in enumerate(shape):
-        phase = np.pi * (np.arange(count) / count + random.random())
-        along = 1 + random.uniform(0, SHADING) * np.cos(phase)
-        shading *= np.expand_dims(along, [a for a in range(3) if a != axis]).astype(np.float32)
-    return shading
 
 
 def _receive(
@@ -157,10 +188,12 @@ def _receive(
     noise: float,
     shape: tuple[int, ...],
     random: np.random.Generator,
+    coils: int,
+    floor: float,
 ) -> NDArray[np.float32]:
-    """The magnitude of the image with noise in both channels, interpolated to `shape`."""
-    channels = (
-        resample(part + noise * random.standard_normal(image.shape, np.float32), shape)
-        for part in (image, np.float32(0))
+    """The magnitude of the image with the noise of several coils, interpolated to `shape`."""
+    real, imaginary = (
+        resample(noise * random.standard_normal(image.shape, np.float32), shape) for _ in range(2)
     )
-    return np.hypot(*channels)
+    signal = resample(image, shape).astype(np.complex64)
+    return magnitude(signal, real + 1j * imaginary, random, coils=coils, floor=floor)

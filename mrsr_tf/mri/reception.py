@@ -4,6 +4,8 @@ Pure functions on arrays (rows, cols, slices), for phantoms and for the training
 of other scans.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
@@ -32,11 +34,11 @@ def slab_profile(slices: int, beyond: int, edge: float) -> NDArray[np.float32]:
     return (0.5 * (1 + np.tanh(2 * depth / edge))).astype(np.float32)
 
 
-def fold(image: Complex, beyond: int) -> Complex:
+def fold(image: NDArray[Any], beyond: int) -> NDArray[Any]:
     """What lies beyond the slab appears at its other end, as slices are phase-encoded.
 
     Args:
-        image: (rows, cols, slices + 2 beyond).
+        image: real or complex (rows, cols, slices + 2 beyond).
         beyond: number of slices at each end that are not part of the result, at most all of it.
 
     Returns:

@@ -10,6 +10,7 @@ import pytest
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.nifti import read_nifti, write_nifti
 from mrsr_tf.volume import Volume
+from tf_records_tools import domain_randomization
 from tf_records_tools.domain_randomization import Ranges, randomize_scan, resample
 
 
@@ -38,7 +39,7 @@ def test_a_window_damps_detail_and_keeps_the_mean():
 
 
 def test_a_scan_covers_the_field_of_view_in_thicker_slices_of_finer_pixels():
-    ranges = Ranges(pixels=(1.2, 1.2), interpolated=(1.5, 1.5), thickness=(2.0, 2.0))
+    ranges = Ranges(pixels=(1.2, 1.2), interpolated=(1.5, 1.5), thickness=(2.0, 2.0), beyond=(0, 0))
     for seed in range(4):
         scan = randomize_scan(
             head(), 2, np.random.default_rng(seed), fewest_slices=8, ranges=ranges
@@ -56,17 +57,50 @@ def test_slices_stay_as_many_as_asked_for():
 
 
 def test_air_stays_dark_and_the_echoes_differ_beyond_their_noise():
-    quiet = Ranges(noise=(0.001, 0.001))
+    quiet = Ranges(noise=(0.001, 0.001), beyond=(0, 0))
     scan = randomize_scan(head(), 2, np.random.default_rng(3), fewest_slices=8, ranges=quiet)
     assert np.median(scan.array[:2, :2]) < 0.02
     assert np.abs(scan.array[..., 0] - scan.array[..., 1]).max() > 0.1
 
 
-def test_noise_is_that_of_a_magnitude_in_air():
-    ranges = Ranges(noise=(0.02, 0.02), interpolated=(1.0, 1.0), pixels=(1.0, 1.0))
-    scan = randomize_scan(head(), 1, np.random.default_rng(1), fewest_slices=30, ranges=ranges)
-    air = scan.array[:4, :4, :, 0]
-    np.testing.assert_allclose(air.mean(), 0.02 * np.sqrt(np.pi / 2), rtol=0.25)  # Rayleigh
+def test_noise_is_that_of_a_magnitude_in_air(monkeypatch):
+    monkeypatch.setattr(domain_randomization, "COILS", (1,))
+    monkeypatch.setattr(domain_randomization, "FLOOR_PROBABILITY", 0.0)
+    ranges = Ranges(
+        noise=(0.02, 0.02), interpolated=(1.0, 1.0), pixels=(1.0, 1.0), noise_ratio=(0.7, 0.7)
+    )
+    scan = randomize_scan(head(), 2, np.random.default_rng(1), fewest_slices=30, ranges=ranges)
+    first, second = np.moveaxis(scan.array[:4, :4], 3, 0)
+    np.testing.assert_allclose(first.mean(), 0.02 * np.sqrt(np.pi / 2), rtol=0.25)  # Rayleigh
+    np.testing.assert_allclose(second.mean() / first.mean(), 0.7, rtol=0.1)
+
+
+def test_the_second_echo_is_mostly_a_fraction_of_the_first():
+    fine = np.linspace(0.05, 1, 60, dtype=np.float32)
+    shares = []
+    for seed in range(60):
+        first, second = domain_randomization._contrasts(fine, 2, np.random.default_rng(seed))
+        assert 0 <= second.min() <= second.max() <= 1
+        shares.append(float(np.mean(second / first)))
+    assert np.mean(np.array(shares) < 0.5) > 0.5
+    assert np.mean(np.array(shares) > 0.7) > 0.1
+
+
+def test_the_ends_of_a_slab_are_dark():
+    volume = Volume(np.full((24, 24, 40, 1), 100.0, np.float32), np.eye(4))
+    sharp, soft = (
+        randomize_scan(
+            volume, 1, np.random.default_rng(5), fewest_slices=36,
+            ranges=Ranges(
+                slab_edge=(edge, edge), beyond=(0, 0), thickness=(1, 1), window=(0, 0),
+                noise=(1e-4, 1e-4),
+            ),
+        ).array.mean(axis=(0, 1, 3))
+        for edge in (1e-9, 0.15)
+    )  # fmt: skip
+    ratio = soft / sharp
+    assert ratio[len(ratio) // 2] == pytest.approx(1, abs=0.02)
+    assert ratio[[0, -1]] == pytest.approx(0.5 * (1 + np.tanh(2 * 0.5 / 6)), abs=0.05)
 
 
 @pytest.mark.parametrize(
