@@ -1,0 +1,1 @@
+"""Comparison of a phantom with a real knee: the pair of scans, figures and pictures."""
