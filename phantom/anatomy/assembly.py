@@ -2,10 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from phantom.anatomy import bones, joint_fluid, muscles, pathology, skin, soft_tissue, vessels
+from phantom.anatomy import (
+    bones,
+    joint_fluid,
+    menisci,
+    muscles,
+    pathology,
+    skin,
+    soft_tissue,
+    vessels,
+)
 from phantom.anatomy.bones import Bone, Shape
 from phantom.anatomy.implicit_surfaces import (
     Array,
@@ -24,11 +34,12 @@ from phantom.anatomy.joint_fluid import JointFluid
 from phantom.anatomy.pathology import Finding, FindingKind
 from phantom.anatomy.structure import Structure
 from phantom.anatomy.texture import Texture, random_texture
-from phantom.anatomy.tissues import LABELS, TISSUES
+from phantom.anatomy.tissues import LABELS, TISSUES, Tissue
 
 SKIN_MM = (1.0, 2.0)
 SUBCUTANEOUS_FAT_MM = (2.5, 11.0)  # at the side; thicker medially and behind
 FASCIA_MM = 0.35
+SHEATH_MM = 0.15  # of the synovium around the cruciate ligaments
 LEAST_CARTILAGE_MM = 0.35
 CORTEX_MM = by_height(
     [-80, -50, -25, -8, 0, 30, 45, 65, 90], [3.5, 2.6, 1.1, 0.7, 0.5, 0.6, 0.9, 2, 3]
@@ -64,7 +75,8 @@ def assemble(rng: np.random.Generator) -> Anatomy:
     findings = pathology.random_findings(rng, joint)
     joint = {name: pathology.apply_findings(bone, name, findings) for name, bone in joint.items()}
     red_marrow = random_texture(rng, (1.4, 1.4, 2.0), 3.2)
-    filled, fluid = _joint_fluid(rng, joint, z, findings)
+    fibrous = _menisci_and_ligaments(rng, joint, shape, findings)
+    filled, fluid = _joint_fluid(rng, joint, [item.surface for item in fibrous], z, findings)
     findings = [
         replace(f, size_mm=max(fluid.gap_mm, 0.1)) if f.kind == FindingKind.EFFUSION else f
         for f in findings
@@ -74,9 +86,9 @@ def assemble(rng: np.random.Generator) -> Anatomy:
         *_muscles_and_vessels(rng, joint),
         *_structures("hoffa_fat_pad", [ellipsoid((1, -21, 8), (25, 14, 17))]),
         *_structures("capsule", soft_tissue.capsule()),
-        *_fibrous("tendon", soft_tissue.tendons(groove_y - 14, z)),
+        *_fibrous("tendon", soft_tissue.tendons(rng, joint, groove_y - 9.5, z)),
         *filled,
-        *_menisci_and_ligaments(joint, findings),
+        *fibrous,
         *_bones_and_cartilage(joint, findings, red_marrow),
     ]
     return Anatomy(structures, findings, fluid.volume_ml)
@@ -86,15 +98,24 @@ def _structures(tissue: str, surfaces: Iterable[Surface]) -> list[Structure]:
     return [Structure(LABELS[tissue], surface) for surface in surfaces]
 
 
-def _fibrous(tissue: str, capsules: Iterable[Capsule]) -> list[Structure]:
+def _fibrous(
+    tissue: str, capsules: Iterable[Capsule], *, striated: bool = False
+) -> list[Structure]:
     """Cords of fibres, whose T2 depends on their angle to B0, which is along z."""
     values = TISSUES[LABELS[tissue]]
     return [
         Structure(
-            LABELS[tissue], capsule, relative_t2=values.relative_t2(float(capsule.direction[2]))
+            LABELS[tissue],
+            capsule,
+            across=capsule.across() if striated else None,
+            relative_t2=partial(_relative_t2, values, capsule),
         )
         for capsule in capsules
     ]
+
+
+def _relative_t2(tissue: Tissue, cord: Capsule, p: Points) -> Array:
+    return tissue.relative_t2(cord.cosine_to_z(p))
 
 
 def _skin_and_fascia(rng: np.random.Generator) -> list[Structure]:
@@ -131,19 +152,17 @@ def _muscles_and_vessels(rng: np.random.Generator, joint: dict[str, Bone]) -> li
 
 
 def _joint_fluid(
-    rng: np.random.Generator, joint: dict[str, Bone], patella_z: float, findings: list[Finding]
+    rng: np.random.Generator,
+    joint: dict[str, Bone],
+    solids: list[Surface],
+    patella_z: float,
+    findings: list[Finding],
 ) -> tuple[list[Structure], JointFluid]:
     effusion = any(finding.kind == FindingKind.EFFUSION for finding in findings)
-    menisci = [
-        soft_tissue.meniscus(
-            side, joint["femoral"], joint["tibial"].plateau or joint["tibial"].outer
-        )
-        for side in pathology.SIDES.values()
-    ]
     fluid = joint_fluid.joint_fluid(
         rng,
         joint,
-        [*menisci, *soft_tissue.cruciates(), *soft_tissue.collaterals()],
+        solids,
         skin.fascia(),
         patella_z,
         joint_fluid.random_volume_ml(rng, effusion=effusion),
@@ -157,17 +176,25 @@ def _joint_fluid(
     ], fluid
 
 
-def _menisci_and_ligaments(joint: dict[str, Bone], findings: list[Finding]) -> list[Structure]:
+def _menisci_and_ligaments(
+    rng: np.random.Generator, joint: dict[str, Bone], shape: Shape, findings: list[Finding]
+) -> list[Structure]:
     femur, tibia = joint["femoral"], joint["tibial"]
-    menisci = {
-        name: soft_tissue.meniscus(side, femur, tibia.plateau or tibia.outer)
-        for name, side in pathology.SIDES.items()
-    }
+    plateau = tibia.plateau or tibia.outer
+    shapes = {name: menisci.random_meniscus(rng, side) for name, side in pathology.SIDES.items()}
+    wedges = {name: menisci.wedge(sizes, femur, plateau) for name, sizes in shapes.items()}
+    anterior = soft_tissue.anterior_cruciate(rng, shape.notch_width)
+    posterior = soft_tissue.posterior_cruciate(rng, shape.notch_width)
     return [
-        *_structures("meniscus", menisci.values()),
-        *_structures("synovial_fluid", pathology.meniscal_tears(findings, menisci)),
-        *_fibrous("cruciate_ligament", soft_tissue.cruciates()),
-        *_fibrous("ligament", soft_tissue.collaterals()),
+        *_structures("capsule", [menisci.coronary_ligament(tibia, plateau)]),
+        *_fibrous("ligament", menisci.meniscal_ligaments(rng, shapes, shape.notch_width)),
+        *_structures("meniscus", [*wedges.values(), *menisci.roots(shapes)]),
+        *_structures("synovial_fluid", pathology.meniscal_tears(findings, wedges)),
+        *_structures("synovium", [dilated(cord, SHEATH_MM) for cord in (*anterior, *posterior)]),
+        *_fibrous("cruciate_ligament", anterior, striated=True),
+        *_fibrous("cruciate_ligament", posterior),
+        *_fibrous("ligament", soft_tissue.collaterals(rng, joint)),
+        *_fibrous("ligament", soft_tissue.retinacula(rng, joint, shape.patella_height)),
     ]
 
 

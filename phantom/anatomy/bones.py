@@ -65,7 +65,9 @@ class Shape:
         patellar_cartilage, trochlear_cartilage: mm.
         condyle_width: relative to the reference knee.
         groove: radius of the trochlear groove, mm.
-        notch_width, spine_height, patella_height: mm.
+        notch_width: half of it, mm.
+        roof_slope: of the roof of the notch, tangent.
+        spine_height, patella_height: mm.
         plateau_slope: of the tibial plateau towards behind, tangent.
         plateau_radius: of the medial bowl relative to the reference knee.
         facets: slope of the facets of the patella, medial and lateral (Wiberg's types).
@@ -85,6 +87,7 @@ class Shape:
         self.groove = rng.uniform(24, 33)
         self.notch_width = rng.uniform(8.0, 11.5)
         self.spine_height = rng.uniform(5.5, 9.5)
+        self.roof_slope = rng.uniform(0.85, 1.15)
         self.patella_height = rng.uniform(33, 41)
         self.plateau_slope = rng.uniform(0.02, 0.14)  # 1 to 8 degrees
         self.plateau_radius = rng.uniform(0.8, 1.3)
@@ -169,7 +172,8 @@ def _condyles(shape: Shape) -> Surface:
         x = p.x / shape.condyle_width
         off_crown = np.sqrt(x * x + 9) - (CONDYLE_X - 3 * anterior)
         crown = off_crown * off_crown / (52 + (2 * shape.groove - 52) * anterior)
-        radius += anterior * smooth_step((p.x + 12) / 24) * 2.5 - np.minimum(crown, 12)
+        ridge = smooth_step(2 * sin - 1) * smooth_step((p.x + 12) / 24)  # of the lateral trochlea
+        radius += 2.5 * ridge - np.minimum(crown, 12)
         return (rho - radius) * 0.95
 
     return surface
@@ -186,9 +190,11 @@ def _condylar_top(p: Points) -> Array:
 
 
 def _notch(shape: Shape) -> Surface:
+    steepness = float(np.hypot(1, shape.roof_slope))
+
     def surface(p: Points) -> Array:
-        roof = 6 + 0.62 * (p.y + 6)
-        above = np.maximum(p.z - roof, 0)
+        roof = 20 + shape.roof_slope * (p.y - 8)
+        above = np.maximum((p.z - roof) / steepness + shape.notch_width, 0)
         tunnel = np.sqrt(p.x * p.x + above * above) - shape.notch_width
         return smooth_max(tunnel, -7 - p.y, 3.0)
 

@@ -191,7 +191,7 @@ def column(
 
 def cord(
     path: Sequence[Vector],
-    radius: float | Vector,
+    radius: ArrayLike,
     wide_axis: Vector = (1, 0, 0),
     flatness: float = 1.0,
 ) -> list["Capsule"]:
@@ -209,9 +209,13 @@ def cord(
     nodes = PchipInterpolator(length, knots)(positions)
     radii = np.interp(positions, length, np.broadcast_to(radius, len(knots)))
     wide = np.asarray(wide_axis, float) / np.linalg.norm(wide_axis)
+    tangents = np.gradient(nodes, axis=0)
+    tangents /= np.linalg.norm(tangents, axis=1, keepdims=True)
     return [
-        Capsule(a, b, (float(r), float(s)), wide, flatness)
-        for (a, b), (r, s) in zip(pairwise(nodes), pairwise(radii), strict=True)
+        Capsule(a, b, (float(r), float(s)), wide, flatness, (float(u[2]), float(v[2])))
+        for (a, b), (r, s), (u, v) in zip(
+            pairwise(nodes), pairwise(radii), pairwise(tangents), strict=True
+        )
     ]
 
 
@@ -220,9 +224,6 @@ class Capsule:
 
     A band is a round cord in a space that is squeezed along its wide axis, so that its segments
     meet without gaps.
-
-    Attributes:
-        direction: unit vector from start to end, (3,).
     """
 
     def __init__(
@@ -232,13 +233,26 @@ class Capsule:
         radii: tuple[float, float],
         wide: NDArray[np.float64],
         flatness: float,
+        cosines: tuple[float, float],
     ) -> None:
-        self.direction = (end - start) / max(float(np.linalg.norm(end - start)), 1e-9)
         self._squeeze = 1 - 1 / flatness
+        self._axis, self._cosines = end - start, cosines
+        self._origin = start
         step = end - start - self._squeeze * (wide @ (end - start)) * wide
         self._start, self._step, self._wide = map(_floats, (start, step, wide))
         self._squared_length = max(float(step @ step), 1e-6)
         self._radius, self._growth = radii[0], radii[1] - radii[0]
+
+    def across(self) -> tuple[Surface, Surface]:
+        """Two coordinates across the cord, from its middle, mm."""
+        second = np.cross(self._axis, self._wide)
+        first = np.cross(second, self._axis)
+        return partial(_along, self._origin, first), partial(_along, self._origin, second)
+
+    def cosine_to_z(self, p: Points) -> Array:
+        """Cosine of the angle between the cord, which bends smoothly, and z."""
+        t = np.clip(_along(self._origin, self._axis, p) / np.linalg.norm(self._axis), 0, 1)
+        return self._cosines[0] + np.float32(self._cosines[1] - self._cosines[0]) * t
 
     def __call__(self, p: Points) -> Array:
         """Negative inside."""
@@ -250,6 +264,12 @@ class Capsule:
         t = np.clip((dx * bx + dy * by + dz * bz) * (1 / self._squared_length), 0, 1)
         dx, dy, dz = dx - t * bx, dy - t * by, dz - t * bz
         return np.sqrt(dx * dx + dy * dy + dz * dz) - (self._radius + self._growth * t)
+
+
+def _along(origin: NDArray[np.float64], axis: NDArray[np.float64], p: Points) -> Array:
+    """Distance of points from an origin along an axis of any length."""
+    (ox, oy, oz), (ax, ay, az) = _floats(origin), _floats(axis / np.linalg.norm(axis))
+    return (p.x - ox) * ax + (p.y - oy) * ay + (p.z - oz) * az
 
 
 def first_hit(surface: Surface, start: Vector, end: Vector) -> list[float]:

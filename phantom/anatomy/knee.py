@@ -114,7 +114,8 @@ class Knee:
                     t1[indices], t2[indices], m0[indices] = values
                 elif structure.depth:
                     m0[indices] += (LESION_RIM_M0 - m0[indices]) * (1 - structure.depth(within))
-                t2[indices] *= structure.relative_t2
+                if structure.relative_t2:
+                    t2[indices] *= structure.relative_t2(within)
                 m0[indices] *= self._textures.relative_density(structure, within, size_mm)
         return Material(
             label, np.round(t1), np.round(t2 * 64) / 64, np.round(m0 * 4096) / 4096, near

@@ -13,7 +13,7 @@ class Structure:
         label: of its tissue.
         surface: negative inside.
         depth: relative depth in cartilage (0 at its surface, 1 at the bone) and in lesions.
-        across: two coordinates across the fibres of a muscle, mm.
+        across: two coordinates across the fibres of a muscle or ligament, mm.
         relative_t2: T2 over that of the tissue, by the angle between its fibres and B0.
     """
 
@@ -21,4 +21,4 @@ class Structure:
     surface: Surface
     depth: Surface | None = None
     across: tuple[Surface, Surface] | None = None
-    relative_t2: float = 1.0
+    relative_t2: Surface | None = None

@@ -24,6 +24,9 @@ HOFFA_LOBULES_MM = (3.5, 0.3)
 # Proton density of connective tissue and small vessels over that of fat after water excitation.
 SEPTUM_OVER_FAT = 2.6
 TRABECULAR_SPREAD = 0.35  # before voxels average over trabeculae 0.6 to 0.8 mm apart
+# The flat bundles of the anterior cruciate ligament, and the loose tissue between them, which shows
+# as striations: so much more proton density than that of the bundles (a choice).
+STRANDS_MM, BETWEEN_STRANDS = (1.6, 0.35), 1.6
 SLOW_SPREAD = 0.04  # over centimetres
 T2_SPREAD = 0.03
 
@@ -53,6 +56,7 @@ class TissueTextures:
         self._infiltration = float(rng.choice([1.0, 1.0, 1.0, 2.0]) * rng.uniform(0.6, 1.4))
         fascicles = _columns(rng, *FASCICLES_MM) + _columns(rng, *BUNDLES_MM)
         self._fascicles = Texture(fascicles, (0.1, 0.1))
+        self._strands = Texture(_columns(rng, *STRANDS_MM), (0.1, 0.3))
         self._septa = Texture(_columns(rng, *SEPTA_MM), (0.1, 0.1))
         self._lobules, self._hoffa = (
             Texture(
@@ -76,11 +80,14 @@ class TissueTextures:
             size_mm: of the boxes around the points that are averaged over, along (x, y, z).
 
         Returns:
-            (n,), 1 on average.
+            (n,), 1 on average, and more where strands lie apart.
         """
         slow = 1 + SLOW_SPREAD * self._slow.sample(points.axes)
-        if structure.across:
+        if structure.label == MUSCLE:
             return slow * self._muscle(structure, points, size_mm)
+        if structure.across:
+            across = [points.value(axis) for axis in structure.across]
+            return slow * (1 + BETWEEN_STRANDS * self._strands.sample(across, size_mm[:2]))
         if structure.label in LOBULAR:
             return slow * self._fat(structure.label, points, size_mm)
         if structure.label in TRABECULAR:

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from phantom.anatomy.implicit_surfaces import Array
+
 
 @dataclass(frozen=True)
 class Tissue:
@@ -51,7 +53,7 @@ class Tissue:
     t2_prime_ms: float = math.inf
     relative_r2_at_magic_angle: float = 1.0
 
-    def relative_t2(self, cosine: float) -> float:
+    def relative_t2(self, cosine: Array) -> Array:
         """T2 over that of fibres along B0, by the cosine of their angle to it.
 
         The dipolar part of R2 follows (3 cos^2 - 1)^2 / 4, which vanishes at 54.7 degrees.
@@ -77,7 +79,9 @@ TISSUES = (
     Tissue("muscle", 1420, 32, 0.80),
     Tissue("tendon", 700, 6, 0.3, 0.15, t2_prime_ms=39, relative_r2_at_magic_angle=0.3),
     Tissue("ligament", 1000, 20, 0.22, 0.2, t2_prime_ms=14, relative_r2_at_magic_angle=0.6),
-    Tissue("cruciate_ligament", 1000, 20, 0.3, 0.3, t2_prime_ms=20, relative_r2_at_magic_angle=0.6),
+    Tissue(
+        "cruciate_ligament", 1000, 20, 0.22, 0.1, t2_prime_ms=14, relative_r2_at_magic_angle=0.6
+    ),
     Tissue("meniscus", 1000, 15, 0.5, 0.1, t2_prime_ms=30),
     Tissue("capsule", 1000, 20, 0.3, 0.2, t2_prime_ms=14),
     Tissue("synovium", 1500, 70, 0.85, 0.1),

@@ -8,7 +8,7 @@ from knee_grids import STILL, grid, points, sagittal
 from scipy import ndimage
 from skimage import measure
 
-from phantom.anatomy import bones, joint_fluid, muscles, pathology, skin, soft_tissue, vessels
+from phantom.anatomy import bones, joint_fluid, menisci, muscles, pathology, skin, vessels
 from phantom.anatomy.implicit_surfaces import (
     column,
     cord,
@@ -200,22 +200,6 @@ def test_positions_in_the_knee_and_in_the_reference_knee_are_inverse(knee):
     )
 
 
-def test_the_meniscus_lies_between_the_cartilages_and_opens_to_the_midline():
-    shape = bones.Shape(np.random.default_rng(0))
-    femur, tibia = bones.femur(shape), bones.tibia(shape)
-    for side in (-1, 1):
-        wedge = soft_tissue.meniscus(side, femur, tibia.plateau)
-        x, y, z = np.meshgrid(
-            np.arange(4, 45, 0.7), np.arange(-25, 35, 0.7), np.arange(-5, 12, 0.7)
-        )
-        at = points(side * x, y, z)
-        inside = wedge(at) < 0
-        assert 1000 < inside.sum() * 0.7**3 < 4500  # mm^3
-        assert (femur.outer(at)[inside] > 0).all()
-        assert (tibia.plateau(at)[inside] > 0).all()
-        assert np.abs(at.x[inside]).min() > 6
-
-
 @pytest.fixture(scope="module")
 def joint():
     shape = bones.Shape(np.random.default_rng(0))
@@ -267,16 +251,14 @@ def test_raised_t2_stays_within_its_radius_and_below_degenerated_cartilage():
 
 
 def test_a_tear_lies_within_its_meniscus_and_an_osteophyte_on_its_bone(joint):
-    menisci = {
-        "medial": soft_tissue.meniscus(-1, joint["femoral"], joint["tibial"].plateau),
-        "lateral": soft_tissue.meniscus(1, joint["femoral"], joint["tibial"].plateau),
-    }
+    medial = menisci.random_meniscus(np.random.default_rng(0), -1)
+    wedge = menisci.wedge(medial, joint["femoral"], joint["tibial"].plateau)
     tear = Finding(FindingKind.MENISCAL_TEAR, "medial", (-24, 19, 2.5), 8.0, 1.0)
-    (cleft,) = pathology.meniscal_tears([tear], menisci)
+    (cleft,) = pathology.meniscal_tears([tear], {"medial": wedge})
     at = grid(0.5, (-42, -5), (5, 32), (-3, 10))
     inside = cleft(at) < 0
     assert inside.sum() > 20
-    assert (menisci["medial"](at)[inside] < 0).all()
+    assert (wedge(at)[inside] < 0).all()
     spur = Finding(FindingKind.OSTEOPHYTE, "medial_tibial", (-36.5, 5, -2.5), 4.0)
     spurred = pathology.apply_findings(joint["tibial"], "tibial", [spur])
     assert spurred.outer(points(-39.5, 5.0, -2.5))[0] < 0 < joint["tibial"].outer(
@@ -292,17 +274,6 @@ def test_labels_name_every_compartment_and_layer():
         for where in [*sides, "patellar"]
         for layer in ("deep", "superficial")
     }
-
-
-def test_fibres_at_55_degrees_to_b0_have_the_longest_t2():
-    (tendon,) = (tissue for tissue in TISSUES if tissue.name == "tendon")
-    along, magic, across = (
-        tendon.relative_t2(float(np.cos(np.deg2rad(angle)))) for angle in (0, 54.7356, 90)
-    )
-    least = tendon.relative_r2_at_magic_angle
-    assert along == pytest.approx(1)
-    assert magic == pytest.approx(1 / least)
-    assert across == pytest.approx(1 / (least + (1 - least) / 4))
 
 
 def test_fascicles_run_along_the_muscle_by_their_pennation():
