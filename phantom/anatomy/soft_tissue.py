@@ -46,11 +46,11 @@ def anterior_cruciate(rng: np.random.Generator, notch_mm: float) -> list[Capsule
     """
     wall = notch_mm + 1.5
     thick = rng.normal(1, 0.1)
-    anteromedial = [(-1.5, -2.5, 0), (3.0, 6.5, 13), (wall, 18.5, 27)]
-    posterolateral = [(2.5, 4.5, 0), (5.5, 10.5, 10.5), (wall, 17.5, 20.5)]
+    anteromedial = [(-0.5, -2.5, 0), (3.5, 6.5, 13), (wall, 18.5, 27)]
+    posterolateral = [(3.0, 4.5, 0), (6.0, 10.5, 10.5), (wall, 17.5, 20.5)]
     return [
-        *cord(_varied(rng, anteromedial), thick * np.array([3.6, 2.4, 3.0]), (0, 1, -1), 1.5),
-        *cord(_varied(rng, posterolateral), thick * np.array([3.2, 2.0, 2.7]), (0, 1, -1), 1.5),
+        *cord(_varied(rng, anteromedial), thick * np.array([3.6, 2.6, 3.1]), (0, 1, -1), 1.5),
+        *cord(_varied(rng, posterolateral), thick * np.array([3.2, 2.2, 2.8]), (0, 1, -1), 1.5),
     ]
 
 

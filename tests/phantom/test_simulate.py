@@ -53,7 +53,7 @@ def subject(tmp_path_factory):
 @pytest.fixture(scope="module")
 def diffusing(tmp_path_factory):
     folder = tmp_path_factory.mktemp("diffusing")
-    return write_knee(folder, 1, diffusivity_m2_per_s=1.25e-9, snr=(0.0,), truncate=False)
+    return write_knee(folder, 5, diffusivity_m2_per_s=1.25e-9, snr=(0.0,), truncate=False)
 
 
 def test_the_same_call_gives_the_same_bytes_and_another_seed_another_knee(tmp_path):
