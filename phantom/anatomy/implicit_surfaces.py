@@ -27,16 +27,31 @@ class Points:
     def __init__(self, x: Array, y: Array, z: Array) -> None:
         self.axes = self.x, self.y, self.z = x, y, z
         self._values: dict[Surface, Array] = {}
+        self._whole: tuple[Points, NDArray[np.intp]] | None = None
 
     def value(self, surface: "Surface") -> Array:
         """The value of `surface` at every point. The array is cached: do not write to it."""
         if surface not in self._values:
-            self._values[surface] = surface(self)
+            self._values[surface] = self._known(surface)
         return self._values[surface]
 
+    def _known(self, surface: "Surface") -> Array:
+        """From the points that these were taken of, if they know it."""
+        if self._whole and surface in self._whole[0]._values:
+            return self._whole[0]._values[surface][self._whole[1]]
+        return surface(self)
+
     def take(self, indices: NDArray[np.intp]) -> "Points":
-        """The points with the given indices."""
-        return Points(self.x[indices], self.y[indices], self.z[indices])
+        """The points with the given indices, and with what was evaluated on them."""
+        part = Points(self.x[indices], self.y[indices], self.z[indices])
+        part._whole = self, indices
+        return part
+
+    def within(self) -> tuple["Points", float]:
+        """The middle of the points, and a radius within which all of them lie, mm."""
+        low, high = (np.array([f(axis) for axis in self.axes]) for f in (np.min, np.max))
+        middle = ((low + high) / 2).astype(np.float32)
+        return Points(*middle[:, None]), float(np.linalg.norm(high - low)) / 2
 
 
 Surface = Callable[[Points], Array]

@@ -20,6 +20,7 @@ from phantom.anatomy.implicit_surfaces import (
 HEIGHTS = (-130, -90, -60, -40, -20, 0, 20, 40, 60, 80, 130)
 GROWTH_MM = 5.0  # bellies grow by so much, or until they meet
 GAPS_MM = (0.3, 1.4)  # of fat between two muscles
+FAR_MM = 12.0  # bellies that are as far do not meet
 NARROWEST = 0.45  # fascicles converge where a belly does, down to this part of their distance
 
 
@@ -129,7 +130,12 @@ def muscles(rng: np.random.Generator, compartment: Surface) -> list[Muscle]:
     surfaces = [belly.surface() for belly in BELLIES]
 
     def two_nearest(p: Points) -> Array:
-        return np.partition(np.stack([p.value(surface) for surface in surfaces]), 1, axis=0)[:2]
+        """The values of the two nearest bellies, or `FAR_MM` where there are not two near."""
+        middle, radius = p.within()
+        near = [surface for surface in surfaces if surface(middle)[0] < 1.5 * radius + FAR_MM]
+        if len(near) < 2:
+            return np.stack([*map(p.value, near), *[np.full_like(p.x, FAR_MM)] * (2 - len(near))])
+        return np.partition(np.stack([*map(p.value, near)]), 1, axis=0)[:2]
 
     def grown(surface: Surface, p: Points) -> Array:
         own, (nearest, second) = p.value(surface), p.value(two_nearest)

@@ -22,24 +22,35 @@ class Texture:
 
     def __init__(self, tile: Tile, step_mm: Vector) -> None:
         self.step_mm = tuple(step_mm)
-        self._averaged: dict[tuple[float, ...], Tile] = {(0.0,) * tile.ndim: tile}
+        self._averaged: dict[tuple[float, ...], Tile] = {}
         self._tile = tile
 
     def sample(self, coordinates: Sequence[Array], size_mm: Vector | None = None) -> Array:
-        """The mean of the field over boxes, linearly interpolated between its samples.
+        """The field at points, or its mean over boxes around them.
+
+        A point lies between the samples of the tile, and is interpolated linearly. A box is that of
+        the nearest sample, which is closer than half a step.
 
         Args:
-            coordinates: of the boxes' middles along each axis, mm, arrays (n,).
-            size_mm: edges of the boxes along each axis; by default the field at the points.
+            coordinates: along each axis, mm, arrays (n,).
+            size_mm: edges of the boxes along each axis.
 
         Returns:
             (n,) float32.
         """
-        tile = self._mean_over(tuple(size_mm or (0.0,) * self._tile.ndim))
-        scaled = [axis * (1 / step) for axis, step in zip(coordinates, self.step_mm, strict=True)]
-        return ndimage.map_coordinates(
-            tile, np.stack(scaled), np.float32, order=1, mode="grid-wrap"
-        )
+        scaled = [
+            axis * np.float32(1 / step)
+            for axis, step in zip(coordinates, self.step_mm, strict=True)
+        ]
+        if size_mm is None:
+            return ndimage.map_coordinates(
+                self._tile, np.stack(scaled), np.float32, order=1, mode="grid-wrap"
+            )
+        tile = self._mean_over(tuple(size_mm))
+        index = np.zeros((), np.int32)
+        for axis, samples in zip(scaled, tile.shape, strict=True):
+            index = index * samples + np.floor(axis + np.float32(0.5)).astype(np.int32) % samples
+        return tile.ravel().take(index)
 
     def _mean_over(self, size_mm: tuple[float, ...]) -> Tile:
         """The tile averaged over a box, whose transform is a product of sinc functions."""

@@ -69,7 +69,11 @@ class TissueTextures:
 
     def relative_t2(self, points: Points) -> Array:
         """T2 over that of the tissue at points, (n,)."""
-        return np.float32(1) + T2_SPREAD * self._slow.sample(points.axes)
+        return np.float32(1) + T2_SPREAD * points.value(self._slowly)
+
+    def _slowly(self, points: Points) -> Array:
+        """A field of unit spread that changes over centimetres."""
+        return self._slow.sample(points.axes)
 
     def relative_density(self, structure: Structure, points: Points, size_mm: Vector) -> Array:
         """The proton density of points within a structure over that of its tissue.
@@ -82,7 +86,7 @@ class TissueTextures:
         Returns:
             (n,), 1 on average, and more where strands lie apart.
         """
-        slow = 1 + SLOW_SPREAD * self._slow.sample(points.axes)
+        slow = 1 + SLOW_SPREAD * points.value(self._slowly)
         if structure.label == MUSCLE:
             return slow * self._muscle(structure, points, size_mm)
         if structure.across:
@@ -99,7 +103,7 @@ class TissueTextures:
     def _muscle(self, structure: Structure, points: Points, size_mm: Vector) -> Array:
         """1 less what lies between fascicles, their bundles and, in places, wider septa."""
         across = [points.value(axis) for axis in structure.across or ()]
-        wander = self._slow.sample(points.axes)
+        wander = points.value(self._slowly)
         across = [axis + 0.8 * wander for axis in across]
         septa = np.clip(2 * (wander - SEPTA_FROM), 0, 1) * self._septa.sample(across, size_mm[:2])
         between = self._fascicles.sample(across, size_mm[:2]) + self._infiltration * septa

@@ -16,7 +16,7 @@ from phantom.anatomy.structure import Structure
 from phantom.anatomy.tissues import LABELS, TISSUES, values_by_label
 from phantom.scanner.protocols import Sequence
 
-BLOCK = (32, 32, 16)  # voxels that are simulated at once
+BLOCK_MM, BLOCK_VOXELS = 12.0, (4, 32)  # what is simulated at once, along each axis
 FINEST_MM = 0.25  # distance of samples in voxels where tissues meet
 FAT_SHIFT_HZ = -430.0  # at 3 T
 # Diffusivity of joint fluid and cysts relative to that of cartilage: 2.5e-9 m^2/s, a little below
@@ -104,14 +104,15 @@ def _blocks(
     knee: Knee, to_knee: NDArray[np.float64], shape: tuple[int, ...], voxel_mm: NDArray
 ) -> Iterator[tuple[Block, list[Structure]]]:
     """Blocks of the grid with the structures that can reach into them, where there are any."""
-    starts = list(product(*(range(0, n, b) for n, b in zip(shape, BLOCK, strict=True))))
-    centres = np.array(starts, float) + (np.array(BLOCK) - 1) / 2
+    sizes = np.clip(np.round(BLOCK_MM / voxel_mm), *BLOCK_VOXELS).astype(int)
+    starts = list(product(*(range(0, n, b) for n, b in zip(shape, sizes, strict=True))))
+    centres = np.array(starts, float) + (sizes - 1) / 2
     points = knee.to_reference(*_positions(to_knee, centres.T))
     # Surfaces are not quite distances, and the warp stretches: a margin of a half is safe.
-    reach = 0.75 * float(np.linalg.norm(BLOCK * voxel_mm)) / knee.size + 1.5
+    reach = 0.75 * float(np.linalg.norm(sizes * voxel_mm)) / knee.size + 1.5
     distance = np.stack([points.value(s.surface) for s in knee.structures])
     for index, start in enumerate(starts):
-        block = tuple(slice(a, min(a + b, n)) for a, b, n in zip(start, BLOCK, shape, strict=True))
+        block = tuple(slice(a, min(a + b, n)) for a, b, n in zip(start, sizes, shape, strict=True))
         enclosing = np.flatnonzero(distance[:, index] < -reach)
         first = int(enclosing[-1]) if enclosing.size else 0
         near = np.flatnonzero(distance[first:, index] < reach) + first
