@@ -3,8 +3,7 @@
 Medial menisci are 8.0, 8.1 and 13.5 mm wide in front, in the middle and behind (Shashidhar and
 Ashwini 2025, 100 menisci of cadavers); that the lateral ones are about 10 mm everywhere is a
 choice. They measure 47 by 32 mm (medial) and 35 by 32 mm (lateral), and their posterior horns are
-6.8 and 7.6 mm high in MRI of 20 unloaded knees. Those of healthy knees cover 50 and 58 % of their
-plateaus (Bloecker et al. 2011, doi 10.1186/1471-2474-12-248). All spreads are a choice.
+6.8 and 7.6 mm high in MRI of 20 unloaded knees. All spreads are a choice.
 """
 
 from dataclasses import dataclass

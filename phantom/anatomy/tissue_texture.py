@@ -34,8 +34,7 @@ MUSCLE = LABELS["muscle"]
 LOBULAR = {LABELS[name] for name in ("subcutaneous_fat", "intermuscular_fat", "hoffa_fat_pad")}
 TRABECULAR = {LABELS[name] for name in ("marrow", "red_marrow", "bone_marrow_lesion")}
 FIBROUS = {
-    LABELS[name]
-    for name in ("tendon", "ligament", "cruciate_ligament", "meniscus", "nerve", "capsule", "skin")
+    LABELS[name] for name in ("tendon", "ligament", "cruciate_ligament", "nerve", "capsule", "skin")
 }
 
 Sampler = Callable[[Points, Vector], Array]
