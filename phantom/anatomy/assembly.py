@@ -39,6 +39,7 @@ from phantom.anatomy.tissues import LABELS, TISSUES, Tissue
 SKIN_MM = (1.0, 2.0)
 SUBCUTANEOUS_FAT_MM = (2.5, 11.0)  # at the side; thicker medially and behind
 FASCIA_MM = 0.35
+VENOUS_LAYER_MM = 7.0  # of subcutaneous fat, above the fascia (a choice)
 SHEATH_MM = 0.15  # of the synovium around the cruciate ligaments
 LEAST_CARTILAGE_MM = 0.35
 CORTEX_MM = by_height(
@@ -120,14 +121,16 @@ def _relative_t2(tissue: Tissue, cord: Capsule, p: Points) -> Array:
 
 def _skin_and_fascia(rng: np.random.Generator) -> list[Structure]:
     fascia = skin.fascia()
-    surface = skin.skin(fascia, rng.uniform(*SUBCUTANEOUS_FAT_MM))
+    surface = skin.skin(rng, fascia, rng.uniform(*SUBCUTANEOUS_FAT_MM))
     below_skin = dilated(surface, -rng.uniform(*SKIN_MM))
-    between = intersection(below_skin, complement(fascia))
-    tree = vessels.grow(rng, vessels.superficial_roots(rng, between), between)
+    layer = intersection(below_skin, complement(fascia), dilated(fascia, VENOUS_LAYER_MM))
+    trunks, widths = vessels.saphenous_veins(rng, fascia)
+    places, radii = vessels.grow(rng, vessels.superficial_roots(rng, layer, trunks), layer)
+    veins = vessels.drawn(np.concatenate([trunks, places]), np.concatenate([widths, radii]))
     return [
         *_structures("skin", [surface]),
         *_structures("subcutaneous_fat", [below_skin]),
-        *_structures("vein", [intersection(vessels.drawn(*tree), below_skin)]),
+        *_structures("vein", [intersection(veins, below_skin)]),
         *_structures("fascia", [fascia]),
         *_structures("intermuscular_fat", [dilated(fascia, -FASCIA_MM)]),
     ]
@@ -139,7 +142,7 @@ def _muscles_and_vessels(rng: np.random.Generator, joint: dict[str, Bone]) -> li
     around = intersection(compartment, complement(union(*bones_and_capsule)))
     places, radii = vessels.grow(rng, vessels.deep_roots(rng), around)
     beside = places + np.cross(rng.normal(size=3), [0, 0, 1]) * (2.2 * radii[:, None] + 0.3)
-    trunks = vessels.trunks()
+    trunks = vessels.trunks(rng)
     trunks["artery"].append(intersection(vessels.drawn(places, 0.8 * radii), compartment))
     trunks["vein"].append(intersection(vessels.drawn(beside, radii), compartment))
     return [

@@ -1,8 +1,14 @@
 """Skin and deep fascia, in reference mm (x lateral, y posterior, z superior)."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from phantom.anatomy.implicit_surfaces import Array, Points, Surface, column, ellipsoid, union
+
+SKIN_AND_LEAST_FAT_MM = 2.0
+# Of the fat below the skin: wavelength in mm, and amplitude relative to its thickness (a choice).
+SWELLINGS = ((85.0, 0.15), (50.0, 0.11), (27.0, 0.05), (14.0, 0.02))
 
 
 def fascia() -> Surface:
@@ -16,11 +22,26 @@ def fascia() -> Surface:
     return union(leg, ellipsoid((1, -24, 26), (30, 21, 40)), radius=18)
 
 
-def skin(fascia: Surface, fat_mm: float) -> Surface:
-    """The surface of the leg: some `fat_mm` outside the fascia, more behind and medially."""
+def skin(rng: np.random.Generator, fascia: Surface, fat_mm: float) -> Surface:
+    """The surface of the leg: some `fat_mm` outside the fascia, more behind and medially.
+
+    How much more differs between knees, and the fat swells and thins over centimetres.
+    """
+    behind, medially = rng.uniform(0.004, 0.013), rng.uniform(0.003, 0.010)
+    swelling = [_wave(rng, length, share) for length, share in SWELLINGS]
 
     def surface(p: Points) -> Array:
-        thickness = 1.0 + 0.009 * p.y - 0.006 * p.x + 0.12 * np.sin(0.06 * p.z + 0.05 * p.y)
-        return p.value(fascia) - (2.0 + fat_mm * np.maximum(thickness, 0.25))
+        thickness = sum((wave(p) for wave in swelling), 1 + behind * p.y - medially * p.x)
+        return p.value(fascia) - (SKIN_AND_LEAST_FAT_MM + fat_mm * np.maximum(thickness, 0.25))
 
     return surface
+
+
+def _wave(
+    rng: np.random.Generator, length_mm: float, amplitude: float
+) -> Callable[[Points], Array]:
+    """A wave of a random direction and phase."""
+    direction = rng.normal(size=3)
+    kx, ky, kz = (2 * np.pi / length_mm * direction / np.linalg.norm(direction)).tolist()
+    phase = float(rng.uniform(0, 2 * np.pi))
+    return lambda p: amplitude * np.sin(kx * p.x + ky * p.y + kz * p.z + phase)

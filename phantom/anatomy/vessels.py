@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.interpolate import PchipInterpolator
 
 from phantom.anatomy.implicit_surfaces import Array, Points, Surface, Vector, cord
 
@@ -15,11 +16,21 @@ Vectors = NDArray[np.float64]
 
 STEP_MM = 0.8  # of growing vessels
 FINEST_MM = 0.25  # radius at which they end
-MEANDER = 0.16  # change of direction per step
+MEANDER = 0.09  # change of direction per step
 BRANCH_MM = (5.0, 8.0)  # distance between branches: the first, and the second times the radius
 MINOR_SHARE = (0.08, 0.5)  # of the flow, into the thinner branch
 ANGLE_DEG = (25.0, 70.0)  # between both branches
 MOST_STEPS, MOST_TIPS = 160, 700
+SUPERFICIAL_MM = (0.5, 1.1)  # radii of veins below the skin where they begin
+# Paths, and the ranges of radii, of the great and the small saphenous vein. Without reflux they are
+# 3.7 +- 0.9 mm (Mendoza et al. 2013, doi 10.1016/j.ejvs.2012.10.014) and 3.1 +- 1.3 mm wide (Joh
+# and Park 2013, doi 10.4174/jkss.2013.85.4.169).
+SAPHENOUS = (
+    ([(-38, 8, -90), (-47, 22, -30), (-50, 34, 20), (-50, 36, 90)], (1.4, 2.3)),
+    ([(2, 62, -90), (4, 62, -20), (5, 62, 20)], (0.9, 2.2)),
+)
+CLEARANCE_MM = 0.4  # between a vein and the fascia that it runs on
+ASIDE_MM = 1.5  # spread of the places of trunks between knees
 # Grid on which vessels are drawn, and its range of distances from their walls.
 CELL_MM, LOW_MM, HIGH_MM = 0.5, (-68.0, -68.0, -82.0), (68.0, 80.0, 82.0)
 QUANTUM_MM, DEEPEST_MM, FARTHEST_MM = 0.01, -1.0, 1.1
@@ -39,22 +50,50 @@ class Root:
     radius_mm: float
 
 
-def trunks() -> dict[str, list[Surface]]:
-    """The large vessels and the nerves by the name of their tissue."""
-    return {
-        "artery": [
-            *cord([(-4, 26, 90), (0, 34, 35), (2, 37, 5), (4, 35, -25), (6, 28, -90)], 3.0),
-        ],
-        "vein": [
-            *cord([(0, 32, 90), (4, 38, 35), (5, 41, 5), (3, 39, -25), (1, 34, -90)], 3.8),
-            *cord([(-50, 36, 90), (-50, 34, 20), (-47, 22, -30), (-38, 8, -90)], 1.8),
-            *cord([(5, 44, 6), (4, 57, -20), (2, 62, -90)], 1.4),
-        ],
+def trunks(rng: np.random.Generator) -> dict[str, list[Surface]]:
+    """The large deep vessels and the nerves by the name of their tissue."""
+    paths = {
+        "artery": [([(-4, 26, 90), (0, 34, 35), (2, 37, 5), (4, 35, -25), (6, 28, -90)], 3.0)],
+        "vein": [([(0, 33, 90), (4, 41, 35), (5, 44, 5), (3, 43, -25), (1, 34, -90)], 3.8)],
         "nerve": [
-            *cord([(8, 42, 90), (8, 46, 30), (5, 47, 0), (3, 44, -40), (3, 38, -90)], 2.4),
-            *cord([(30, 46, 90), (34, 42, 30), (41, 33, -10), (42, 22, -28)], 1.8),
+            ([(8, 42, 90), (9, 48, 30), (7, 51, 0), (4, 50, -35), (4, 41, -90)], 2.4),
+            ([(30, 46, 90), (34, 42, 30), (41, 33, -10), (42, 22, -28)], 1.8),
         ],
     }
+    aside = rng.normal(0, ASIDE_MM, 3)  # of all together, so that none runs into another
+    return {
+        tissue: [
+            part
+            for path, radius in found
+            for part in cord((np.array(path) + aside).tolist(), radius)
+        ]
+        for tissue, found in paths.items()
+    }
+
+
+def saphenous_veins(rng: np.random.Generator, fascia: Surface) -> tuple[Vectors, Array]:
+    """The great and the small saphenous vein, which run on the fascia.
+
+    Returns:
+        As `grow`.
+    """
+    paths, radii = [], []
+    for path, sizes in SAPHENOUS:
+        radius, knots = float(rng.uniform(*sizes)), np.array(path, float)
+        heights = np.arange(knots[0, 2], knots[-1, 2], STEP_MM)
+        places = PchipInterpolator(knots[:, 2], knots)(heights)
+        places[:, :2] += rng.normal(0, ASIDE_MM, 2)
+        paths.append(_beside(places, fascia, radius + CLEARANCE_MM))
+        radii.append(np.full(len(heights), radius))
+    return np.concatenate(paths), np.concatenate(radii)
+
+
+def _beside(places: Vectors, surface: Surface, distance_mm: float) -> Vectors:
+    """The nearest places at a distance from a surface."""
+    for _ in range(6):
+        missing = distance_mm - surface(_points(places)).astype(float)
+        places = places + missing[:, None] * _unit(_slope(places, surface))
+    return places
 
 
 def deep_roots(rng: np.random.Generator) -> list[Root]:
@@ -69,14 +108,20 @@ def deep_roots(rng: np.random.Generator) -> list[Root]:
     ]
 
 
-def superficial_roots(rng: np.random.Generator, region: Surface, count: int = 14) -> list[Root]:
-    """Where veins below the skin begin, at random places of a region."""
+def superficial_roots(
+    rng: np.random.Generator, region: Surface, trunks: Vectors, count: int = 14
+) -> list[Root]:
+    """Where veins below the skin begin: at `count` random places of a region, and on its trunks.
+
+    Tributaries of a trunk come from below, as blood flows upwards.
+    """
     places = rng.uniform(LOW_MM, HIGH_MM, (4000, 3))
     inside = places[region(_points(places)) < -1][:count]
-    return [
-        Root(place.tolist(), (*rng.normal(0, 0.5, 2), rng.choice([-1, 1])), rng.uniform(0.5, 1.1))
-        for place in inside
-    ]
+    places = np.concatenate([inside, rng.choice(trunks, count)])
+    rise = np.r_[rng.choice([-1, 1], len(inside)), np.full(count, -1)]
+    headings = np.c_[rng.normal(0, 0.8, (len(places), 2)), rise]
+    radii = rng.uniform(*SUPERFICIAL_MM, len(places)).tolist()
+    return [Root(*root) for root in zip(places.tolist(), headings.tolist(), radii, strict=True)]
 
 
 def grow(rng: np.random.Generator, roots: list[Root], region: Surface) -> tuple[Vectors, Array]:
@@ -120,10 +165,16 @@ def _within(place: Vectors, heading: Vectors, radius: Array, region: Surface) ->
     """Turns what would leave the region along its surface."""
     ahead = place + 2 * STEP_MM * heading
     value = region(_points(ahead))
-    moved = [region(_points(ahead + 0.5 * axis)) for axis in np.eye(3)]
-    slope = _unit(np.stack([(other - value) / 0.5 for other in moved], axis=1))
+    slope = _unit(_slope(ahead, region))
     outwards = np.maximum((slope * heading).sum(axis=1), 0) * (value > -radius - 0.3)
     return _unit(heading - 1.2 * outwards[:, None] * slope)
+
+
+def _slope(places: Vectors, surface: Surface) -> Vectors:
+    """The gradient of a surface, (n, 3)."""
+    here = surface(_points(places))
+    there = [surface(_points(places + 0.5 * axis)) for axis in np.eye(3)]
+    return np.stack([(value - here) / 0.5 for value in there], axis=1)
 
 
 def drawn(places: Vectors, radii: Array) -> Surface:

@@ -8,7 +8,7 @@ from knee_grids import STILL, grid, points, sagittal
 from scipy import ndimage
 from skimage import measure
 
-from phantom.anatomy import bones, joint_fluid, menisci, muscles, pathology, skin, vessels
+from phantom.anatomy import bones, joint_fluid, menisci, muscles, pathology, skin
 from phantom.anatomy.implicit_surfaces import (
     column,
     cord,
@@ -293,36 +293,3 @@ def test_muscles_grow_until_a_thin_gap_and_overlap_nowhere():
     assert inside.sum(axis=0).max() == 1
     near = np.stack([muscle.surface(thigh) < 2.0 for muscle in bellies]).sum(axis=0) > 1
     assert 0.03 < (near & ~inside.any(axis=0)).sum() / inside.any(axis=0).sum() < 0.5
-
-
-def test_branches_of_vessels_obey_murrays_law_and_stay_in_their_region():
-    ball = ellipsoid((0, 30, 0), (30, 30, 60))
-    root = vessels.Root((0.0, 30.0, 0.0), (0.0, 0.0, 1.0), 1.2)
-    places, radii = vessels.grow(np.random.default_rng(0), [root], ball)
-    assert (ball(points(*places.T)) < 0).all()
-    assert vessels.FINEST_MM < radii.min() < radii.max() == 1.2
-    assert np.linalg.norm(places - root.position, axis=1).max() > 10
-    cubes = np.unique(radii**3)[::-1]  # of every branch; the first two are the root and a child
-    rest = cubes[0] - cubes[1]
-    assert np.abs(cubes - rest).min() < 1e-9  # the other child
-
-
-def test_drawn_tubes_are_as_far_as_their_walls():
-    z = np.arange(-20, 20, 0.8)
-    places = np.stack([0.13 + 0 * z, 20.21 + 0 * z, z], axis=1)
-    tube = vessels.drawn(places, np.full(len(z), 1.0))
-    x = np.linspace(0.13, 2.0, 12)
-    exact = np.clip(x - 0.13 - 1.0, vessels.DEEPEST_MM, vessels.FARTHEST_MM)
-    distance = tube(points(x, 20.21, 0.0))
-    assert distance[3:] == pytest.approx(exact[3:], abs=0.1)
-    assert distance[:3] == pytest.approx(exact[:3], abs=0.35)  # linear over the axis of the tube
-    assert tube(points(40.0, 20.0, 0.0))[0] == pytest.approx(vessels.FARTHEST_MM, abs=0.01)
-
-
-def test_skin_and_fat_are_as_thick_as_in_people():
-    fascia = skin.fascia()
-    leg = skin.skin(fascia, 5.0)
-    at = points(0.0, np.arange(-90.0, 110, 0.1), 30.0)
-    between = (leg(at) < 0) & (fascia(at) > 0)
-    front, back = between[at.y < 0].sum() * 0.1, between[at.y > 0].sum() * 0.1
-    assert 3 < front < back < 25
