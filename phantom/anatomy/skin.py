@@ -8,7 +8,7 @@ from phantom.anatomy.implicit_surfaces import Array, Points, Surface, column, el
 
 SKIN_AND_LEAST_FAT_MM = 2.0
 # Of the fat below the skin: wavelength in mm, and amplitude relative to its thickness (a choice).
-SWELLINGS = ((85.0, 0.15), (50.0, 0.11), (27.0, 0.05), (14.0, 0.02))
+SWELLINGS = ((85.0, 0.15), (50.0, 0.07), (27.0, 0.025))
 
 
 def fascia() -> Surface:
