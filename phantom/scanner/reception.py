@@ -15,7 +15,7 @@ from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS
 from phantom.scanner.imperfections import Imperfections
 from phantom.scanner.partial_volume import NoiseFreeScan
 
-PADDING_MM = 3.0  # thickness of what surrounds the leg in the coil
+PADDING_MM = 3.0, 6.0  # nearest and farthest part of what lies behind the leg in the coil
 Signal = NDArray[np.complex64]
 ROWS, COLUMNS, SLICES = range(3)
 
@@ -74,14 +74,14 @@ def received(
 
 
 def _padding(scan: NoiseFreeScan, spacing_mm: ArrayLike) -> NDArray[np.float32]:
-    """1 in a sheet of air behind the leg, as far from it as the leg is thick at its thinnest."""
+    """1 in the padding, a flat sheet behind the hindmost point of the leg in each slice."""
     leg = scan.label != LABELS["air"]
     columns = leg.shape[COLUMNS]
     last = columns - 1 - np.argmax(leg[:, ::-1].any(axis=ROWS), axis=0)  # of each slice
     behind = np.where(leg.any(axis=(ROWS, COLUMNS)), last, columns)
-    sheet = np.arange(columns)[:, None] - behind - 6
-    thick = round(PADDING_MM / float(np.asarray(spacing_mm)[COLUMNS]))
-    return (((sheet >= 0) & (sheet < thick)) & ~leg).astype(np.float32)
+    near, far = np.round(np.array(PADDING_MM) / np.asarray(spacing_mm)[COLUMNS])
+    distance = np.arange(columns)[:, None] - behind
+    return ((distance >= near) & (distance < far) & ~leg).astype(np.float32)
 
 
 def _ghosts(artery: Signal, imperfections: Imperfections) -> Signal:
