@@ -28,6 +28,7 @@ from phantom.anatomy.implicit_surfaces import (
     ellipsoid,
     first_hit,
     intersection,
+    smooth_step,
     union,
 )
 from phantom.anatomy.joint_fluid import JointFluid
@@ -45,6 +46,14 @@ LEAST_CARTILAGE_MM = 0.35
 CORTEX_MM = by_height(
     [-80, -50, -25, -8, 0, 30, 45, 65, 90], [3.5, 2.6, 1.1, 0.7, 0.5, 0.6, 0.9, 2, 3]
 )
+
+# Of trabecular bone over that of an epiphysis. It falls with the distance from the growth plate
+# (in the distal femur r = -0.82, Modlesky et al. 2015, PMC4485561); how far is our choice.
+BONE_DENSITY = by_height(
+    [-75, -55, -35, -14, 0, 27, 42, 60, 80], [0.1, 0.25, 0.5, 1, 1.1, 1, 0.6, 0.25, 0.1]
+)
+LEAST_RED_MARROW = (0.9, 2.2)  # of a field of unit spread: much of it in some knees, none in others
+FEATHER_MM = 2.5  # over which red marrow gives way to yellow
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +84,7 @@ def assemble(rng: np.random.Generator) -> Anatomy:
     }
     findings = pathology.random_findings(rng, joint)
     joint = {name: pathology.apply_findings(bone, name, findings) for name, bone in joint.items()}
-    red_marrow = random_texture(rng, (1.4, 1.4, 2.0), 3.2)
+    red_marrow = random_texture(rng, (1.0, 1.0, 2.2), 3.0)
     fibrous = _menisci_and_ligaments(rng, joint, shape, findings)
     filled, fluid = _joint_fluid(rng, joint, [item.surface for item in fibrous], z, findings)
     findings = [
@@ -90,7 +99,9 @@ def assemble(rng: np.random.Generator) -> Anatomy:
         *_fibrous("tendon", soft_tissue.tendons(rng, joint, groove_y - 9.5, z)),
         *filled,
         *fibrous,
-        *_bones_and_cartilage(joint, findings, red_marrow),
+        *_bones_and_cartilage(
+            joint, findings, _red_marrow_islands(red_marrow, rng.uniform(*LEAST_RED_MARROW))
+        ),
     ]
     return Anatomy(structures, findings, fluid.volume_ml)
 
@@ -108,7 +119,7 @@ def _fibrous(
         Structure(
             LABELS[tissue],
             capsule,
-            across=capsule.across() if striated else None,
+            coordinates=capsule.across() if striated else None,
             relative_t2=partial(_relative_t2, values, capsule),
         )
         for capsule in capsules
@@ -129,7 +140,11 @@ def _skin_and_fascia(rng: np.random.Generator) -> list[Structure]:
     veins = vessels.drawn(np.concatenate([trunks, places]), np.concatenate([widths, radii]))
     return [
         *_structures("skin", [surface]),
-        *_structures("subcutaneous_fat", [below_skin]),
+        Structure(
+            LABELS["subcutaneous_fat"],
+            below_skin,
+            coordinates=skin.fat_coordinates(below_skin, fascia),
+        ),
         *_structures("vein", [intersection(veins, below_skin)]),
         *_structures("fascia", [fascia]),
         *_structures("intermuscular_fat", [dilated(fascia, -FASCIA_MM)]),
@@ -147,7 +162,7 @@ def _muscles_and_vessels(rng: np.random.Generator, joint: dict[str, Bone]) -> li
     trunks["vein"].append(intersection(vessels.drawn(beside, radii), compartment))
     return [
         *(
-            Structure(LABELS["muscle"], muscle.surface, across=muscle.across)
+            Structure(LABELS["muscle"], muscle.surface, coordinates=muscle.across)
             for muscle in muscles.muscles(rng, compartment)
         ),
         *(item for tissue, paths in trunks.items() for item in _structures(tissue, paths)),
@@ -202,7 +217,7 @@ def _menisci_and_ligaments(
 
 
 def _bones_and_cartilage(
-    joint: dict[str, Bone], findings: list[Finding], red_marrow: Texture
+    joint: dict[str, Bone], findings: list[Finding], red_marrow: Surface
 ) -> list[Structure]:
     """The bones, each with its cartilage before it, and then the lesions within them."""
     structures, marrows = [], []
@@ -211,10 +226,17 @@ def _bones_and_cartilage(
         if name != "fibular":
             structures += _cartilage(bone, name)
         structures += _structures("cortical_bone", [bone.osseous])
-        structures += _structures("marrow", [marrow])
+        density = _epiphyseal if name == "patellar" else BONE_DENSITY
+        structures.append(Structure(LABELS["marrow"], marrow, bone_density=density))
         if name != "patellar":
-            islands = intersection(marrow, _red_marrow_islands(red_marrow))
-            structures += _structures("red_marrow", [islands])
+            structures.append(
+                Structure(
+                    LABELS["red_marrow"],
+                    intersection(marrow, red_marrow),
+                    partial(_feathered, red_marrow),
+                    bone_density=density,
+                )
+            )
             structures += _structures("physeal_scar", [intersection(marrow, _physeal_scar(name))])
         marrows.append(marrow)
     for tissue, kind in (
@@ -233,12 +255,21 @@ def _marrow(bone: Bone) -> Surface:
     return lambda p: p.value(bone.osseous) + CORTEX_MM(p)
 
 
-def _red_marrow_islands(texture: Texture) -> Surface:
-    """Islands of red marrow away from the joint."""
+def _epiphyseal(p: Points) -> Array:
+    return np.ones_like(p.x)
+
+
+def _feathered(islands: Surface, p: Points) -> Array:
+    """Depth within islands of red marrow: 0 at their edge, 1 from `FEATHER_MM` inside."""
+    return smooth_step(-p.value(islands) / FEATHER_MM)
+
+
+def _red_marrow_islands(texture: Texture, least: float) -> Surface:
+    """Islands of red marrow away from the joint, where a texture exceeds its least value."""
 
     def surface(p: Points) -> Array:
         away = np.minimum(np.abs(p.z) - 34, 6) * 0.25
-        return (0.9 - texture.sample(p.axes) - away) * 1.5
+        return (least - texture.sample(p.axes) - away) * 2.5
 
     return surface
 

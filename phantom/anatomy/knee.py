@@ -13,12 +13,13 @@ from phantom.anatomy.tissue_texture import TissueTextures
 from phantom.anatomy.tissues import (
     FIRST_CARTILAGE,
     LABELS,
+    TISSUES,
     cartilage_values,
     values_by_label,
 )
 
 Labels = NDArray[np.int16]
-LESION_RIM_M0 = 0.06
+MARROW_M0 = TISSUES[LABELS["marrow"]].m0  # which lesions and red marrow fade to
 # A knee coil holds the knee slightly bent. The bend is spread out below the tibial cartilage.
 LARGEST_FLEXION_DEG, BEND_FROM_MM, BEND_MM = 12.0, -9.0, 40.0
 # Relative standard deviation between people: 5.8 ms of 36.4 in cartilage at 3 T (Pai et al. 2008,
@@ -35,6 +36,7 @@ class Material:
         t1_ms: float32, in whole ms.
         t2_ms: float32, in multiples of 1/64 ms.
         m0: float32, in multiples of 1/4096.
+        t2_prime_ms: float32, dephasing by susceptibility.
         near: bool, whether a visible surface is nearer than the given margin.
     """
 
@@ -42,6 +44,7 @@ class Material:
     t1_ms: Array
     t2_ms: Array
     m0: Array
+    t2_prime_ms: Array
     near: NDArray[np.bool_]
 
 
@@ -103,7 +106,9 @@ class Knee:
         """
         owner, near = _paint(points, structures, margin)
         label = np.array([LABELS["air"], *(s.label for s in structures)], np.int16)[owner]
-        t1, t2, m0 = (values_by_label(name)[label] for name in ("t1_ms", "t2_ms", "m0"))
+        t1, t2, m0, t2_prime = (
+            values_by_label(name)[label] for name in ("t1_ms", "t2_ms", "m0", "t2_prime_ms")
+        )
         t2 *= self._textures.relative_t2(points)
         for number in np.flatnonzero(np.bincount(owner)):
             if number:
@@ -113,13 +118,15 @@ class Knee:
                     values = self._cartilage(within, structure)
                     t1[indices], t2[indices], m0[indices] = values
                 elif structure.depth:
-                    m0[indices] += (LESION_RIM_M0 - m0[indices]) * (1 - structure.depth(within))
+                    m0[indices] += (MARROW_M0 - m0[indices]) * (1 - structure.depth(within))
                 if structure.relative_t2:
                     t2[indices] *= structure.relative_t2(within)
+                if structure.bone_density:
+                    bone = self._textures.relative_bone(within, size_mm)
+                    t2_prime[indices] /= structure.bone_density(within) * bone
                 m0[indices] *= self._textures.relative_density(structure, within, size_mm)
-        return Material(
-            label, np.round(t1), np.round(t2 * 64) / 64, np.round(m0 * 4096) / 4096, near
-        )
+        t2, m0 = np.round(t2 * 64) / np.float32(64), np.round(m0 * 4096) / np.float32(4096)
+        return Material(label, np.round(t1), t2, m0, t2_prime, near)
 
     def _cartilage(self, points: Points, structure: Structure) -> tuple[Array, ...]:
         """T1, T2 and m0 of cartilage, which change with depth and near findings."""

@@ -1,4 +1,4 @@
-"""Skin and deep fascia, in reference mm (x lateral, y posterior, z superior)."""
+"""Skin, superficial and deep fascia, in reference mm (x lateral, y posterior, z superior)."""
 
 from collections.abc import Callable
 
@@ -20,6 +20,10 @@ def fascia() -> Surface:
         half_depth=[45, 45, 46, 47, 51, 52, 56, 62],
     )
     return union(leg, ellipsoid((1, -24, 26), (30, 21, 40)), radius=18)
+
+
+# Of the circle around the leg on which subcutaneous fat is measured: nine periods of its lobules.
+AROUND_MM = 9 * 36.48 / (2 * np.pi)
 
 
 def skin(rng: np.random.Generator, fascia: Surface, fat_mm: float) -> Surface:
@@ -45,3 +49,18 @@ def _wave(
     kx, ky, kz = (2 * np.pi / length_mm * direction / np.linalg.norm(direction)).tolist()
     phase = float(rng.uniform(0, 2 * np.pi))
     return lambda p: amplitude * np.sin(kx * p.x + ky * p.y + kz * p.z + phase)
+
+
+def fat_coordinates(below_skin: Surface, fascia: Surface) -> tuple[Surface, Surface, Surface]:
+    """Coordinates of subcutaneous fat: around the leg, from its middle outwards, along the leg.
+
+    The superficial fascia, a membrane between two layers of fat, lies in the middle.
+    """
+
+    def around(p: Points) -> Array:
+        return np.float32(AROUND_MM) * np.arctan2(p.x, p.y - 10)
+
+    def outwards(p: Points) -> Array:
+        return (p.value(below_skin) + p.value(fascia)) / 2
+
+    return around, outwards, lambda p: p.z

@@ -107,7 +107,8 @@ def foam(
         rng: source of the cells' random centres.
         dimensions: 2 for parallel columns, 3 for lobules.
         cell_mm: edge of the square or cube that is as large as a mean cell.
-        wall_mm: mean thickness of a wall; walls have 0.4 to 1.6 of it.
+        wall_mm: mean thickness of a wall. Most are thinner: it is a product of two numbers of 0.2
+            to 1.8, one of each cell.
         step_mm: distance between samples.
         samples: in a period of each axis.
 
@@ -117,12 +118,12 @@ def foam(
     shape, period_mm = (samples,) * dimensions, samples * step_mm
     count = max(4, round((period_mm / cell_mm) ** dimensions))
     centres = rng.uniform(0, period_mm, (count, dimensions))
-    thickness_mm = wall_mm * rng.uniform(0.4, 1.6, count)
+    relative_thickness = rng.uniform(0.2, 1.8, count)
     positions = np.indices(shape).reshape(dimensions, -1).T * step_mm
     distance, index = cKDTree(centres, boxsize=period_mm).query(positions, k=2, workers=-1)
     apart = np.abs(centres[index[:, 0]] - centres[index[:, 1]])
     apart = np.linalg.norm(np.minimum(apart, period_mm - apart), axis=1)
     to_wall = (distance[:, 1] ** 2 - distance[:, 0] ** 2) / (2 * apart)
-    half_mm, edge = thickness_mm[index].mean(axis=1) / 2, step_mm / 2
+    half_mm, edge = wall_mm * relative_thickness[index].prod(axis=1) / 2, step_mm / 2
     covered = np.minimum(edge, to_wall + half_mm) - np.maximum(-edge, to_wall - half_mm)
     return np.clip(covered / step_mm, 0, 1).astype(np.float32).reshape(shape)

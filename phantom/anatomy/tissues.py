@@ -13,11 +13,12 @@ posterior cruciate ligament, 5.2 ms in the patellar tendon at 1.5 T; doi
 10.1177/02841851211043834), and their proton density is that of the slow part of their water alone,
 a fifth to a half: the rest has decayed before an echo. T2* of patellar tendon rises sixteenfold
 from 0 to 55 degrees to B0 in microscopy at 7 T; that of the slow part rises less, by our choice.
-T2' of marrow is that of trabecular bone at 3 T, 8 to 15 ms. T1 of blood at 3 T is 1841 ms in
-arteries (PMC5250597) and 1852 ms in veins (PubMed 21500258); fast flow darkens arteries, by a low
-proton density. The values of skin, fascia (as tendon), capsule, synovium, nerve, red marrow, scar,
-lesion and cyst, and T2 of vessels, are our choice, and so are all other proton densities (relative
-to water) and all spreads.
+T2' of marrow is that of trabecular bone at 3 T, 8 to 15 ms in an epiphysis. T1 of blood at 3 T is
+1841 ms in arteries (PMC5250597) and 1852 ms in veins (PubMed 21500258), T2 of venous blood 62.4 ms
+(Qin et al. 2011, doi 10.1002/mrm.22556), that of the sciatic nerve 44.5 ms (Sollmann et al. 2020,
+MAGMA 33); fast flow darkens arteries, by a low proton density. The values of skin, fascia (as
+tendon), capsule, synovium, red marrow, scar, lesion and cyst, T2 of arteries and T1 of nerves are
+our choice, and so are all other proton densities (relative to water) and all spreads.
 """
 
 import math
@@ -89,12 +90,12 @@ TISSUES = (
     Tissue("synovium", 1500, 70, 0.85, 0.1),
     Tissue("synovial_fluid", 3620, 767, 1.0, 0.02, liquid=True),
     Tissue("artery", 1841, 120, 0.30, 0.2),
-    Tissue("vein", 1852, 100, 0.85, 0.1),
-    Tissue("nerve", 1200, 40, 0.6, 0.25),
+    Tissue("vein", 1852, 62, 0.85, 0.1),
+    Tissue("nerve", 1200, 44.5, 0.6, 0.25),
     Tissue("cortical_bone", 250, 0.5, 0.2),
     Tissue("marrow", 365, 40, 0.086, fat=True, t2_prime_ms=10),
     Tissue("red_marrow", 550, 70, 0.16, t2_prime_ms=14),
-    Tissue("physeal_scar", 300, 20, 0.1, 0.1),
+    Tissue("physeal_scar", 365, 40, 0.06, 0.1, fat=True, t2_prime_ms=5),
     Tissue("bone_marrow_lesion", 1000, 60, 0.4, t2_prime_ms=20),
     Tissue("cyst", 3000, 500, 0.95, 0.02, liquid=True),
     *(

@@ -182,7 +182,7 @@ def _signal(
                 diffusivity=relative_diffusivity * sequence.diffusivity_m2_per_s,
             )
     # T2' dephases spins for TE after the pulse of S1 and for TE before the pulse of S2.
-    signal *= np.exp(-sequence.te_ms[0] / values_by_label("t2_prime_ms"))[material.label]
+    signal *= np.exp(-sequence.te_ms[0] / material.t2_prime_ms)
     fat = np.flatnonzero(values_by_label("fat")[material.label])
     if fat_excitation:
         signal[:, fat] *= fat_excitation(points.take(fat))

@@ -18,7 +18,9 @@ def knee():
 
 
 def signal_of(tissue, sequence, fat_excitation=None):
-    values = (np.float32([getattr(tissue, name)]) for name in ("t1_ms", "t2_ms", "m0"))
+    values = (
+        np.float32([getattr(tissue, name)]) for name in ("t1_ms", "t2_ms", "m0", "t2_prime_ms")
+    )
     label = np.array([LABELS[tissue.name]], np.int16)
     material = Material(label, *values, near=np.zeros(1, bool))
     return partial_volume._signal(sequence, fat_excitation, material, points(0, 0, 0))
