@@ -180,6 +180,9 @@ def column(
 ) -> Surface:
     """An elliptic column along z that ends where its half-width falls to 0.
 
+    The distance from its side is k (k - 1) / |p / r^2| with k = |p / r|, whose gradient is 1 on the
+    surface; beyond its ends it is the distance from their edges.
+
     Args:
         z: ascending knots, mm.
         x: x of the centre, one value or one at each knot, mm.
@@ -198,8 +201,11 @@ def column(
         dx, dy = p.x - centre_x(p), p.y - centre_y(p)
         width, depth = a(p), b(p)
         u, v = (cos * dx + sin * dy) / width, (cos * dy - sin * dx) / depth
-        side = (np.sqrt(u * u + v * v) - 1) * np.minimum(width, depth)
-        return np.maximum(side, np.maximum(low - p.z, p.z - high))
+        k = np.sqrt(u * u + v * v)
+        side = k * (k - 1) / np.maximum(np.sqrt((u / width) ** 2 + (v / depth) ** 2), 1e-3)
+        cap = np.maximum(low - p.z, p.z - high)
+        outside = np.hypot(np.maximum(side, 0), np.maximum(cap, 0))
+        return outside + np.minimum(np.maximum(side, cap), 0)
 
     return surface
 

@@ -80,7 +80,7 @@ def joint_fluid(
     """
     film_mm, lining_mm = rng.uniform(*FILM_MM), rng.uniform(*LINING_MM)
     films = [partial(_film, bone, film_mm) for bone in joint.values()]
-    pools = partial(_pools, _recesses(patella_z), dilated(fascia, -BELOW_FASCIA_MM))
+    pools = partial(_pools, _random_recesses(rng, patella_z), dilated(fascia, -BELOW_FASCIA_MM))
     points = _random_points(rng)
     outside = union(*(bone.outer for bone in joint.values()), *solids)(points) > 0
     points = points.take(np.flatnonzero(outside))
@@ -114,28 +114,43 @@ def _pools(recesses: Sequence[Recess], inside: Surface, gap_mm: float, p: Points
     return smooth_max(body, p.value(inside), ROUNDED_MM)
 
 
-def _recesses(patella_z: float) -> list[Recess]:
+# Centre and radii of a recess, and how far its walls part relative to those of the pouch.
+Place = tuple[Vector, Vector, float]
+
+
+def _random_recesses(rng: np.random.Generator, patella_z: float) -> list[Recess]:
+    """Each recess with a size and a share of its own."""
+    return [
+        (
+            disc(centre, np.multiply(radii, rng.uniform(0.7, 1.3)).tolist()),
+            share * rng.uniform(0.5, 1.5),
+        )
+        for centre, radii, share in _recesses(patella_z)
+    ]
+
+
+def _recesses(patella_z: float) -> list[Place]:
     """The recesses of the capsule, in reference mm (x lateral, y posterior, z superior)."""
     z = patella_z
 
-    def both(centre: Vector, radii: Vector, share: float) -> list[Recess]:
+    def both(centre: Vector, radii: Vector, share: float) -> list[Place]:
         x, *rest = centre
-        return [(disc((side * x, *rest), radii), share) for side in (-1, 1)]
+        return [((side * x, *rest), radii, share) for side in (-1, 1)]
 
     return [
-        (disc((1, -19, z + 26), (15, 0, 22)), 1.0),  # suprapatellar pouch
-        (disc((1, -19, z + 22), (8, 0, 12)), 1.3),
+        ((1, -19, z + 26), (15, 0, 22), 1.0),  # suprapatellar pouch
+        ((1, -19, z + 22), (8, 0, 12), 1.3),
         *both((22, -16, z + 2), (5, 0, 9), 0.6),  # beside the patella
         *both((38, -4, 27), (0, 9, 9), 0.5),  # gutters beside the condyles
         *both((31, 1, 45), (0, 7, 8), 0.5),
-        (disc((0, -13, 17), (7, 0, 3)), 0.4),  # above Hoffa's fat pad
-        (disc((0, -13, 3), (6, 2, 0)), 0.4),  # below it
-        (disc((-7, 9, 13), (0, 9, 4)), 0.35),  # beside the cruciate ligaments
-        (disc((7.5, 13, 14), (0, 8, 4)), 0.35),
-        (disc((0, 27, 9), (4, 0, 6)), 0.4),
+        ((0, -13, 17), (7, 0, 3), 0.4),  # above Hoffa's fat pad
+        ((0, -13, 3), (6, 2, 0), 0.4),  # below it
+        ((-7, 9, 13), (0, 9, 4), 0.35),  # beside the cruciate ligaments
+        ((7.5, 13, 14), (0, 8, 4), 0.35),
+        ((0, 27, 9), (4, 0, 6), 0.4),
         *both((21, 34, 15), (7, 0, 7), 0.5),  # behind the condyles
-        (disc((34, 22, -4), (4, 3, 0)), 0.4),  # around the popliteus tendon
-        *both((34, 6, -3), (0, 8, 1.5), 0.3),  # below the rims of the menisci
+        ((34, 22, -4), (4, 3, 0), 0.4),  # around the popliteus tendon
+        *both((34, 6, -3), (0, 8, 1.5), 0.12),  # below the rims of the menisci
     ]
 
 
