@@ -237,7 +237,7 @@ def measured(subject, **settings):
 def test_without_noise_the_files_give_back_the_true_t2_in_every_voxel_of_one_tissue(tmp_path):
     subject = write_knee(tmp_path, 2, snr=(0.0,), truncate=False, shape=(72, 72, 40))
     truth, t2, labels = measured(subject, method="exact")
-    assert len(truth) > 20_000
+    assert len(truth) > 10_000  # marrow is too dark to be among them
     assert len(np.unique(labels)) > 5
     assert np.abs(t2 / truth - 1).max() < 0.002
 
