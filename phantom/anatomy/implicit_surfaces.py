@@ -180,7 +180,7 @@ def column(
 ) -> Surface:
     """An elliptic column along z that ends where its half-width falls to 0.
 
-    The distance from its side is k (k - 1) / |p / r^2| with k = |p / r|, whose gradient is 1 on the
+    The distance from its side is (k - 1) k / |p / r^2| with k = |p / r|, whose gradient is 1 on the
     surface; beyond its ends it is the distance from their edges.
 
     Args:
@@ -202,7 +202,9 @@ def column(
         width, depth = a(p), b(p)
         u, v = (cos * dx + sin * dy) / width, (cos * dy - sin * dx) / depth
         k = np.sqrt(u * u + v * v)
-        side = k * (k - 1) / np.maximum(np.sqrt((u / width) ** 2 + (v / depth) ** 2), 1e-3)
+        slope = np.sqrt((u / width) ** 2 + (v / depth) ** 2)
+        radius = np.where(k > 1e-3, k / np.maximum(slope, 1e-6), np.minimum(width, depth))
+        side = (k - 1) * radius
         cap = np.maximum(low - p.z, p.z - high)
         outside = np.hypot(np.maximum(side, 0), np.maximum(cap, 0))
         return outside + np.minimum(np.maximum(side, cap), 0)

@@ -399,6 +399,16 @@ def test_one_slice_of_unknown_thickness_is_refused(tmp_path):
     refused(tmp_path, "expected SpacingBetweenSlices or SliceThickness")
 
 
+def test_a_damaged_series_uid_is_refused_by_the_name_of_its_file(tmp_path):
+    write_study(tmp_path, make_array((3, 3, 2)))
+    file = tmp_path / "slice001_echo1.dcm"
+    tag = bytes.fromhex("20000E00")  # little-endian (0020,000E), followed by its VR
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(tag + b"UI", tag + b"U\xec"))
+    with pytest.raises(InputError, match=r"expected a readable DICOM image.*slice001_echo1"):
+        dicom.read_series(tmp_path)
+
+
 def test_damaged_files_are_read_or_refused_without_quoting_the_header(tmp_path, recwarn, caplog):
     write_study(tmp_path, make_array((3, 3, 2)))
     file = tmp_path / "slice001_echo1.dcm"

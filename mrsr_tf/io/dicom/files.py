@@ -169,6 +169,7 @@ def readable(path: File) -> AbstractContextManager[None]:
 def _parse_file(path: File, *, has_prefix: bool) -> list[ImageHeader | str]:
     header = read_header(path)
     kind = sop_class(header)
+    header.get("SeriesInstanceUID")  # where it is damaged, pydicom raises here and not in `is_of`
     if kind is None and has_prefix:
         raise InputError(f"expected a SOPClassUID, found none in {path}")
     if kind == MR_IMAGE:
