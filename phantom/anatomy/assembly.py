@@ -185,7 +185,7 @@ def _joint_fluid(
         patella_z,
         joint_fluid.random_volume_ml(rng, effusion=effusion),
     )
-    cysts = [body for body, _ in pathology.lobular_bodies(findings, FindingKind.POPLITEAL_CYST)]
+    cysts = pathology.popliteal_cysts(findings)
     lining = [*fluid.lining, *(dilated(cyst, 0.5) for cyst in cysts)]
     bodies = [*fluid.surfaces, *joint_fluid.bursae(), *cysts]
     return [
@@ -245,7 +245,7 @@ def _bones_and_cartilage(
     ):
         structures += [
             Structure(LABELS[tissue], intersection(body, marrow), depth)
-            for body, depth in pathology.lobular_bodies(findings, kind)
+            for body, depth in pathology.bodies_in_bone(findings, kind)
             for marrow in marrows
         ]
     return structures

@@ -25,9 +25,9 @@ from phantom.anatomy.implicit_surfaces import (
     union,
 )
 
-MEDIAN_ML, SPREAD, HEALTHY_ML = 3.0, 0.45, (1.0, 6.0)  # log-normal, clipped
+MEDIAN_ML, SPREAD, HEALTHY_ML = 3.0, 0.45, (1.2, 6.0)  # log-normal, clipped
 EFFUSION_ML = (10.0, 60.0)  # uniform in the logarithm
-FILM_MM = (0.08, 0.16)  # on each cartilage
+FILM_MM = (0.15, 0.25)  # on each cartilage
 LINING_MM = (0.3, 0.5)  # synovium of a healthy knee; up to three times as much around an effusion
 ROUNDED_MM = 2.5  # where recesses run into each other
 GAPS_MM = (0.0, 25.0)

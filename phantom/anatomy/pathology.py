@@ -12,6 +12,7 @@ from phantom.anatomy.implicit_surfaces import (
     Array,
     Points,
     Surface,
+    cord,
     ellipsoid,
     first_hit,
     intersection,
@@ -203,12 +204,36 @@ def meniscal_tears(findings: Sequence[Finding], menisci: dict[str, Surface]) -> 
     ]
 
 
-def lobular_bodies(findings: Sequence[Finding], kind: FindingKind) -> list[tuple[Surface, Surface]]:
-    """The bodies of lesions or cysts, each with its depth: 0 at the rim, 1 from 5 mm inside."""
+def popliteal_cysts(findings: Sequence[Finding]) -> list[Surface]:
+    """Pears with a neck from the joint, between semimembranosus and medial gastrocnemius."""
+    cysts = []
+    for finding in findings:
+        if finding.kind == FindingKind.POPLITEAL_CYST:
+            x, y, z = finding.centre
+            path = [(x - 4, y - 7, z + 10), (x - 1, y - 2, z + 5), (x, y, z), (x - 1, y + 2, z - 9)]
+            radii = np.multiply(finding.size_mm, [0.15, 0.35, 0.9, 0.5])
+            cysts.append(union(*cord(path, radii.tolist(), (1, 0, 0), 1.4), radius=2.0))
+    return cysts
+
+
+# Waves of the surfaces of bodies within bone: their vectors in 1/mm and amplitudes over the radius.
+LOBES = (((0.5, 0.4, 0.6), 0.2), ((0.3, -0.9, 0.7), 0.15), ((1.7, 0.6, -1.1), 0.12))
+FEATHERS = (*LOBES, ((-1.3, 2.1, 0.8), 0.1), ((2.3, 1.2, 2.6), 0.1), ((3.1, -2.7, 1.9), 0.08))
+
+
+def bodies_in_bone(findings: Sequence[Finding], kind: FindingKind) -> list[tuple[Surface, Surface]]:
+    """Lesions with feathery edges or cysts with lobes, each with its depth.
+
+    The depth is 0 at the rim, and 1 from 5 mm inside.
+    """
+    waves = FEATHERS if kind == FindingKind.BONE_MARROW_LESION else LOBES
 
     def body(finding: Finding, p: Points) -> Array:
-        lobes = np.sin(0.7 * p.x + 1) * np.sin(0.6 * p.y) * np.sin(0.8 * p.z + 2)
-        return p.value(finding.distance) - finding.size_mm * (1 + 0.25 * lobes)
+        edge = sum(
+            amplitude * np.sin(kx * p.x + ky * p.y + kz * p.z + finding.size_mm * number)
+            for number, ((kx, ky, kz), amplitude) in enumerate(waves)
+        )
+        return p.value(finding.distance) - finding.size_mm * (1 + edge)
 
     def depth(surface: Surface, p: Points) -> Array:
         return np.clip(-p.value(surface) / 5, 0, 1)
