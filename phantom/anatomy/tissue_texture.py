@@ -16,8 +16,9 @@ from phantom.anatomy.texture import Texture, Tile, foam, random_texture
 from phantom.anatomy.tissues import LABELS, values_by_label
 
 # Fascicles of muscle and what lies between them, as (diameter, thickness) in mm. Fascicles measure
-# 0.3 to 1 mm and are bundled. The thicknesses are a choice that makes 6 % of a muscle what it is
-# not: in healthy thighs 2 to 6 % of the signal is fat, and the perimysium is collagen.
+# 0.3 to 1 mm and are bundled. The thicknesses are a choice: fascicles and bundles make 11 % of a
+# muscle what it is not, septa 1 to 7 % more. Fat takes 5 to 9 % of young and 10 to 14 % of old
+# thighs (Yoshiko et al. 2017, doi 10.1186/s12880-017-0185-9), and the perimysium is collagen.
 FASCICLES_MM, BUNDLES_MM, SEPTA_MM = (0.8, 0.02), (2.6, 0.08), (9.0, 0.35)
 SEPTA_FROM = 0.0  # of a slow field of unit spread: septa show in a third of a muscle
 # (size, thickness of septa) in mm: lobules of fat measure 3 to 10 mm, septa 0.1 to 0.5 mm. Those

@@ -8,7 +8,7 @@ from knee_grids import STILL, grid, points, sagittal
 from scipy import ndimage
 from skimage import measure
 
-from phantom.anatomy import bones, joint_fluid, menisci, muscles, pathology, skin
+from phantom.anatomy import bones, joint_fluid, menisci, pathology, skin
 from phantom.anatomy.implicit_surfaces import (
     column,
     cord,
@@ -274,22 +274,3 @@ def test_labels_name_every_compartment_and_layer():
         for where in [*sides, "patellar"]
         for layer in ("deep", "superficial")
     }
-
-
-def test_fascicles_run_along_the_muscle_by_their_pennation():
-    belly = muscles.Belly(0, [0] * 4, [0] * 4, [20] * 4, [20] * 4, pennation_deg=20.0)
-    across = belly.across(azimuth=0.0)
-    z = np.float32([-100, -80])
-    tilted = points(z * np.tan(np.deg2rad(20)), [0, 0], z)
-    first, second = (axis(tilted) for axis in across)
-    assert first == pytest.approx(0, abs=1e-3)  # the same fascicle
-    assert second == pytest.approx(0, abs=1e-3)
-
-
-def test_muscles_grow_until_a_thin_gap_and_overlap_nowhere():
-    bellies = muscles.muscles(np.random.default_rng(0), skin.fascia())
-    thigh = grid(1.5, z=(50, 80))
-    inside = np.stack([muscle.surface(thigh) < 0 for muscle in bellies])
-    assert inside.sum(axis=0).max() == 1
-    near = np.stack([muscle.surface(thigh) < 2.0 for muscle in bellies]).sum(axis=0) > 1
-    assert 0.01 < (near & ~inside.any(axis=0)).sum() / inside.any(axis=0).sum() < 0.5
