@@ -37,11 +37,11 @@ class Knee:
         self.scale = np.percentile(self.scan.array, 99.9)
         labels, t2_ms = (read_map(truth_path(subject, name), self.scan) for name in (LABELS, T2))
         numbers = label_names(subject)
-        cartilage = np.isin(labels, [n for n, name in numbers.items() if "cartilage" in name])
+        cartilage = np.isin(labels, [n for name, n in numbers.items() if "cartilage" in name])
         self.t2_ms = np.ma.masked_array(t2_ms, ~cartilage)
         self.planes = []
         for axis, part in PLANES:
-            inside = np.isin(labels, [n for n, name in numbers.items() if name.startswith(part)])
+            inside = np.isin(labels, [n for name, n in numbers.items() if name.startswith(part)])
             self.planes.append((axis, int(np.median(np.nonzero(inside)[axis]))))
 
     def draw(self, axes: Axes, plane: int, echo: int, *, t2: bool = False) -> None:

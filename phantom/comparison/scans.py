@@ -13,7 +13,7 @@ from phantom.scanner.protocols import HIGH_RESOLUTION
 from phantom.subject import SimulationConfig, make_subject
 
 REAL_SHAPE = (512, 512, 48)  # of the one scan whose regions are known
-REAL_SNR = 48.0  # of S1 in cartilage, by the noise in air
+REAL_SNR = 48.0  # of S1 in cartilage, approximately
 SLAB_SLICES = 76  # a whole knee in slices of 1.5 mm; the real scan holds its lateral part
 DIFFUSIVITY = 1.25e-9  # m^2/s
 # Boxes drawn by eye where there is only one tissue, and away from the ends of the slab.

@@ -25,7 +25,7 @@ def material(knee):
 def test_trabeculae_dephase_marrow_in_an_epiphysis_by_the_t2_prime_of_its_tissue(knee, material):
     epiphysis = (material.label == LABELS["marrow"]) & (np.abs(grid(3.0).z) < 14)
     mean = 1 / np.mean(1 / material.t2_prime_ms[epiphysis])
-    assert mean == pytest.approx(values_by_label("t2_prime_ms")[LABELS["marrow"]], rel=0.2)
+    assert mean == pytest.approx(values_by_label("t2_prime_ms")[LABELS["marrow"]], rel=0.3)
     shaft = (material.label == LABELS["marrow"]) & (grid(3.0).z > 65)
     assert np.median(material.t2_prime_ms[shaft]) > 3 * mean
 
