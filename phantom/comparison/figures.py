@@ -19,7 +19,7 @@ SKIN_MM = (-np.inf, -1.5, 1.5, 5, 15, np.inf)  # distance into the leg; air is n
 TISSUES = ("muscle", "fat", "marrow", "cartilage")
 PATCH = 16  # voxels of the patches whose spectra are averaged
 FREQUENCIES = (0.2, 0.5, 0.9, 1.5)  # cycles per mm: the bands in plane
-OUTER_SLICES = 4
+OUTER_SLICES = {"first 7": np.s_[:7], "last 4": np.s_[-4:]}  # where a slab ends, if it does
 
 
 def comparison_table(pair: Pair, restore: Restore | None = None) -> str:
@@ -189,10 +189,25 @@ def _noises(knee: ComparedScan) -> dict[str, float]:
         result[f"S{echo + 1}: mean of air over its SD (Rayleigh: 1.91)"] = float(
             image[air].mean() / image[air].std()
         )
-        bright = np.percentile(image, 98, axis=(0, 1))
-        outer, middle = bright[-OUTER_SLICES:].mean(), np.median(bright)
-        result[f"S{echo + 1}: brightness of the last {OUTER_SLICES} slices over the middle"] = (
-            float(outer / middle)
+        result |= {
+            f"S{echo + 1}: {name}": value
+            for name, value in _outer_slices(image, air, cartilage).items()
+        }
+    return result
+
+
+def _outer_slices(image: Image, air: NDArray[np.bool_], cartilage: float) -> dict[str, float]:
+    """Brightness and noise of the first and the last slices."""
+    bright, result = np.percentile(image, 98, axis=(0, 1)), {}
+    # The leg is narrower at the ends: what is air in the middle slice is air in all of them.
+    middle = air[:, :, air.shape[2] // 2]
+    for place, part in OUTER_SLICES.items():
+        outer = image[:, :, part]
+        result[f"brightness of the {place} slices over the middle"] = float(
+            bright[part].mean() / np.median(bright)
+        )
+        result[f"noise in air of the {place} slices over S1 of cartilage"] = (
+            _noise(outer, np.broadcast_to(middle[..., None], outer.shape)) / cartilage
         )
     return result
 

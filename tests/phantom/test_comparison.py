@@ -79,6 +79,19 @@ def test_noise_in_air_is_rayleigh_and_as_large_as_it_is(leg):
         assert noise == pytest.approx(rayleigh / (100 + np.sqrt(np.pi / 2)), rel=0.05)
 
 
+def test_noise_of_the_outer_slices_is_that_of_their_air(leg):
+    leg[:, :12, -4:] *= 2
+    leg[:, 16:48, -4:] *= 0.5
+    noises = figures._noises(compared(leg))
+    first, last = (
+        noises[f"S1: noise in air of the {place} slices over S1 of cartilage"]
+        for place in ("first 7", "last 4")
+    )
+    assert last / first == pytest.approx(2, rel=0.05)
+    assert noises["S1: brightness of the first 7 slices over the middle"] == pytest.approx(1, 0.01)
+    assert noises["S1: brightness of the last 4 slices over the middle"] == pytest.approx(0.5, 0.01)
+
+
 def test_a_scan_is_compared_with_itself_at_a_ratio_of_one(leg):
     knee = compared(leg)
     lines = figures.comparison_table((knee, knee)).splitlines()[2:]
