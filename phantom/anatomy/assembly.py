@@ -26,7 +26,6 @@ from phantom.anatomy.implicit_surfaces import (
     complement,
     dilated,
     ellipsoid,
-    first_hit,
     intersection,
     smooth_step,
     union,
@@ -74,14 +73,8 @@ class Anatomy:
 def assemble(rng: np.random.Generator) -> Anatomy:
     """The anatomy of a random knee."""
     shape = Shape(rng)
-    femur, tibia = bones.femur(shape), bones.tibia(shape)
-    z = shape.patella_height
-    groove_y = first_hit(femur.outer, (1, -60, z), (1, 10, z))[1]
-    joint = {
-        "tibial": tibia,
-        "femoral": femur,
-        "patellar": bones.patella(shape, groove_y - 0.5),
-    }
+    joint, z = bones.joint(shape), shape.patella_height
+    groove_y = bones.groove_y(joint["femoral"], shape)
     findings = pathology.random_findings(rng, joint)
     joint = {name: pathology.apply_findings(bone, name, findings) for name, bone in joint.items()}
     red_marrow = random_texture(rng, (1.0, 1.0, 2.2), 3.0)
