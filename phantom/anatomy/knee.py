@@ -19,6 +19,7 @@ from phantom.anatomy.tissues import (
 )
 
 Labels = NDArray[np.int16]
+Owner = NDArray[np.intp]
 MARROW_M0 = TISSUES[LABELS["marrow"]].m0  # which lesions and red marrow fade to
 # A knee coil holds the knee slightly bent. The bend is spread out below the tibial cartilage.
 LARGEST_FLEXION_DEG, BEND_FROM_MM, BEND_MM = 12.0, -9.0, 40.0
@@ -37,7 +38,6 @@ class Material:
         t2_ms: float32, in multiples of 1/64 ms.
         m0: float32, in multiples of 1/4096.
         t2_prime_ms: float32, dephasing by susceptibility.
-        near: bool, whether a visible surface is nearer than the given margin.
     """
 
     label: Labels
@@ -45,7 +45,6 @@ class Material:
     t2_ms: Array
     m0: Array
     t2_prime_ms: Array
-    near: NDArray[np.bool_]
 
 
 class Knee:
@@ -94,18 +93,17 @@ class Knee:
         return position
 
     def material(
-        self, points: Points, structures: Sequence[Structure], margin: float, size_mm: Vector
+        self, points: Points, structures: Sequence[Structure], owner: Owner, size_mm: Vector
     ) -> Material:
-        """The tissue at `points`, considering only the given structures.
+        """The tissue at `points`.
 
         Args:
             points: positions in the reference knee.
-            structures: those that can reach the points, in painting order.
-            margin: distance to a surface up to which a point counts as near it, reference mm.
+            structures: those that were painted.
+            owner: which of them each point belongs to, see `paint`.
             size_mm: of the boxes around the points over which texture is averaged, reference mm.
         """
-        owner, near = _paint(points, structures, margin)
-        label = np.array([LABELS["air"], *(s.label for s in structures)], np.int16)[owner]
+        label = labels(structures, owner)
         t1, t2, m0, t2_prime = (
             values_by_label(name)[label] for name in ("t1_ms", "t2_ms", "m0", "t2_prime_ms")
         )
@@ -126,7 +124,7 @@ class Knee:
                     t2_prime[indices] /= structure.bone_density(within) * bone
                 m0[indices] *= self._textures.relative_density(structure, within, size_mm)
         t2, m0 = np.round(t2 * 64) / np.float32(64), np.round(m0 * 4096) / np.float32(4096)
-        return Material(label, np.round(t1), t2, m0, t2_prime, near)
+        return Material(label, np.round(t1), t2, m0, t2_prime)
 
     def _cartilage(self, points: Points, structure: Structure) -> tuple[Array, ...]:
         """T1, T2 and m0 of cartilage, which change with depth and near findings."""
@@ -136,12 +134,24 @@ class Knee:
         return pathology.degenerate_cartilage(self.findings, points, t1, t2, m0)
 
 
-def _paint(
-    points: Points, structures: Sequence[Structure], margin: float
-) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """The structure at each point, counted from 1, and whether a visible surface is within margin.
+def labels(structures: Sequence[Structure], owner: Owner) -> Labels:
+    """The label of each point's tissue."""
+    return np.array([LABELS["air"], *(s.label for s in structures)], np.int16)[owner]
 
-    Where there is none, in air, it is 0.
+
+def paint(
+    points: Points, structures: Sequence[Structure], margin: float = 0.0
+) -> tuple[Owner, NDArray[np.bool_]]:
+    """Paints structures over each other.
+
+    Args:
+        points: (n,) positions in the reference knee.
+        structures: those that can reach the points, in painting order.
+        margin: distance to a surface up to which a point counts as near it, reference mm.
+
+    Returns:
+        The structure that each point belongs to, counted from 1 (0 is air), and whether a visible
+        surface is within the margin.
     """
     owner = np.zeros(points.x.shape, np.intp)
     near = np.zeros(points.x.shape, bool)

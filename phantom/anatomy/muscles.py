@@ -15,6 +15,7 @@ from phantom.anatomy.implicit_surfaces import (
     by_height,
     column,
     intersection,
+    two_least,
 )
 
 HEIGHTS = (-130, -90, -60, -40, -20, 0, 20, 40, 60, 80, 130)
@@ -133,9 +134,8 @@ def muscles(rng: np.random.Generator, compartment: Surface) -> list[Muscle]:
         """The values of the two nearest bellies, or `FAR_MM` where there are not two near."""
         middle, radius = p.within()
         near = [surface for surface in surfaces if surface(middle)[0] < 1.5 * radius + FAR_MM]
-        if len(near) < 2:
-            return np.stack([*map(p.value, near), *[np.full_like(p.x, FAR_MM)] * (2 - len(near))])
-        return np.partition(np.stack([*map(p.value, near)]), 1, axis=0)[:2]
+        far = [np.full_like(p.x, FAR_MM)] * (2 - len(near))
+        return two_least([*map(p.value, near), *far])
 
     def grown(surface: Surface, p: Points) -> Array:
         own, (nearest, second) = p.value(surface), p.value(two_nearest)

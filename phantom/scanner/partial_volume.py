@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mrsr_tf.mri.dess import dess_signals
 from phantom.anatomy.implicit_surfaces import Array, Points, Surface
-from phantom.anatomy.knee import Knee, Material
+from phantom.anatomy.knee import Knee, Material, labels, paint
 from phantom.anatomy.structure import Structure
 from phantom.anatomy.tissues import LABELS, TISSUES, values_by_label
 from phantom.scanner.protocols import Sequence
@@ -129,23 +129,36 @@ def _simulate_voxels(
     signals: Callable[[Material, Points], NDArray[np.complex64]],
 ) -> tuple[Material, NDArray[np.complex64]]:
     """Material at the centres of the voxels with (3, n) indices, and their (2, n) signals."""
-    margin = 0.5 * float(np.linalg.norm(to_knee[:, :3])) / knee.size
+    diagonal = float(np.linalg.norm(to_knee[:, :3])) / knee.size
     voxel_mm = np.abs(to_knee[:, :3]).max(axis=1) / knee.size  # along x, y and z
     points = knee.to_reference(*_positions(to_knee, index))
-    centre = knee.material(points, structures, margin, voxel_mm.tolist())
+    owner, near = paint(points, structures, 0.5 * diagonal)
+    centre = knee.material(points, structures, owner, voxel_mm.tolist())
     signal = signals(centre, points)
-    boundary = np.flatnonzero(centre.near)
+    boundary = np.flatnonzero(near)
     if boundary.size:
+        structures = _reaching(points.take(boundary), structures, 0.75 * diagonal + 0.4)
         fine = (index[:, boundary, None] + offsets[:, None, :]).reshape(3, -1)
-        points = knee.to_reference(*_positions(to_knee, fine))
-        sample_mm = voxel_mm / np.cbrt(offsets.shape[1])
-        samples = knee.material(points, structures, 0.0, sample_mm.tolist())
-        mean = signals(samples, points).reshape(2, boundary.size, -1).mean(axis=-1)
+        samples = knee.to_reference(*_positions(to_knee, fine))
+        owner, _ = paint(samples, structures)
         # A voxel of one tissue keeps the signal of its centre, whose values are its truth.
-        own = centre.label[boundary, None]
-        mixed = (samples.label.reshape(boundary.size, -1) != own).any(axis=1)
-        signal[:, boundary[mixed]] = mean[:, mixed]
+        label = labels(structures, owner).reshape(boundary.size, -1)
+        mixed = (label != centre.label[boundary, None]).any(axis=1)
+        chosen = np.flatnonzero(np.repeat(mixed, offsets.shape[1]))
+        samples, sample_mm = samples.take(chosen), voxel_mm / np.cbrt(offsets.shape[1])
+        material = knee.material(samples, structures, owner[chosen], sample_mm.tolist())
+        mean = signals(material, samples).reshape(2, -1, offsets.shape[1]).mean(axis=-1)
+        signal[:, boundary[mixed]] = mean
     return centre, signal
+
+
+def _reaching(points: Points, structures: list[Structure], reach_mm: float) -> list[Structure]:
+    """The structures whose surface is within reach of any of the points, and visible there."""
+    distance = np.stack([points.value(s.surface) for s in structures])
+    enclosing = np.flatnonzero(distance.max(axis=1) < -reach_mm)
+    first = int(enclosing[-1]) if enclosing.size else 0
+    near = np.flatnonzero(distance.min(axis=1) < reach_mm)
+    return [structures[i] for i in near if i >= first]
 
 
 def _positions(to_knee: NDArray[np.float64], index: NDArray[np.float64]) -> list[Array]:

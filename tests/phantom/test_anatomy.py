@@ -16,6 +16,7 @@ from phantom.anatomy.implicit_surfaces import (
     first_hit,
     smooth_max,
     smooth_min,
+    two_least,
     union,
 )
 from phantom.anatomy.knee import BEND_FROM_MM, Knee
@@ -55,6 +56,11 @@ def test_rounded_edges_only_add_where_bodies_meet_and_only_cut_where_they_inters
     assert np.all(smooth_min(a, b, 2.0) <= np.minimum(a, b))
     assert np.all(smooth_max(a, b, 2.0) >= np.maximum(a, b))
     assert smooth_min(a, b, 2.0)[[0, 3]].tolist() == [-3, -5]
+
+
+def test_the_two_least_values_are_those_of_a_sort():
+    values = np.random.default_rng(0).integers(0, 9, (5, 200))
+    assert np.array_equal(two_least(values), np.sort(values, axis=0)[:2])
 
 
 def test_the_first_hit_of_a_sphere_is_on_its_surface():

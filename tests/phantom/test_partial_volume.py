@@ -5,7 +5,7 @@ import pytest
 from knee_grids import STILL, points, sagittal
 
 from mrsr_tf.mri.dess import dess_signals
-from phantom.anatomy.knee import Knee, Material
+from phantom.anatomy.knee import Knee, Material, labels, paint
 from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS, TISSUES
 from phantom.scanner import partial_volume
 from phantom.scanner.partial_volume import scan_knee
@@ -22,7 +22,7 @@ def signal_of(tissue, sequence, fat_excitation=None):
         np.float32([getattr(tissue, name)]) for name in ("t1_ms", "t2_ms", "m0", "t2_prime_ms")
     )
     label = np.array([LABELS[tissue.name]], np.int16)
-    material = Material(label, *values, near=np.zeros(1, bool))
+    material = Material(label, *values)
     return partial_volume._signal(sequence, fat_excitation, material, points(0, 0, 0))
 
 
@@ -33,9 +33,19 @@ def test_blocks_see_every_structure_that_reaches_into_them():
     scan = scan_knee(knee, to_knee, shape, STILL, finest_mm=9.0)
     index = np.indices(shape).reshape(3, -1).astype(float)
     voxels = knee.to_reference(*partial_volume._positions(to_knee, index))
-    assert np.array_equal(
-        scan.label.ravel(), knee.material(voxels, knee.structures, 0.0, (3, 3, 3)).label
-    )
+    owner, _ = paint(voxels, knee.structures)
+    assert np.array_equal(scan.label.ravel(), labels(knee.structures, owner))
+
+
+def test_samples_of_mixed_voxels_see_every_structure_that_reaches_into_them(knee, monkeypatch):
+    shape, spacing = (24, 24, 10), (0.4, 0.4, 0.7)
+    for centre in ((-20, 6, 2), (0, 33, 5), (-20, -28, 30)):  # joint, vessels, front
+        grid = sagittal(shape, spacing, centre)
+        scan = scan_knee(knee, grid, shape, STILL)
+        with monkeypatch.context() as every:
+            every.setattr(partial_volume, "_reaching", lambda points, structures, reach: structures)
+            whole = scan_knee(knee, grid, shape, STILL)
+        assert np.array_equal(scan.signal, whole.signal)
 
 
 def test_threads_do_not_change_the_scan(knee):

@@ -5,7 +5,7 @@ import pytest
 from knee_grids import grid, points
 
 from phantom.anatomy import skin
-from phantom.anatomy.knee import Knee
+from phantom.anatomy.knee import Knee, paint
 from phantom.anatomy.tissue_texture import SUPERFICIAL_FASCIA_MM
 from phantom.anatomy.tissues import LABELS, values_by_label
 
@@ -19,7 +19,9 @@ def knee():
 
 @pytest.fixture(scope="module")
 def material(knee):
-    return knee.material(grid(3.0), knee.structures, 0.0, VOXEL)
+    points = grid(3.0)
+    owner, _ = paint(points, knee.structures)
+    return knee.material(points, knee.structures, owner, VOXEL)
 
 
 def test_trabeculae_dephase_marrow_in_an_epiphysis_by_the_t2_prime_of_its_tissue(knee, material):

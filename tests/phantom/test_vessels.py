@@ -32,6 +32,17 @@ def test_drawn_tubes_are_as_far_as_their_walls():
     assert tube(points(40.0, 20.0, 0.0))[0] == pytest.approx(vessels.FARTHEST_MM, abs=0.01)
 
 
+def test_tubes_that_overlap_or_leave_the_grid_are_drawn_as_one():
+    places = np.array([[0.0, 0, 0], [0.6, 0, 0], [0, 0, vessels.HIGH_MM[2]], [0, 0, 95]])
+    radii = np.array([1.0, 0.5, 0.3, 2.0])
+    tube = vessels.drawn(places, radii)
+    along = points(np.arange(-2, 2.5, 0.5), 0, 0)  # where the grid has samples
+    distance = np.abs(along.x[:, None] - places[:2, 0]) - radii[:2]
+    expected = np.clip(distance.min(axis=1), vessels.DEEPEST_MM, vessels.FARTHEST_MM)
+    assert tube(along) == pytest.approx(expected, abs=0.006)
+    assert tube(points(0, 0, vessels.HIGH_MM[2] - 0.5))[0] == pytest.approx(0.2, abs=0.006)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_saphenous_veins_run_on_the_fascia_below_the_skin(seed):
     rng, fascia = np.random.default_rng(seed), skin.fascia()
