@@ -168,7 +168,8 @@ def _receive(
     scanner_scale = float(rng.uniform(4000, 9000)) / float(np.percentile(images, 99.99))
     # Without noise, rounding to integers must not limit the accuracy of T2: all 15 bits are used.
     scale = scanner_scale if sigma else LARGEST_INTENSITY / float(images.max(initial=1e-9))
-    return np.clip(np.round(images * scale), 0, LARGEST_INTENSITY).astype(np.int16), {
+    images *= np.float32(scale)
+    return np.clip(np.round(images, out=images), 0, LARGEST_INTENSITY).astype(np.int16), {
         "cartilage_s1_snr": snr or None,
         "noise_sigma": sigma * scale,
         "intensity_per_m0": scale,

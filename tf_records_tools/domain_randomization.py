@@ -19,7 +19,13 @@ from scipy import fft
 from scipy.interpolate import PchipInterpolator
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.mri.reception import coil_shading, fold, magnitude, slab_profile
+from mrsr_tf.mri.reception import (
+    acquired_noise,
+    coil_shading,
+    fold,
+    magnitude,
+    slab_profile,
+)
 from mrsr_tf.volume import Volume, intensity_scale
 
 CURVE_POINTS = 5  # of an intensity curve, including air
@@ -192,8 +198,8 @@ def _receive(
     floor: float,
 ) -> NDArray[np.float32]:
     """The magnitude of the image with the noise of several coils, interpolated to `shape`."""
-    real, imaginary = (
-        resample(noise * random.standard_normal(image.shape, np.float32), shape) for _ in range(2)
+    received = (
+        np.float32(noise) * acquired_noise(shape, image.shape, random) for _ in range(coils)
     )
     signal = resample(image, shape).astype(np.complex64)
-    return magnitude(signal, real + 1j * imaginary, random, coils=coils, floor=floor)
+    return magnitude(signal, received, deviation=noise, floor=floor)

@@ -4,6 +4,7 @@ Pure functions on arrays (rows, cols, slices), for phantoms and for the training
 of other scans.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -77,16 +78,21 @@ def coil_shading(
         (np.arange(n, dtype=np.float32) - (n - 1) / 2) * np.float32(d)
         for n, d in zip(shape, np.asarray(spacing_mm), strict=True)
     ]
-    rows, cols, slices = np.meshgrid(*axes, indexing="ij", sparse=True)
     angles = 2 * np.pi * (np.arange(elements) / elements + rng.uniform(0, 1))
-    power = np.zeros(shape, np.float32)
+    along = []  # of each element, the squares of the distances in units of its radius
     for angle in angles:
         away = rng.uniform(*distance_mm)
         place = rng.uniform(-45, 45), away * np.cos(angle), away * np.sin(angle)
-        squared = (rows - place[0]) ** 2 + (cols - place[1]) ** 2 + (slices - place[2]) ** 2
-        power += (1 + squared / np.float32(rng.uniform(40, 60)) ** 2) ** -3
-    shading = np.sqrt(power)
-    return shading / shading.mean(dtype=np.float64).astype(np.float32)
+        radius = rng.uniform(40, 60)
+        along.append([((x - p) / radius) ** 2 for x, p in zip(axes, place, strict=True)])
+    rows, columns, slices = (np.stack(squares) for squares in zip(*along, strict=True))
+    beside = 1 + columns[:, :, None] + slices[:, None]
+    shading = np.empty(shape, np.float32)
+    for row, squared in enumerate(rows.T):  # a row's planes of all elements fit in the cache
+        profile = 1 / (beside + squared[:, None, None])
+        shading[row] = np.sqrt((profile * profile * profile).sum(axis=0))
+    shading /= shading.mean(dtype=np.float64).astype(np.float32)
+    return shading
 
 
 def phase_encoding_window(
@@ -126,32 +132,68 @@ def filter_frequencies(image: NDArray, weights: NDArray, axes: tuple[int, ...]) 
     """
     if (weights == 1).all():
         return image
-    spectrum = fft.dctn(image, axes=axes, norm="ortho", workers=-1) * weights
-    return fft.idctn(spectrum, axes=axes, norm="ortho", workers=-1)
+    spectrum = fft.dctn(image, axes=axes, norm="ortho", workers=-1)
+    spectrum *= weights
+    return fft.idctn(spectrum, axes=axes, norm="ortho", workers=-1, overwrite_x=True)
+
+
+def acquired_noise(
+    shape: tuple[int, ...],
+    acquired: tuple[int, ...],
+    rng: np.random.Generator,
+    weights: NDArray[np.float32] | None = None,
+) -> NDArray[np.complex64]:
+    """Noise of one coil: white at the acquired frequencies, and none at those filled with zeros.
+
+    Args:
+        shape: rows, columns and slices of the image.
+        acquired: number of frequencies along each axis, from 0 up.
+        rng: source of the noise.
+        weights: of the filter of k-space, (1 or `acquired` of each axis); 1 by default.
+
+    Returns:
+        `shape`, with a standard deviation of 1 in the real and in the imaginary part.
+    """
+    weights = np.ones((1, 1, 1), np.float32) if weights is None else weights
+    noise = rng.standard_normal((*acquired, 2), np.float32).view(np.complex64)[..., 0]
+    kept = np.prod(acquired) / np.prod(shape) * np.mean(np.square(weights, dtype=np.float64))
+    noise *= weights * np.float32(1 / np.sqrt(kept))
+    # White noise has a white spectrum: an axis whose frequencies are all alike needs no transform.
+    axes = [a for a in range(3) if weights.shape[a] > 1 or acquired[a] < shape[a]]
+    sizes = [shape[a] for a in axes]
+    return fft.idctn(noise, s=sizes, axes=axes, norm="ortho", workers=-1) if axes else noise
 
 
 def magnitude(
-    image: Complex, noise: Complex, rng: np.random.Generator, *, coils: int, floor: float
+    image: Complex, noise: Iterable[Complex], *, deviation: ArrayLike, floor: float
 ) -> NDArray[np.float32]:
     """The magnitude of an image with noise, as combined from several coils.
 
     The root of the sum of squares of n coils has a non-central chi distribution of 2n degrees of
     freedom (Constantinides et al. 1997, doi 10.1002/mrm.1910380524). It depends on how much signal
-    all coils have together, so one of them carries it here. With one coil it is Rician.
+    all coils have together, so the first one carries it here. With one coil it is Rician.
 
     Args:
         image: complex.
-        noise: complex, of the same shape, whose standard deviation may differ between voxels.
-        rng: source of the further coils' noise.
-        coils: their number.
+        noise: of each coil, complex and of the same shape, one after the other; none: no noise.
+        deviation: of the real and the imaginary part of each coil's noise, a number or a map that
+            broadcasts.
         floor: part of the mean of pure noise that the scanner subtracts; what falls below 0 is 0.
     """
-    power = np.abs(image + noise) ** 2
-    deviation = np.float32(np.sqrt(np.mean(np.abs(noise) ** 2) / 2))
-    if coils > 1:
-        power += deviation**2 * rng.chisquare(2 * coils - 2, image.shape).astype(np.float32)
-    result = np.sqrt(power)
+    coils = iter(noise)
+    power, count = _power(image + next(coils, np.zeros((), image.dtype))), 1
+    for further in coils:
+        power += _power(further)
+        count += 1
+    result = np.sqrt(power, out=power)
     if floor:
-        mean = np.sqrt(2 * coils - 0.5)  # of a chi distribution of 2n degrees, to 1 % and better
-        result = np.maximum(result - np.float32(floor * mean) * deviation, 0)
+        mean = np.sqrt(2 * count - 0.5)  # of a chi distribution of 2n degrees, to 1 % and better
+        result -= np.asarray(floor * mean * np.asarray(deviation), result.dtype)
+        np.maximum(result, 0, out=result)
     return result
+
+
+def _power(image: Complex) -> NDArray[np.floating]:
+    power = np.square(image.real)
+    power += np.square(image.imag)
+    return power

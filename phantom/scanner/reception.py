@@ -1,9 +1,13 @@
 """From the signals of a knee to the magnitude images of a scanner."""
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import fft
 
 from mrsr_tf.mri.reception import (
+    acquired_noise,
     coil_shading,
     filter_frequencies,
     fold,
@@ -28,17 +32,21 @@ def receive_field(
         (np.arange(n, dtype=np.float32) - (n - 1) / 2) * np.float32(d / 80)
         for n, d in zip(shape, np.asarray(spacing_mm), strict=True)
     ]
-    r, c, s = np.meshgrid(*axes, indexing="ij", sparse=True)
-    slopes = rng.normal(0, 0.6, 3).tolist()
-    phase = slopes[0] * r + slopes[1] * c + slopes[2] * s + 0.4 * (r * r + c * c)
-    return coil_shading(shape, spacing_mm, rng) * np.exp(1j * phase).astype(np.complex64)
+    phases = [slope * axis for slope, axis in zip(rng.normal(0, 0.6, 3), axes, strict=True)]
+    for axis in (ROWS, COLUMNS):
+        phases[axis] += 0.4 * axes[axis] ** 2
+    turns = [np.exp(1j * phase).astype(np.complex64) for phase in phases]
+    field = coil_shading(shape, spacing_mm, rng) * turns[ROWS][:, None, None]
+    field *= np.outer(*turns[COLUMNS:])
+    return field
 
 
 def cartilage_signal(scan: NoiseFreeScan, field: Signal) -> float:
     """Mean received S1 of all cartilage; without cartilage, of the brightest percent."""
-    s1 = np.abs(scan.signal[..., 0] * field)
     cartilage = scan.label >= FIRST_CARTILAGE
-    return float(s1[cartilage].mean() if cartilage.any() else np.percentile(s1, 99))
+    if cartilage.any():
+        return float(np.abs(scan.signal[cartilage, 0] * field[cartilage]).mean())
+    return float(np.percentile(np.abs(scan.signal[..., 0] * field), 99))
 
 
 def received(
@@ -63,32 +71,34 @@ def received(
         (rows, cols, slices).
     """
     slices = scan.label.shape[2] - 2 * beyond
-    cartilage = cartilage_signal(scan, field)
-    signal = scan.signal[..., echo] + imperfections.padding * cartilage * _padding(scan, spacing_mm)
-    signal = signal * field * slab_profile(slices, beyond, imperfections.slab_edge * slices)
-    signal += _ghosts(np.where(scan.label == LABELS["artery"], signal, 0), imperfections)
+    signal = scan.signal[..., echo] * field
+    padding = _padding(scan, spacing_mm)
+    signal[padding] += field[padding] * (imperfections.padding * cartilage_signal(scan, field))
+    signal *= slab_profile(slices, beyond, imperfections.slab_edge * slices)
+    _add_ghosts(signal, scan.label == LABELS["artery"], imperfections)
     image = _moved(fold(signal, beyond), float(np.asarray(spacing_mm)[COLUMNS]), imperfections)
-    rows, columns, slices = image.shape
-    image = filter_frequencies(image, _response(rows)[:, None, None], (ROWS,))
-    return filter_frequencies(image, np.outer(_response(columns), _response(slices)), (1, 2))
+    return _sampled(image, imperfections)
 
 
-def _padding(scan: NoiseFreeScan, spacing_mm: ArrayLike) -> NDArray[np.float32]:
-    """1 in the padding, a flat sheet behind the hindmost point of the leg in each slice."""
+def _padding(scan: NoiseFreeScan, spacing_mm: ArrayLike) -> NDArray[np.bool_]:
+    """The padding, a flat sheet behind the hindmost point of the leg in each slice."""
     leg = scan.label != LABELS["air"]
     columns = leg.shape[COLUMNS]
     last = columns - 1 - np.argmax(leg[:, ::-1].any(axis=ROWS), axis=0)  # of each slice
     behind = np.where(leg.any(axis=(ROWS, COLUMNS)), last, columns)
     near, far = np.round(np.array(PADDING_MM) / np.asarray(spacing_mm)[COLUMNS])
     distance = np.arange(columns)[:, None] - behind
-    return ((distance >= near) & (distance < far) & ~leg).astype(np.float32)
+    return (distance >= near) & (distance < far) & ~leg
 
 
-def _ghosts(artery: Signal, imperfections: Imperfections) -> Signal:
-    """The pulsating artery at both sides along the phase direction."""
-    shift = round(imperfections.ghost_shift * artery.shape[COLUMNS])
-    both = np.roll(artery, shift, axis=COLUMNS) + np.roll(artery, -shift, axis=COLUMNS)
-    return np.complex64(imperfections.ghost) * both
+def _add_ghosts(image: Signal, artery: NDArray[np.bool_], imperfections: Imperfections) -> None:
+    """Adds the pulsating artery at both of its sides along the phase direction."""
+    columns = image.shape[COLUMNS]
+    shift = round(imperfections.ghost_shift * columns)
+    row, column, index = np.nonzero(artery)
+    ghost = image[artery] * np.float32(imperfections.ghost)
+    for place in (column + shift, column - shift):
+        image[row, place % columns, index] += ghost
 
 
 def _moved(image: Signal, column_mm: float, imperfections: Imperfections) -> Signal:
@@ -100,15 +110,50 @@ def _moved(image: Signal, column_mm: float, imperfections: Imperfections) -> Sig
     starts, places = zip((0.0, 0.0), *imperfections.motion, strict=True)
     place_mm = np.array(places)[np.searchsorted(starts, order, side="right") - 1]
     ramp = np.exp(-2j * np.pi * frequency * place_mm).astype(np.complex64)
-    return np.fft.ifft(np.fft.fft(image, axis=COLUMNS) * ramp[:, None], axis=COLUMNS).astype(
-        np.complex64
-    )
+    spectrum = fft.fft(image, axis=COLUMNS, workers=-1)
+    spectrum *= ramp[:, None]
+    return fft.ifft(spectrum, axis=COLUMNS, workers=-1)
+
+
+def _sampled(image: Signal, imperfections: Imperfections) -> Signal:
+    """The image of the acquired frequencies; zeros fill the others.
+
+    K-space is sampled without the low-pass filter of averaging over voxels, which is undone.
+    """
+    (readout, lines, _), window = _acquired(image.shape, imperfections)
+    along_rows, along_columns, along_slices = map(_response, image.shape)
+    along_rows[readout:] = 0
+    plane = np.outer(along_columns, along_slices)
+    plane[:lines] *= window[0]
+    plane[lines:] = 0
+    image = filter_frequencies(image, along_rows[:, None, None], (ROWS,))
+    return filter_frequencies(image, plane, (COLUMNS, SLICES))
+
+
+def _response(count: int) -> NDArray[np.float32]:
+    """By frequency, what undoes the averaging over voxels."""
+    return (1 / np.sinc(np.arange(count) / (2 * count))).astype(np.float32)
+
+
+def _acquired(
+    shape: tuple[int, ...], imperfections: Imperfections
+) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
+    """How many frequencies are acquired along each axis, and their (1, lines, slices) weights."""
+    rows, columns, slices = shape
+    window = phase_encoding_window(
+        columns, slices, imperfections.phase_fraction,
+        corners=imperfections.corners, fermi=imperfections.fermi,
+    )  # fmt: skip
+    lines = int(np.count_nonzero(window.any(axis=1)))
+    return (math.ceil(imperfections.readout_fraction * rows), lines, slices), window[None, :lines]
 
 
 def acquire(
     image: Signal, sigma: float, echo: int, imperfections: Imperfections, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """The magnitude of an image whose k-space is acquired in part, with noise.
+    """The magnitude of an image with the noise of all coils.
+
+    The noise of each coil passes k-space as the image does, and has the same g-factor.
 
     Args:
         image: complex (rows, cols, slices), without noise.
@@ -119,31 +164,12 @@ def acquire(
         rng: source of the noise.
     """
     columns = image.shape[COLUMNS]
-    image = _acquired_part(image, imperfections)
-    noise = np.zeros((), np.complex64)
-    if sigma:
-        sigma = sigma * (imperfections.noise_ratio if echo else 1.0)
-        white = rng.standard_normal((*image.shape, 2), np.float32).view(np.complex64)[..., 0]
-        white = _acquired_part(white, imperfections)
-        middle = np.sin(np.pi * (np.arange(columns) + 0.5) / columns) ** 2
-        g_factor = 1 + (imperfections.g_factor - 1) * middle[:, None]
-        deviation = np.sqrt(np.mean(np.abs(white) ** 2) / 2)
-        noise = white * (np.float32(sigma / deviation) * g_factor.astype(np.float32))
-    return magnitude(image, noise, rng, coils=imperfections.coils, floor=imperfections.floor[echo])
-
-
-def _acquired_part(image: Signal, imperfections: Imperfections) -> Signal:
-    """The image of the acquired frequencies; zeros fill the others."""
-    rows, columns, slices = image.shape
-    readout = np.arange(rows) < imperfections.readout_fraction * rows
-    window = phase_encoding_window(
-        columns, slices, imperfections.phase_fraction,
-        corners=imperfections.corners, fermi=imperfections.fermi,
-    )  # fmt: skip
-    image = filter_frequencies(image, readout.astype(np.float32)[:, None, None], (ROWS,))
-    return filter_frequencies(image, window, (COLUMNS, SLICES))
-
-
-def _response(count: int) -> NDArray[np.float32]:
-    """By frequency, what undoes the averaging over voxels: k-space is sampled without it."""
-    return (1 / np.sinc(np.arange(count) / (2 * count))).astype(np.float32)
+    acquired, window = _acquired(image.shape, imperfections)
+    middle = np.sin(np.pi * (np.arange(columns) + 0.5) / columns) ** 2
+    g_factor = 1 + (imperfections.g_factor - 1) * middle[:, None]
+    deviation = np.float32(sigma * (imperfections.noise_ratio if echo else 1.0) * g_factor)
+    noise = (
+        deviation * acquired_noise(image.shape, acquired, rng, window)
+        for _ in range(imperfections.coils if sigma else 0)
+    )
+    return magnitude(image, noise, deviation=deviation, floor=imperfections.floor[echo])

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import fft, stats
 
 from mrsr_tf.mri.reception import (
+    acquired_noise,
     coil_shading,
     filter_frequencies,
     fold,
@@ -12,6 +13,11 @@ from mrsr_tf.mri.reception import (
     phase_encoding_window,
     slab_profile,
 )
+
+
+def white_noise(shape, seed):
+    """Complex, with a standard deviation of 1 in the real and in the imaginary part."""
+    return np.random.default_rng(seed).standard_normal((*shape, 2)).view(complex)[..., 0]
 
 
 def test_a_slab_excites_half_at_its_faces_and_all_of_its_middle():
@@ -43,6 +49,17 @@ def test_a_coil_is_brighter_towards_its_elements_and_smooth():
     assert np.abs(np.diff(shading, axis=0)).max() < 0.3
 
 
+def test_one_coil_element_has_the_profile_of_a_loop_on_its_axis():
+    rng = np.random.default_rng(3)
+    start, away, row, radius = (rng.uniform(*r) for r in ((0, 1), (75, 110), (-45, 45), (40, 60)))
+    angle = 2 * np.pi * start
+    place = np.array([row, away * np.cos(angle), away * np.sin(angle)])
+    at = (np.stack(np.meshgrid(*[np.arange(9) - 4] * 3, indexing="ij"), axis=-1)) * 12.0
+    expected = (1 + np.square(at - place).sum(axis=-1) / radius**2) ** -1.5
+    shading = coil_shading((9, 9, 9), (12, 12, 12), np.random.default_rng(3), elements=1)
+    assert shading == pytest.approx(expected / expected.mean(), rel=1e-5)
+
+
 @pytest.mark.parametrize(("corners", "share"), [(False, np.pi / 4), (True, 1.0)])
 def test_an_ellipse_takes_0_79_of_the_time_of_a_rectangle(corners, share):
     window = phase_encoding_window(400, 400, 0.8, corners=corners, fermi=False)
@@ -67,9 +84,10 @@ def test_a_filter_shifts_nothing_and_keeps_the_mean():
 @pytest.mark.parametrize("coils", [1, 2, 4, 8])
 @pytest.mark.parametrize("signal", [0.0, 3.0])
 def test_the_root_of_a_sum_of_squares_is_non_central_chi(coils, signal):
-    rng, sigma, shape = np.random.default_rng(coils), 2.0, (60, 60, 20)
-    noise = sigma * rng.standard_normal((*shape, 2)).view(complex)[..., 0]
-    image = magnitude(np.full(shape, sigma * signal, complex), noise, rng, coils=coils, floor=0.0)
+    sigma, shape = 2.0, (60, 60, 20)
+    noise = sigma * white_noise((coils, *shape), seed=coils)
+    uniform = np.full(shape, sigma * signal, complex)
+    image = magnitude(uniform, noise, deviation=sigma, floor=0.0)
     squared = (image / sigma) ** 2
     expected = stats.ncx2(2 * coils, signal**2) if signal else stats.chi2(2 * coils)
     assert squared.mean() == pytest.approx(expected.mean(), rel=0.02)
@@ -78,8 +96,30 @@ def test_the_root_of_a_sum_of_squares_is_non_central_chi(coils, signal):
 
 @pytest.mark.parametrize("coils", [1, 4])
 def test_a_subtracted_noise_floor_leaves_half_of_air_at_zero(coils):
-    rng, shape = np.random.default_rng(0), (60, 60, 20)
-    noise = rng.standard_normal((*shape, 2)).view(complex)[..., 0]
-    image = magnitude(np.zeros(shape, complex), noise, rng, coils=coils, floor=1.0)
+    shape = (60, 60, 20)
+    deviation = np.linspace(1, 5, 60)[:, None]  # along the columns
+    noise = deviation * white_noise((coils, *shape), seed=0)
+    image = magnitude(np.zeros(shape, complex), noise, deviation=deviation, floor=1.0)
     assert image.min() == 0
-    assert np.mean(image == 0) == pytest.approx(0.5, abs=0.06)
+    for column in (slice(0, 6), slice(54, 60)):
+        assert np.mean(image[:, column] == 0) == pytest.approx(0.5, abs=0.06)
+
+
+def test_without_noise_the_magnitude_is_that_of_the_image():
+    image = 3 * white_noise((4, 5, 6), seed=0)
+    assert magnitude(image, (), deviation=0.0, floor=1.0) == pytest.approx(np.abs(image))
+
+
+def test_zero_filled_noise_has_unit_deviation_and_only_the_acquired_frequencies():
+    shape, acquired = (40, 60, 32), (30, 45, 32)
+    weights = np.linspace(1, 0.2, 45, dtype=np.float32)[None, :, None]
+    noise = acquired_noise(shape, acquired, np.random.default_rng(0), weights)
+    assert noise.shape == shape
+    assert noise.dtype == np.complex64
+    for part in (noise.real, noise.imag):
+        assert part.std() == pytest.approx(1, rel=0.01)
+        spectrum = np.square(fft.dctn(part, norm="ortho"))
+        assert spectrum[30:].max() < 1e-8
+        assert spectrum[:, 45:].max() < 1e-8
+        power = spectrum[:30, :45].mean(axis=(0, 2))
+        assert power / power[:5].mean() == pytest.approx(weights[0, :, 0] ** 2, abs=0.2)
