@@ -22,6 +22,7 @@ from phantom.anatomy.implicit_surfaces import (
     Capsule,
     Points,
     Surface,
+    Vector,
     by_height,
     complement,
     dilated,
@@ -79,18 +80,19 @@ def assemble(rng: np.random.Generator) -> Anatomy:
     joint = {name: pathology.apply_findings(bone, name, findings) for name, bone in joint.items()}
     red_marrow = random_texture(rng, (1.0, 1.0, 2.2), 3.0)
     fibrous = _menisci_and_ligaments(rng, joint, shape, findings)
-    filled, fluid = _joint_fluid(rng, joint, [item.surface for item in fibrous], z, findings)
+    tendons = _fibrous("tendon", soft_tissue.tendons(rng, joint, groove_y - 9.5, z))
+    solids = [item.surface for item in (*tendons, *fibrous)]
+    filled, fluid = _joint_fluid(rng, joint, solids, (1, groove_y, z), findings)
     findings = [
-        replace(f, size_mm=max(fluid.gap_mm, 0.1)) if f.kind == FindingKind.EFFUSION else f
+        replace(f, size_mm=fluid.gap_mm / 2) if f.kind == FindingKind.EFFUSION else f
         for f in findings
     ]
     structures = [
         *_skin_and_fascia(rng),
         *_muscles_and_vessels(rng, joint),
         *_structures("hoffa_fat_pad", [ellipsoid((1, -21, 8), (25, 14, 17))]),
-        *_structures("capsule", soft_tissue.capsule()),
-        *_fibrous("tendon", soft_tissue.tendons(rng, joint, groove_y - 9.5, z)),
         *filled,
+        *tendons,
         *fibrous,
         *_bones_and_cartilage(
             joint, findings, _red_marrow_islands(red_marrow, rng.uniform(*LEAST_RED_MARROW))
@@ -166,7 +168,7 @@ def _joint_fluid(
     rng: np.random.Generator,
     joint: dict[str, Bone],
     solids: list[Surface],
-    patella_z: float,
+    patella: Vector,
     findings: list[Finding],
 ) -> tuple[list[Structure], JointFluid]:
     effusion = any(finding.kind == FindingKind.EFFUSION for finding in findings)
@@ -175,13 +177,14 @@ def _joint_fluid(
         joint,
         solids,
         skin.fascia(),
-        patella_z,
+        patella,
         joint_fluid.random_volume_ml(rng, effusion=effusion),
     )
     cysts = pathology.popliteal_cysts(findings)
-    lining = [*fluid.lining, *(dilated(cyst, 0.5) for cyst in cysts)]
-    bodies = [*fluid.surfaces, *joint_fluid.bursae(), *cysts]
+    lining = [fluid.lining, *(dilated(cyst, 0.5) for cyst in cysts)]
+    bodies = [*fluid.surfaces, *joint_fluid.bursae(joint, patella), *cysts]
     return [
+        *_structures("capsule", [fluid.capsule]),
         *_structures("synovium", lining),
         *_structures("synovial_fluid", bodies),
     ], fluid

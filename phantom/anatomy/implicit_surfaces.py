@@ -132,24 +132,6 @@ def ellipsoid(centre: Vector, radii: Vector) -> Surface:
     return surface
 
 
-def disc(centre: Vector, radii: Vector) -> Surface:
-    """The distance from a flat elliptic disc, which lies across the axis whose radius is 0.
-
-    It grows a little within the disc, so that bodies around it are lenses.
-    """
-    position, (a, b) = _floats(centre), [axis for axis in range(3) if radii[axis]]
-    thin = 3 - a - b
-    ra, rb = float(radii[a]), float(radii[b])
-
-    def surface(p: Points) -> Array:
-        offset = [axis - middle for axis, middle in zip(p.axes, position, strict=True)]
-        beyond = np.sqrt((offset[a] / ra) ** 2 + (offset[b] / rb) ** 2) - 1
-        rim = (beyond + np.sqrt(beyond * beyond + 0.15)) * (min(ra, rb) / 2)
-        return np.sqrt(rim * rim + offset[thin] * offset[thin])  # np.hypot takes ten times as long
-
-    return surface
-
-
 # All functions of height are tables on one grid of z, so that the place of a point in the grid is
 # computed once.
 _LOWEST_MM, _STEP_MM, _STEPS = -150.0, 0.5, 600

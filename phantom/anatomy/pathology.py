@@ -71,7 +71,7 @@ class Finding:
         kind: what it is.
         where: compartment or side as in the labels ("medial_femoral", "medial", "joint").
         centre: position in the reference knee, mm.
-        size_mm: its radius; for an effusion, half the thickness of the pouch.
+        size_mm: its radius; for an effusion, half the gap between the walls of the pouch.
         severity: 0 to 1; the fraction of the cartilage thickness that a defect lacks, or that
             thinning has taken in its middle.
     """
@@ -111,7 +111,7 @@ def _random_finding(kind: FindingKind, rng: np.random.Generator, joint: dict[str
         centre = (SIDES[side] * (PLATEAU_X + 3), rng.uniform(17, 21), 2.5)
         return Finding(kind, side, centre, rng.uniform(6, 10), rng.uniform(0.4, 1))
     if kind == FindingKind.POPLITEAL_CYST:
-        return Finding(kind, "medial", (-13, 41, 4), rng.uniform(4, 9))
+        return Finding(kind, "medial", (-24, 45, 5), rng.uniform(4, 8))
     if kind == FindingKind.OSTEOPHYTE:
         bone = str(rng.choice(["femoral", "tibial"]))
         x, z = (37.0, 9.0) if bone == "femoral" else (36.5, -2.5)
@@ -205,14 +205,14 @@ def meniscal_tears(findings: Sequence[Finding], menisci: dict[str, Surface]) -> 
 
 
 def popliteal_cysts(findings: Sequence[Finding]) -> list[Surface]:
-    """Pears with a neck from the joint, between semimembranosus and medial gastrocnemius."""
+    """Two lobes on the medial gastrocnemius, with a neck between it and semimembranosus."""
     cysts = []
     for finding in findings:
         if finding.kind == FindingKind.POPLITEAL_CYST:
-            x, y, z = finding.centre
-            path = [(x - 4, y - 7, z + 10), (x - 1, y - 2, z + 5), (x, y, z), (x - 1, y + 2, z - 9)]
-            radii = np.multiply(finding.size_mm, [0.15, 0.35, 0.9, 0.5])
-            cysts.append(union(*cord(path, radii.tolist(), (1, 0, 0), 1.4), radius=2.0))
+            shifts = [(3, -13, 13), (-4, -5, 10), (0, 0, 0), (1, 0, -8), (3, 0, -14)]
+            radii = np.multiply(finding.size_mm, [0.15, 0.35, 0.85, 0.6, 0.65])
+            path = np.add(finding.centre, shifts).tolist()
+            cysts.append(union(*cord(path, radii.tolist(), (0.65, 0.76, 0), 1.4), radius=2.0))
     return cysts
 
 

@@ -184,15 +184,3 @@ def _medial_tendons(rng: np.random.Generator, tibia: Surface) -> list[Capsule]:
         *cord([(-22, 51, 60), (-33, 45, 10), (-36, 28, -18), beside[1], pes[1]],
               [1.9, 2.0, 1.8, 1.2, 0.8], (0, 0, 1), 1.6),
     ]  # fmt: skip
-
-
-def capsule() -> list[Surface]:
-    """The joint capsule: thin sheets behind the condyles."""
-    return [
-        segment
-        for side in (-1, 1)
-        for segment in cord(
-            [(side * 21, 27, 40), (side * 21, 35.5, 22), (side * 21, 34, 6), (side * 21, 30, -5)],
-            0.5, (1, 0, 0), 26,
-        )
-    ]  # fmt: skip

@@ -5,10 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from knee_grids import STILL, grid, points, sagittal
-from scipy import ndimage
-from skimage import measure
 
-from phantom.anatomy import bones, joint_fluid, skin
 from phantom.anatomy.implicit_surfaces import (
     column,
     cord,
@@ -133,45 +130,6 @@ def test_every_knee_has_all_its_parts(seed):
     counts = np.bincount(label.ravel(), minlength=len(TISSUES))
     optional = {"bone_marrow_lesion", "cyst"}
     assert {t.name for t, n in zip(TISSUES, counts, strict=True) if n == 0} <= optional
-
-
-def joint_of(seed):
-    shape = bones.Shape(np.random.default_rng(seed))
-    return bones.joint(shape), shape
-
-
-@pytest.mark.parametrize("effusion", [False, True])
-def test_fluid_has_the_volume_of_a_healthy_knee_or_an_effusion(effusion):
-    low, high = joint_fluid.EFFUSION_ML if effusion else joint_fluid.HEALTHY_ML
-    volumes = []
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        joint, shape = joint_of(seed)
-        aim = joint_fluid.random_volume_ml(rng, effusion=effusion)
-        fluid = joint_fluid.joint_fluid(rng, joint, [], skin.fascia(), shape.patella_height, aim)
-        assert fluid.volume_ml == pytest.approx(aim, rel=0.12, abs=0.35)
-        volumes.append(fluid.volume_ml)
-    assert 0.9 * low <= min(volumes) < max(volumes) < 1.1 * high
-
-
-def test_fluid_is_smooth_and_below_the_fascia():
-    """The surface of its pools has about the area of the same body smoothed by 1 mm."""
-    joint, shape = joint_of(1)
-    fascia = skin.fascia()
-    fluid = joint_fluid.joint_fluid(
-        np.random.default_rng(1), joint, [], fascia, shape.patella_height, 30.0
-    )
-    step = 0.8
-    axes = np.arange(-44, 44, step), np.arange(-34, 6, step), np.arange(36, 90, step)
-    at = points(*np.meshgrid(*axes, indexing="ij"))
-    value = fluid.surfaces[-1](at).reshape([len(axis) for axis in axes])
-    smooth = ndimage.gaussian_filter(value, 1.0 / step)
-    areas = [
-        measure.mesh_surface_area(*measure.marching_cubes(field, 0, spacing=(step,) * 3)[:2])
-        for field in (value, smooth)
-    ]
-    assert areas[0] / areas[1] == pytest.approx(1, abs=0.08)
-    assert fascia(at)[value.ravel() < 0].max() < -1
 
 
 def test_knees_of_different_seeds_differ(knee):
