@@ -95,7 +95,7 @@ def assemble(rng: np.random.Generator) -> Anatomy:
         *tendons,
         *fibrous,
         *_bones_and_cartilage(
-            joint, findings, _red_marrow_islands(red_marrow, rng.uniform(*LEAST_RED_MARROW))
+            rng, joint, findings, _red_marrow_islands(red_marrow, rng.uniform(*LEAST_RED_MARROW))
         ),
     ]
     return Anatomy(structures, findings, fluid.volume_ml)
@@ -213,7 +213,7 @@ def _menisci_and_ligaments(
 
 
 def _bones_and_cartilage(
-    joint: dict[str, Bone], findings: list[Finding], red_marrow: Surface
+    rng: np.random.Generator, joint: dict[str, Bone], findings: list[Finding], red_marrow: Surface
 ) -> list[Structure]:
     """The bones, each with its cartilage before it, and then the lesions within them."""
     structures, marrows = [], []
@@ -241,7 +241,7 @@ def _bones_and_cartilage(
     ):
         structures += [
             Structure(LABELS[tissue], intersection(body, marrow), depth)
-            for body, depth in pathology.bodies_in_bone(findings, kind)
+            for body, depth in pathology.bodies_in_bone(rng, findings, kind)
             for marrow in marrows
         ]
     return structures

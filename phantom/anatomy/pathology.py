@@ -19,6 +19,7 @@ from phantom.anatomy.implicit_surfaces import (
     smooth_step,
     union,
 )
+from phantom.anatomy.texture import random_texture
 
 
 class FindingKind(StrEnum):
@@ -216,24 +217,24 @@ def popliteal_cysts(findings: Sequence[Finding]) -> list[Surface]:
     return cysts
 
 
-# Waves of the surfaces of bodies within bone: their vectors in 1/mm and amplitudes over the radius.
-LOBES = (((0.5, 0.4, 0.6), 0.2), ((0.3, -0.9, 0.7), 0.15), ((1.7, 0.6, -1.1), 0.12))
-FEATHERS = (*LOBES, ((-1.3, 2.1, 0.8), 0.1), ((2.3, 1.2, 2.6), 0.1), ((3.1, -2.7, 1.9), 0.08))
+# How the radius of a body within bone varies around it: its relative standard deviation, and how
+# fast the power of the variation falls with frequency. Lesions are feathery, cysts lobed.
+OUTLINES = {FindingKind.BONE_MARROW_LESION: (0.25, 3.3), FindingKind.SUBCHONDRAL_CYST: (0.15, 6.0)}
 
 
-def bodies_in_bone(findings: Sequence[Finding], kind: FindingKind) -> list[tuple[Surface, Surface]]:
+def bodies_in_bone(
+    rng: np.random.Generator, findings: Sequence[Finding], kind: FindingKind
+) -> list[tuple[Surface, Surface]]:
     """Lesions with feathery edges or cysts with lobes, each with its depth.
 
     The depth is 0 at the rim, and 1 from 5 mm inside.
     """
-    waves = FEATHERS if kind == FindingKind.BONE_MARROW_LESION else LOBES
+    spread, roughness = OUTLINES[kind]
+    outline = random_texture(rng, (0.5, 0.5, 0.5), roughness)
 
     def body(finding: Finding, p: Points) -> Array:
-        edge = sum(
-            amplitude * np.sin(kx * p.x + ky * p.y + kz * p.z + finding.size_mm * number)
-            for number, ((kx, ky, kz), amplitude) in enumerate(waves)
-        )
-        return p.value(finding.distance) - finding.size_mm * (1 + edge)
+        radius = finding.size_mm * (1 + np.float32(spread) * outline.sample(p.axes))
+        return p.value(finding.distance) - radius
 
     def depth(surface: Surface, p: Points) -> Array:
         return np.clip(-p.value(surface) / 5, 0, 1)

@@ -87,3 +87,23 @@ def test_a_tear_lies_within_its_meniscus_and_an_osteophyte_on_its_bone(joint):
     assert spurred.outer(points(-39.5, 5.0, -2.5))[0] < 0 < joint["tibial"].outer(
         points(-39.5, 5.0, -2.5)
     )[0]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "size_mm"),
+    [(FindingKind.BONE_MARROW_LESION, 9.0), (FindingKind.SUBCHONDRAL_CYST, 3.0)],
+)
+def test_bodies_in_bone_are_as_large_as_they_say_and_no_spheres(kind, size_mm):
+    finding = Finding(kind, "medial_femoral", (-20, 4, 10), size_mm)
+    step = size_mm / 12
+    axes = [middle + np.arange(-2, 2, 1 / 12) * size_mm for middle in finding.centre]
+    at = points(*np.meshgrid(*axes))
+    radii = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        ((body, depth),) = pathology.bodies_in_bone(rng, [finding], kind)
+        inside = body(at) < 0
+        radii.append(np.cbrt(inside.sum() * step**3 * 3 / (4 * np.pi)))
+        assert not (inside == (finding.distance(at) < radii[-1])).all()
+        assert (depth(at)[inside] > 0).all()
+    assert np.mean(radii) == pytest.approx(size_mm, rel=0.2)
