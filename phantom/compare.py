@@ -1,11 +1,12 @@
-"""Compares a phantom with the real knee it is modelled on, in figures and in pictures.
+"""Compares phantoms with the real knee they are modelled on, in figures and in pictures.
 
     python -m phantom.compare --real=pyKNEEr/code/demo/original/01/DESS --output=comparison
 
-Simulates a knee with the voxels, timing and spoiler of the real scan, draws matching slices of both
-in three planes with the same window (planes.png) and writes a table of figures (figures.md): where
-interpolation of thickened slices errs, the texture of each tissue, and noise. With --model it also
-compares how much a network gains over interpolation. The phantom is not fitted to the real knee.
+Simulates knees with the voxels, timing and spoiler of the real scan, draws matching slices of the
+first and of the real knee in three planes with the same window (planes.png), and writes a table of
+figures (figures.md): where interpolation of thickened slices errs, the texture of each tissue, and
+noise. With --model it also compares how much a network gains over interpolation. The phantoms are
+not fitted to the real knee.
 The pictures show a real person's knee: do not publish them.
 """
 
@@ -24,11 +25,12 @@ FLAGS = flags.FLAGS
 def _define_flags() -> None:
     flags.DEFINE_string("real", None, "The real scan, a DICOM folder.", required=True)
     flags.DEFINE_string("output", None, "The folder to write.", required=True)
+    flags.DEFINE_integer("phantoms", 4, "Number of phantoms.", lower_bound=1)
     flags.DEFINE_string(
         "model", None, "A network whose gain over interpolation is compared, as --model of "
         "mrsr_tf.infer. One that was trained on neither scan tells most.",
     )  # fmt: skip
-    cli.define_seed("Seed of the phantom.")
+    cli.define_seed("Seed of the phantoms.")
     cli.define_overwrite()
 
 
@@ -38,19 +40,20 @@ def main() -> None:
     from mrsr_tf.outputs import check_output, output_folder
     from phantom.comparison.figures import comparison_table
     from phantom.comparison.pictures import draw_planes
-    from phantom.comparison.scans import real_and_phantom
+    from phantom.comparison.scans import phantom_like, real_knee
 
     check_output(FLAGS.output, [FLAGS.real, *filter(None, [FLAGS.model])])
     restore = _restore()
-    configuration = {"seed": FLAGS.seed, "model": FLAGS.model}
+    configuration = {name: FLAGS[name].value for name in ("phantoms", "seed", "model")}
     output = output_folder(
         FLAGS.output, configuration, command="phantom.compare", overwrite=FLAGS.overwrite
     )
     with output as folder:
-        pair = real_and_phantom(read_series(FLAGS.real), FLAGS.seed)
-        table = comparison_table(pair, restore)
+        real = real_knee(read_series(FLAGS.real))
+        phantoms = (phantom_like(real.scan, n, FLAGS.seed) for n in range(FLAGS.phantoms))
+        table = comparison_table(real, phantoms, restore)
         (folder / "figures.md").write_text(table, encoding="utf-8")
-        draw_planes(pair, folder / "planes.png")
+        draw_planes(real, phantom_like(real.scan, 0, FLAGS.seed), folder / "planes.png")
     print(table)
 
 

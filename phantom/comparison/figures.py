@@ -1,7 +1,7 @@
-"""Figures of two scans side by side: where interpolation errs, texture by tissue, and noise."""
+"""Figures of scans side by side: where interpolation errs, texture by tissue, and noise."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,38 +9,56 @@ from scipy import ndimage, stats
 
 from mrsr_tf.mri.slices import interpolate, thicken
 from mrsr_tf.volume import Volume, intensity_scale
-from phantom.comparison.scans import ComparedScan, Pair
+from phantom.comparison.scans import ComparedScan
 
 Image = NDArray[np.floating]
 Restore = Callable[[Image], Image]  # thick slices (rows, cols, slices, echoes) -> fine ones
 
-S1_BANDS = (0, 0.05, 0.1, 0.2, 0.4, 0.7, np.inf)  # of the intensity scale
-SKIN_MM = (-np.inf, -1.5, 1.5, 5, 15, np.inf)  # distance into the leg; air is negative
+BRIGHTNESS = {  # S1 over the intensity scale
+    "0 to 0.05": (0, 0.05),
+    "0.05 to 0.1": (0.05, 0.1),
+    "0.1 to 0.2": (0.1, 0.2),
+    "0.2 to 0.4": (0.2, 0.4),
+    "0.4 to 0.7": (0.4, 0.7),
+    "0.7 and more": (0.7, np.inf),
+}
+DEPTHS_MM = {  # distance into the leg; air is negative
+    "in air, 1.5 mm from the skin and more": (-np.inf, -1.5),
+    "within 1.5 mm of the skin": (-1.5, 1.5),
+    "1.5 to 5 mm below the skin": (1.5, 5),
+    "5 to 15 mm below the skin": (5, 15),
+    "15 mm below the skin and more": (15, np.inf),
+}
 TISSUES = ("muscle", "fat", "marrow", "cartilage")
 PATCH = 16  # voxels of the patches whose spectra are averaged
 FREQUENCIES = (0.2, 0.5, 0.9, 1.5)  # cycles per mm: the bands in plane
 OUTER_SLICES = {"first 7": np.s_[:7], "last 4": np.s_[-4:]}  # where a slab ends, if it does
 
 
-def comparison_table(pair: Pair, restore: Restore | None = None) -> str:
-    """The figures of both scans and their ratio as a Markdown table.
+def comparison_table(
+    real: ComparedScan, phantoms: Iterable[ComparedScan], restore: Restore | None = None
+) -> str:
+    """The figures of a real scan beside the mean and the range of those of phantoms, in Markdown.
 
     Args:
-        pair: the real scan and the phantom.
+        real: the real scan.
+        phantoms: one or more, of which one is held at a time.
         restore: super-resolves thick slices by a factor of 2, for the gain over interpolation.
     """
-    real, phantom = (figures(knee, restore) for knee in pair)
-    lines = ["| figure | real | phantom | ratio |", "|---|---|---|---|"]
-    for name, value in real.items():
-        simulated = phantom[name]
-        ratio = f"{simulated / value:.2f}" if value else ""
-        lines.append(f"| {name} | {value:.3g} | {simulated:.3g} | {ratio} |")
-    for tissue in TISSUES:
-        for echo in (0, 1):
-            gradients = [_gradients(knee, tissue, echo) for knee in pair]
-            distance = stats.wasserstein_distance(*gradients) / float(np.mean(gradients[0]))
-            name = f"gradients in {tissue}, S{echo + 1}: Wasserstein distance over the real mean"
-            lines.append(f"| {name} | | {distance:.2g} | |")
+    expected = figures(real, restore)
+    measured = [figures(knee, restore) | _gradient_distances(real, knee) for knee in phantoms]
+    lines = ["| figure | real | phantoms | lowest | highest | ratio |", "|---|---|---|---|---|---|"]
+    within = 0
+    for name in measured[0]:
+        values = [each[name] for each in measured]
+        mean, low, high = (f(values) for f in (np.mean, min, max))
+        value = expected.get(name)
+        first, ratio = "", ""
+        if value is not None:
+            first, ratio = f"{value:.3g}", f"{mean / value:.2f}" if value else ""
+            within += bool(low <= value <= high)
+        lines.append(f"| {name} | {first} | {mean:.3g} | {low:.3g} | {high:.3g} | {ratio} |")
+    lines += ["", f"{within} of {len(expected)} figures of the real knee lie within the phantoms'."]
     return "\n".join(lines) + "\n"
 
 
@@ -95,16 +113,24 @@ def _interpolation(knee: ComparedScan, restore: Restore | None) -> dict[str, flo
         if fine is not None:
             error = (truth - np.clip(fine[..., echo] / scale, 0, 1)) ** 2
             result[f"S{echo + 1}: gain of the network over TCI, dB"] = _db(error) - _db(squared)
-        shares = (
-            (S1_BANDS, array[..., 0] / scale, "S1 of {:g} to {:g} of the scale"),
-            (SKIN_MM, depth_mm, "{:g} to {:g} mm below the skin"),
-        )
-        for edges, value, text in shares:
-            for low, high in itertools.pairwise(edges):
-                part = squared[(value >= low) & (value < high)].sum() / squared.sum()
-                place = text.format(low, high)
-                result[f"S{echo + 1}: share of TCI's error at {place}, %"] = 100 * float(part)
+        shares = {
+            **_shares(squared, array[..., 0] / scale, BRIGHTNESS, "at S1 of {} of the scale"),
+            **_shares(squared, depth_mm, DEPTHS_MM, "{}"),
+        }
+        for place, percent in shares.items():
+            result[f"S{echo + 1}: share of TCI's error {place}, %"] = percent
     return result
+
+
+def _shares(
+    squared: Image, value: Image, bands: dict[str, tuple[float, float]], text: str
+) -> dict[str, float]:
+    """The percentage of a squared error where a value lies in each band."""
+    return {
+        text.format(name): 100
+        * float(squared[(value >= low) & (value < high)].sum() / squared.sum())
+        for name, (low, high) in bands.items()
+    }
 
 
 def _db(squared: Image) -> float:
@@ -167,6 +193,18 @@ def _power_by_band(image: Image, region: NDArray[np.bool_], pixel_mm: float) -> 
         float(power[(frequency >= low) & (frequency < high)].sum())
         for low, high in itertools.pairwise(FREQUENCIES)
     ]
+
+
+def _gradient_distances(real: ComparedScan, knee: ComparedScan) -> dict[str, float]:
+    """How far apart the gradients of two scans are distributed, over the mean of the first."""
+    result = {}
+    for tissue in TISSUES:
+        for echo in (0, 1):
+            pair = [_gradients(scan, tissue, echo) for scan in (real, knee)]
+            distance = float(stats.wasserstein_distance(*pair) / np.mean(pair[0]))
+            name = f"S{echo + 1}: Wasserstein distance of gradients in {tissue} over the real mean"
+            result[name] = distance
+    return result
 
 
 def _gradients(knee: ComparedScan, tissue: str, echo: int) -> Image:

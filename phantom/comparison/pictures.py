@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from phantom.comparison.scans import Pair
+from phantom.comparison.scans import ComparedScan
 
 CONDYLES_ABOVE_MM = 22.0  # height of the axial plane above the plateau
 # Both echoes with the same window in each, and S2 in a narrow one that shows air and its lines.
 WINDOWS = ((0, 0.7), (1, 0.4), (1, 0.1))
 
 
-def draw_planes(pair: Pair, path: Path) -> None:
+def draw_planes(real: ComparedScan, phantom: ComparedScan, path: Path) -> None:
     """Draws sagittal, coronal and axial planes of both scans, on the scale of each."""
     import matplotlib
 
@@ -22,7 +22,7 @@ def draw_planes(pair: Pair, path: Path) -> None:
     rows = [
         (echo, white, name, knee)
         for echo, white in WINDOWS
-        for name, knee in zip(("real", "phantom"), pair, strict=True)
+        for name, knee in (("real", real), ("phantom", phantom))
     ]
     for panels, (echo, white, name, knee) in zip(axes, rows, strict=True):
         scan, (plateau_row, plateau_column, plateau_slice) = knee.scan, knee.plateau

@@ -1,4 +1,4 @@
-"""A real scan and a phantom that is simulated as it was acquired, with regions of each tissue."""
+"""A real scan and phantoms that are simulated as it was acquired, with regions of each tissue."""
 
 from dataclasses import dataclass, replace
 
@@ -44,20 +44,32 @@ class ComparedScan:
     plateau: tuple[int, ...]
 
 
-Pair = tuple[ComparedScan, ComparedScan]
-
-
-def real_and_phantom(real: Volume, seed: int) -> Pair:
-    """The real scan and a right knee that is simulated as the real one was acquired.
+def real_knee(scan: Volume) -> ComparedScan:
+    """The real scan with its regions.
 
     Raises:
-        InputError: the real scan is not the one whose regions are known.
+        InputError: it is not the scan whose regions are known.
+    """
+    header = scan.echo_times_ms, scan.repetition_time_ms, scan.flip_angle_deg
+    if scan.array.shape != (*REAL_SHAPE, 2) or None in header:
+        raise InputError(
+            f"expected the real knee of 512x512x48 voxels and two echoes, got {scan.array.shape}"
+        )
+    return ComparedScan(scan, _real_regions(), REAL_PLATEAU)
+
+
+def phantom_like(real: Volume, number: int, seed: int) -> ComparedScan:
+    """A right knee that is simulated as the scan of `real_knee` was acquired.
+
+    Args:
+        real: the scan.
+        number: of the phantom; each is another knee in another scanner.
+        seed: of all phantoms.
     """
     te, tr, flip = real.echo_times_ms, real.repetition_time_ms, real.flip_angle_deg
-    if real.array.shape != (*REAL_SHAPE, 2) or te is None or tr is None or flip is None:
-        raise InputError(
-            f"expected the real knee of 512x512x48 voxels and two echoes, got {real.array.shape}"
-        )
+    assert te is not None  # see `real_knee`
+    assert tr is not None
+    assert flip is not None
     rows_mm, cols_mm, slices_mm = (float(d) for d in real.spacing_mm)
     protocol = replace(
         HIGH_RESOLUTION,
@@ -69,7 +81,7 @@ def real_and_phantom(real: Volume, seed: int) -> Pair:
     )
     shape = (*REAL_SHAPE[:2], SLAB_SLICES)
     config = SimulationConfig(seed, protocol, shape, (REAL_SNR,), DIFFUSIVITY)
-    return ComparedScan(real, _real_regions(), REAL_PLATEAU), _phantom(config, real.affine)
+    return _phantom(config, number, real.affine)
 
 
 def _real_regions() -> dict[str, NDArray[np.bool_]]:
@@ -81,9 +93,9 @@ def _real_regions() -> dict[str, NDArray[np.bool_]]:
     return regions
 
 
-def _phantom(config: SimulationConfig, affine: NDArray[np.float64]) -> ComparedScan:
+def _phantom(config: SimulationConfig, number: int, affine: NDArray[np.float64]) -> ComparedScan:
     """The lateral part of a simulated knee, in the orientation of a right knee."""
-    subject = make_subject(0, config, threads=2)
+    subject = make_subject(number, config, threads=2)
     # Slices run to the patient's right: to lateral in a right knee, to medial in a left one.
     order = slice(None) if subject.header.laterality == "R" else slice(None, None, -1)
     lateral = slice(SLAB_SLICES - REAL_SHAPE[2], None)

@@ -6,7 +6,7 @@ import pytest
 from mrsr_tf.errors import InputError
 from mrsr_tf.volume import Volume
 from phantom.comparison import figures
-from phantom.comparison.scans import REAL_BOXES, REAL_SHAPE, ComparedScan, real_and_phantom
+from phantom.comparison.scans import REAL_BOXES, REAL_SHAPE, ComparedScan, real_knee
 
 SHAPE, SPACING = (64, 64, 12), (0.5, 0.5, 1.5)
 TISSUES = ("fluid", "muscle", "marrow", "fat", "meniscus", "cartilage")
@@ -46,10 +46,10 @@ def test_signals_are_relative_to_cartilage(leg):
 def test_the_shares_of_an_error_add_up_and_lie_where_the_error_is(leg):
     leg[:, 30, ::2] += 60  # alternating slices, 7 mm below the skin
     result = figures._interpolation(compared(leg), None)
-    for text in ("of the scale", "below the skin"):
+    for text in ("of the scale", "skin"):
         shares = [v for name, v in result.items() if name.startswith("S1: share") and text in name]
         assert sum(shares) == pytest.approx(100)
-    assert result["S1: share of TCI's error at 5 to 15 mm below the skin, %"] > 90
+    assert result["S1: share of TCI's error 5 to 15 mm below the skin, %"] > 90
 
 
 def test_a_restoration_without_error_gains_without_limit(leg):
@@ -92,17 +92,38 @@ def test_noise_of_the_outer_slices_is_that_of_their_air(leg):
     assert noises["S1: brightness of the last 4 slices over the middle"] == pytest.approx(0.5, 0.01)
 
 
+def cells(line):
+    return [cell.strip() for cell in line.split("|")[1:-1]]
+
+
 def test_a_scan_is_compared_with_itself_at_a_ratio_of_one(leg):
     knee = compared(leg)
-    lines = figures.comparison_table((knee, knee)).splitlines()[2:]
-    ratios = {line.split("|")[4].strip() for line in lines if "Wasserstein" not in line}
-    assert ratios <= {"1.00", ""}
-    assert all(" 0 " in line for line in lines if "Wasserstein" in line)
+    *table, _, end = figures.comparison_table(knee, [knee]).splitlines()
+    rows = [cells(line) for line in table[2:]]
+    for name, real, mean, low, high, ratio in rows:
+        if "Wasserstein" in name:
+            assert (real, mean, ratio) == ("", "0", "")
+        else:
+            assert real == mean == low == high
+            assert ratio in ("1.00", "")
+    count = len([row for row in rows if row[1]])
+    assert end == f"{count} of {count} figures of the real knee lie within the phantoms'."
+
+
+def test_phantoms_stand_with_their_mean_and_range(leg):
+    real, *phantoms = (compared(leg.copy()) for _ in range(3))
+    for knee, factor in zip(phantoms, (0.5, 0.9), strict=True):
+        knee.scan.array[16:24, 16:48] *= factor  # marrow
+    table = figures.comparison_table(real, iter(phantoms)).splitlines()
+    (row,) = (cells(line) for line in table if "S1 of marrow over" in line)
+    assert [float(cell) for cell in row[1:]] == pytest.approx([1, 0.7, 0.5, 0.9, 0.7], abs=0.01)
+    within, total = (int(word) for word in table[-1].split() if word.isdigit())
+    assert within < total
 
 
 def test_only_the_scan_whose_regions_are_known_is_compared(leg):
     with pytest.raises(InputError, match="expected the real knee of 512x512x48"):
-        real_and_phantom(compared(leg).scan, seed=0)
+        real_knee(compared(leg).scan)
     for boxes in REAL_BOXES.values():
         for box in boxes:
             assert all(b.stop <= n for b, n in zip(box, REAL_SHAPE, strict=True))
