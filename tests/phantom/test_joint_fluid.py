@@ -4,11 +4,11 @@ from functools import cache
 
 import numpy as np
 import pytest
-from knee_grids import grid, points
+from knee_grids import grid, knee_of, points
 from scipy import ndimage
 
 from phantom.anatomy import bones, joint_fluid, pathology, skin
-from phantom.anatomy.knee import Knee, labels, paint
+from phantom.anatomy.knee import labels, paint
 from phantom.anatomy.pathology import FindingKind
 from phantom.anatomy.tissues import LABELS
 
@@ -157,7 +157,7 @@ def test_a_popliteal_cyst_is_one_body_from_the_joint_to_below_the_fascia(size_mm
 
 
 def test_fluid_of_a_knee_meets_neither_muscle_nor_skin():
-    knee = Knee(np.random.default_rng([1000, 1, 0]))
+    knee = knee_of(1000, 1, 0)
     assert knee.joint_fluid_ml > 10
     shape, step = (40, 50, 50), 0.7
     for corner in ((-40, -30, 50), (-40, 8, 4)):  # the medial half of the pouch; behind a condyle

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from knee_grids import STILL, points, sagittal
+from knee_grids import STILL, knee_of, points, sagittal
 
 from mrsr_tf.mri.dess import dess_signals
-from phantom.anatomy.knee import Knee, Material, labels, paint
+from phantom.anatomy.knee import Material, labels, paint
 from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS, TISSUES
 from phantom.scanner import partial_volume
 from phantom.scanner.partial_volume import scan_knee
@@ -14,7 +14,7 @@ from phantom.scanner.protocols import PROTOCOLS, Sequence
 
 @pytest.fixture(scope="module")
 def knee():
-    return Knee(np.random.default_rng([0, 0, 0]))
+    return knee_of(0, 0, 0)
 
 
 def signal_of(tissue, sequence, fat_excitation=None):
@@ -27,7 +27,7 @@ def signal_of(tissue, sequence, fat_excitation=None):
 
 
 def test_blocks_see_every_structure_that_reaches_into_them():
-    knee = Knee(np.random.default_rng([3, 1]))
+    knee = knee_of(3, 1)
     shape, spacing = (40, 48, 32), (3.1, 3.0, 3.3)
     to_knee = sagittal(shape, spacing, (0, 6, 0))
     scan = scan_knee(knee, to_knee, shape, STILL, finest_mm=9.0)

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from knee_grids import STILL, sagittal
+from knee_grids import STILL, knee_of, sagittal
 from scipy import stats
 
 from phantom.anatomy.implicit_surfaces import Points
-from phantom.anatomy.knee import Knee
 from phantom.anatomy.tissues import LABELS
 from phantom.scanner import reception
 from phantom.scanner.imperfections import Imperfections, random_imperfections
@@ -99,7 +98,7 @@ def test_a_leg_that_moves_before_the_scan_is_only_shifted():
 
 
 def test_a_slab_folds_its_ends_and_shifts_no_slice():
-    knee = Knee(np.random.default_rng([0, 0, 0]))
+    knee = knee_of(0, 0, 0)
     shape, beyond = (40, 40, 20), 6
     scan = scan_knee(knee, sagittal(shape, SPACING), shape, STILL)
     field = np.ones(shape, np.complex64)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from knee_grids import grid, points
+from knee_grids import grid, knee_of, points
 
 from phantom.anatomy import skin
-from phantom.anatomy.knee import Knee, paint
+from phantom.anatomy.knee import paint
 from phantom.anatomy.tissue_texture import SUPERFICIAL_FASCIA_MM
 from phantom.anatomy.tissues import LABELS, values_by_label
 
@@ -14,7 +14,7 @@ VOXEL = (0.4, 0.4, 0.4)
 
 @pytest.fixture(scope="module")
 def knee():
-    return Knee(np.random.default_rng([0, 0, 0]))
+    return knee_of(0, 0, 0)
 
 
 @pytest.fixture(scope="module")

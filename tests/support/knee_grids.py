@@ -1,11 +1,20 @@
-"""Points and voxel grids in the reference knee."""
+"""Knees, and points and voxel grids in the reference knee."""
+
+import functools
 
 import numpy as np
 
 from phantom.anatomy.implicit_surfaces import Points
+from phantom.anatomy.knee import Knee
 from phantom.scanner.protocols import Sequence
 
 STILL = Sequence(23.0, (7.0, 39.0), 20.0)  # spins do not diffuse
+
+
+@functools.cache
+def knee_of(*seed):
+    """The knee of a seed, which takes seconds to assemble and is shared by all tests."""
+    return Knee(np.random.default_rng(seed))
 
 
 def points(*xyz):
