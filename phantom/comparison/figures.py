@@ -237,15 +237,15 @@ def _noises(knee: ComparedScan) -> dict[str, float]:
 def _outer_slices(image: Image, air: NDArray[np.bool_], cartilage: float) -> dict[str, float]:
     """Brightness and noise of the first and the last slices."""
     bright, result = np.percentile(image, 98, axis=(0, 1)), {}
-    # The leg is narrower at the ends: what is air in the middle slice is air in all of them.
-    middle = air[:, :, air.shape[2] // 2]
+    # The outermost slices hold no region of the real scan: what is air in all others is air there.
+    always = air[:, :, air.any(axis=(0, 1))].all(axis=2)
     for place, part in OUTER_SLICES.items():
         outer = image[:, :, part]
         result[f"brightness of the {place} slices over the middle"] = float(
             bright[part].mean() / np.median(bright)
         )
         result[f"noise in air of the {place} slices over S1 of cartilage"] = (
-            _noise(outer, np.broadcast_to(middle[..., None], outer.shape)) / cartilage
+            _noise(outer, np.broadcast_to(always[..., None], outer.shape)) / cartilage
         )
     return result
 
