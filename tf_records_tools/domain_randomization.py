@@ -20,10 +20,10 @@ from scipy.interpolate import PchipInterpolator
 
 from mrsr_tf.errors import InputError
 from mrsr_tf.mri.reception import (
-    acquired_noise,
     coil_shading,
     fold,
     magnitude,
+    noise_of_coils,
     slab_profile,
 )
 from mrsr_tf.volume import Volume, intensity_scale
@@ -33,7 +33,7 @@ DARKEST_TISSUE = 0.1  # at a point of the curve, relative to the brightest
 # The second echo of a DESS scan is dark but for liquids: its ratio to the first at a point of the
 # curve, and how often it has a contrast of its own instead.
 ECHO_RATIO, OWN_CONTRAST = (0.05, 0.5), 0.3
-COILS = (1, 2, 4, 8)
+COILS = (1, 2, 4, 8, 16)
 COIL_FIELD_MM = 150.0  # the volume is as large as a knee in its coil
 LARGEST_ANISOTROPY = 1.5  # the longest edge of a voxel relative to the shortest
 INTERPOLATION_PROBABILITY = 0.5
@@ -198,8 +198,6 @@ def _receive(
     floor: float,
 ) -> NDArray[np.float32]:
     """The magnitude of the image with the noise of several coils, interpolated to `shape`."""
-    received = (
-        np.float32(noise) * acquired_noise(shape, image.shape, random) for _ in range(coils)
-    )
+    received = noise_of_coils(coils, shape, image.shape, random)
     signal = resample(image, shape).astype(np.complex64)
-    return magnitude(signal, received, deviation=noise, floor=floor)
+    return magnitude(signal, *received, coils=coils, deviation=noise, floor=floor)

@@ -14,7 +14,7 @@ scans=$folder/scans records=$folder/records runs=$folder/runs
 varied() { python -m tf_records_tools.make_varied_scans --contrasts=dual --seed=3 "$@"; }
 knees() { python -m phantom.simulate "$@"; }
 train() { python -m mrsr_tf.train --flagfile=flags/pretrained/textured "$@"; }
-records() { # PROFILE STRIDE
+make_records() { # PROFILE STRIDE
     python -m tf_records_tools.make_records --input="$scans/knees,$scans/thick" \
         --output="$records/knees_$1" --contrasts=dual --profile="$1" --stride="$2" --air_below=0.03 \
         --validation_subjects=3 --group_by=scan --seed=1
@@ -27,8 +27,8 @@ varied --scans=5 --input="$brain" --output="$scans/brain" --first_number=1
 varied --scans=4 --input="$head,$fruit" --output="$scans/heads" --first_number=2
 knees --output="$scans/thick" --subjects=10 --seed=400 --shape=208,208,72 --protocol=thick --snr=20,70
 knees --output="$scans/knees" --subjects=12 --seed=100 --shape=208,208,112
-records fir 24
-records kspace 32
+make_records fir 24
+make_records kspace 32
 train --init_from="$weights" --records="$records/knees_fir,$records/heads_fir" \
     --run_dir="$runs/fir" --seed=1
 train --init_from="$runs/fir" --run_dir="$runs/textured" --seed=2 \

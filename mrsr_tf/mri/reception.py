@@ -4,7 +4,6 @@ Pure functions on arrays (rows, cols, slices), for phantoms and for the training
 of other scans.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 Complex = NDArray[np.complexfloating]
+
+DRAWN_COILS = 4  # see `noise_of_coils`
 
 
 def slab_profile(slices: int, beyond: int, edge: float) -> NDArray[np.float32]:
@@ -164,8 +165,45 @@ def acquired_noise(
     return fft.idctn(noise, s=sizes, axes=axes, norm="ortho", workers=-1) if axes else noise
 
 
+def noise_of_coils(
+    coils: int,
+    shape: tuple[int, ...],
+    acquired: tuple[int, ...],
+    rng: np.random.Generator,
+    weights: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    """The noise of one coil and the summed power of that of all others.
+
+    Four coils are drawn, which takes longer than all else of a scan. The noise of the next four is
+    theirs moved along the rows by a part of the image, which is as good: it is independent in each
+    voxel and its neighbours.
+
+    Args:
+        coils: 1 to 4, or a multiple of 4.
+        shape: see `acquired_noise`, as `acquired`, `rng` and `weights`.
+        acquired: number of frequencies along each axis.
+        rng: source of the noise.
+        weights: of the filter of k-space.
+    """
+    first = acquired_noise(shape, acquired, rng, weights)
+    others = np.zeros(shape, np.float32)
+    for _ in range(1, min(coils, DRAWN_COILS)):
+        others += _power(acquired_noise(shape, acquired, rng, weights))
+    drawn = others + _power(first)
+    moves = coils // DRAWN_COILS
+    for move in range(1, moves):
+        others += np.roll(drawn, move * shape[0] // moves, axis=0)
+    return first, others
+
+
 def magnitude(
-    image: Complex, noise: Iterable[Complex], *, deviation: ArrayLike, floor: float
+    image: Complex,
+    noise: Complex | complex,
+    others: ArrayLike,
+    *,
+    coils: int,
+    deviation: ArrayLike,
+    floor: float,
 ) -> NDArray[np.float32]:
     """The magnitude of an image with noise, as combined from several coils.
 
@@ -175,20 +213,19 @@ def magnitude(
 
     Args:
         image: complex.
-        noise: of each coil, complex and of the same shape, one after the other; none: no noise.
-        deviation: of the real and the imaginary part of each coil's noise, a number or a map that
-            broadcasts.
+        noise: of the first coil, with a deviation of 1 in the real and in the imaginary part.
+        others: the summed power of that of the other coils.
+        coils: their number.
+        deviation: by which noise is multiplied, a number or a map that broadcasts.
         floor: part of the mean of pure noise that the scanner subtracts; what falls below 0 is 0.
     """
-    coils = iter(noise)
-    power, count = _power(image + next(coils, np.zeros((), image.dtype))), 1
-    for further in coils:
-        power += _power(further)
-        count += 1
+    deviation = np.asarray(deviation, image.real.dtype)
+    power = _power(image + deviation * noise)
+    power += np.square(deviation) * others
     result = np.sqrt(power, out=power)
     if floor:
-        mean = np.sqrt(2 * count - 0.5)  # of a chi distribution of 2n degrees, to 1 % and better
-        result -= np.asarray(floor * mean * np.asarray(deviation), result.dtype)
+        mean = np.sqrt(2 * coils - 0.5)  # of a chi distribution of 2n degrees, to 1 % and better
+        result -= np.asarray(floor * mean, result.dtype) * deviation
         np.maximum(result, 0, out=result)
     return result
 

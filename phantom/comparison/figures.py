@@ -238,7 +238,7 @@ def _outer_slices(image: Image, air: NDArray[np.bool_], cartilage: float) -> dic
     """Brightness and noise of the first and the last slices."""
     bright, result = np.percentile(image, 98, axis=(0, 1)), {}
     # The outermost slices hold no region of the real scan: what is air in all others is air there.
-    always = air[:, :, air.any(axis=(0, 1))].all(axis=2)
+    always = np.all(air[:, :, np.any(air, axis=(0, 1))], axis=2)
     for place, part in OUTER_SLICES.items():
         outer = image[:, :, part]
         result[f"brightness of the {place} slices over the middle"] = float(

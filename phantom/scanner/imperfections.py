@@ -86,6 +86,6 @@ def random_imperfections(rng: np.random.Generator, protocol: Protocol) -> Imperf
         fermi=bool(rng.random() < 0.7),
         g_factor=rng.uniform(1, 1.6),
         noise_ratio=rng.uniform(0.6, 1.0),
-        coils=int(rng.choice([1, 2, 4, 8])),
+        coils=int(rng.choice([1, 2, 4, 8, 16])),
         floor=(subtracts(), subtracts()),
     )

@@ -7,11 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from mrsr_tf.mri.reception import (
-    acquired_noise,
     coil_shading,
     filter_frequencies,
     fold,
     magnitude,
+    noise_of_coils,
     phase_encoding_window,
     slab_profile,
 )
@@ -168,8 +168,6 @@ def acquire(
     middle = np.sin(np.pi * (np.arange(columns) + 0.5) / columns) ** 2
     g_factor = 1 + (imperfections.g_factor - 1) * middle[:, None]
     deviation = np.float32(sigma * (imperfections.noise_ratio if echo else 1.0) * g_factor)
-    noise = (
-        deviation * acquired_noise(image.shape, acquired, rng, window)
-        for _ in range(imperfections.coils if sigma else 0)
-    )
-    return magnitude(image, noise, deviation=deviation, floor=imperfections.floor[echo])
+    coils, floor = imperfections.coils, imperfections.floor[echo]
+    noise = noise_of_coils(coils, image.shape, acquired, rng, window) if sigma else (0.0, 0.0)
+    return magnitude(image, *noise, coils=coils, deviation=deviation, floor=floor)

@@ -10,6 +10,7 @@ from mrsr_tf.mri.reception import (
     filter_frequencies,
     fold,
     magnitude,
+    noise_of_coils,
     phase_encoding_window,
     slab_profile,
 )
@@ -85,9 +86,10 @@ def test_a_filter_shifts_nothing_and_keeps_the_mean():
 @pytest.mark.parametrize("signal", [0.0, 3.0])
 def test_the_root_of_a_sum_of_squares_is_non_central_chi(coils, signal):
     sigma, shape = 2.0, (60, 60, 20)
-    noise = sigma * white_noise((coils, *shape), seed=coils)
+    first, *others = white_noise((coils, *shape), seed=coils)
+    power = np.sum(np.abs(others) ** 2, axis=0)
     uniform = np.full(shape, sigma * signal, complex)
-    image = magnitude(uniform, noise, deviation=sigma, floor=0.0)
+    image = magnitude(uniform, first, power, coils=coils, deviation=sigma, floor=0.0)
     squared = (image / sigma) ** 2
     expected = stats.ncx2(2 * coils, signal**2) if signal else stats.chi2(2 * coils)
     assert squared.mean() == pytest.approx(expected.mean(), rel=0.02)
@@ -98,8 +100,10 @@ def test_the_root_of_a_sum_of_squares_is_non_central_chi(coils, signal):
 def test_a_subtracted_noise_floor_leaves_half_of_air_at_zero(coils):
     shape = (60, 60, 20)
     deviation = np.linspace(1, 5, 60)[:, None]  # along the columns
-    noise = deviation * white_noise((coils, *shape), seed=0)
-    image = magnitude(np.zeros(shape, complex), noise, deviation=deviation, floor=1.0)
+    first, *others = white_noise((coils, *shape), seed=0)
+    power = np.sum(np.abs(others) ** 2, axis=0)
+    air = np.zeros(shape, complex)
+    image = magnitude(air, first, power, coils=coils, deviation=deviation, floor=1.0)
     assert image.min() == 0
     for column in (slice(0, 6), slice(54, 60)):
         assert np.mean(image[:, column] == 0) == pytest.approx(0.5, abs=0.06)
@@ -107,7 +111,9 @@ def test_a_subtracted_noise_floor_leaves_half_of_air_at_zero(coils):
 
 def test_without_noise_the_magnitude_is_that_of_the_image():
     image = 3 * white_noise((4, 5, 6), seed=0)
-    assert magnitude(image, (), deviation=0.0, floor=1.0) == pytest.approx(np.abs(image))
+    assert magnitude(image, 0.0, 0.0, coils=4, deviation=0.0, floor=1.0) == pytest.approx(
+        np.abs(image)
+    )
 
 
 def test_zero_filled_noise_has_unit_deviation_and_only_the_acquired_frequencies():
@@ -123,3 +129,16 @@ def test_zero_filled_noise_has_unit_deviation_and_only_the_acquired_frequencies(
         assert spectrum[:, 45:].max() < 1e-8
         power = spectrum[:30, :45].mean(axis=(0, 2))
         assert power / power[:5].mean() == pytest.approx(weights[0, :, 0] ** 2, abs=0.2)
+
+
+@pytest.mark.parametrize("coils", [1, 2, 4, 8, 16])
+def test_the_power_of_all_coils_is_chi_squared_and_independent_between_neighbours(coils):
+    shape = (64, 40, 24)
+    first, others = noise_of_coils(coils, shape, shape, np.random.default_rng(0))
+    power = np.abs(first) ** 2 + others
+    expected = stats.chi2(2 * coils)
+    assert power.mean() == pytest.approx(expected.mean(), rel=0.01)
+    assert power.var() == pytest.approx(expected.var(), rel=0.03)
+    for axis in range(3):
+        neighbour = np.roll(power, 1, axis=axis)
+        assert np.corrcoef(power.ravel(), neighbour.ravel())[0, 1] == pytest.approx(0, abs=0.015)
