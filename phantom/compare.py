@@ -17,7 +17,7 @@ from absl import flags
 from mrsr_tf import cli
 
 if TYPE_CHECKING:
-    from phantom.comparison.figures import Restore
+    from phantom.comparison.figures import Networks
 
 FLAGS = flags.FLAGS
 
@@ -26,8 +26,8 @@ def _define_flags() -> None:
     flags.DEFINE_string("real", None, "The real scan, a DICOM folder.", required=True)
     flags.DEFINE_string("output", None, "The folder to write.", required=True)
     flags.DEFINE_integer("phantoms", 4, "Number of phantoms.", lower_bound=1)
-    flags.DEFINE_string(
-        "model", None, "A network whose gain over interpolation is compared, as --model of "
+    flags.DEFINE_list(
+        "model", [], "Networks whose gain over interpolation is compared, each as --model of "
         "mrsr_tf.infer. One that was trained on neither scan tells most.",
     )  # fmt: skip
     cli.define_seed("Seed of the phantoms.")
@@ -42,8 +42,8 @@ def main() -> None:
     from phantom.comparison.pictures import draw_planes
     from phantom.comparison.scans import phantom_like, real_knee
 
-    check_output(FLAGS.output, [FLAGS.real, *filter(None, [FLAGS.model])])
-    restore = _restore()
+    check_output(FLAGS.output, [FLAGS.real, *FLAGS.model])
+    networks = _networks()
     configuration = {name: FLAGS[name].value for name in ("phantoms", "seed", "model")}
     output = output_folder(
         FLAGS.output, configuration, command="phantom.compare", overwrite=FLAGS.overwrite
@@ -51,21 +51,21 @@ def main() -> None:
     with output as folder:
         real = real_knee(read_series(FLAGS.real))
         phantoms = (phantom_like(real.scan, n, FLAGS.seed) for n in range(FLAGS.phantoms))
-        table = comparison_table(real, phantoms, restore)
+        table = comparison_table(real, phantoms, networks)
         (folder / "figures.md").write_text(table, encoding="utf-8")
         draw_planes(real, phantom_like(real.scan, 0, FLAGS.seed), folder / "planes.png")
     print(table)
 
 
-def _restore() -> "Restore | None":
-    """The network of --model as a function of thick slices."""
-    if FLAGS.model is None:
-        return None
+def _networks() -> "Networks":
+    """The networks of --model as functions of thick slices."""
+    if not FLAGS.model:
+        return {}
     with cli.quiet_imports():
         from mrsr_tf.inference.super_resolution import Network
         from mrsr_tf.network.trained_model import load_model
 
-    return Network(load_model(FLAGS.model)).upsample
+    return {name: Network(load_model(name)).upsample for name in FLAGS.model}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Figures of scans side by side: where interpolation errs, texture by tissue, and noise."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from mrsr_tf.volume import Volume, intensity_scale
 from phantom.comparison.scans import ComparedScan
 
 Image = NDArray[np.floating]
-Restore = Callable[[Image], Image]  # thick slices (rows, cols, slices, echoes) -> fine ones
+# By name, functions that super-resolve thick slices (rows, cols, slices, echoes) by a factor of 2.
+Networks = Mapping[str, Callable[[Image], Image]]
 
 BRIGHTNESS = {  # S1 over the intensity scale
     "0 to 0.05": (0, 0.05),
@@ -36,17 +37,17 @@ OUTER_SLICES = {"first 7": np.s_[:7], "last 4": np.s_[-4:]}  # where a slab ends
 
 
 def comparison_table(
-    real: ComparedScan, phantoms: Iterable[ComparedScan], restore: Restore | None = None
+    real: ComparedScan, phantoms: Iterable[ComparedScan], networks: Networks
 ) -> str:
     """The figures of a real scan beside the mean and the range of those of phantoms, in Markdown.
 
     Args:
         real: the real scan.
         phantoms: one or more, of which one is held at a time.
-        restore: super-resolves thick slices by a factor of 2, for the gain over interpolation.
+        networks: whose gain over interpolation is compared.
     """
-    expected = figures(real, restore)
-    measured = [figures(knee, restore) | _gradient_distances(real, knee) for knee in phantoms]
+    expected = figures(real, networks)
+    measured = [figures(knee, networks) | _gradient_distances(real, knee) for knee in phantoms]
     lines = ["| figure | real | phantoms | lowest | highest | ratio |", "|---|---|---|---|---|---|"]
     within = 0
     for name in measured[0]:
@@ -62,11 +63,11 @@ def comparison_table(
     return "\n".join(lines) + "\n"
 
 
-def figures(knee: ComparedScan, restore: Restore | None = None) -> dict[str, float]:
+def figures(knee: ComparedScan, networks: Networks) -> dict[str, float]:
     """All figures of one scan by their names."""
     return {
         **_signals(knee),
-        **_interpolation(knee, restore),
+        **_interpolation(knee, networks),
         **_textures(knee),
         **_noises(knee),
     }
@@ -94,13 +95,13 @@ def _mean_signal(knee: ComparedScan, echo: int, region: str) -> float:
     return max(power - noise, 0) ** 0.5
 
 
-def _interpolation(knee: ComparedScan, restore: Restore | None) -> dict[str, float]:
-    """PSNR of interpolation after thickening by 2, where its errors lie, and a network's gain."""
+def _interpolation(knee: ComparedScan, networks: Networks) -> dict[str, float]:
+    """PSNR of interpolation after thickening by 2, where its errors lie, and gains of networks."""
     array = knee.scan.array
     scale, slices = intensity_scale(array), array.shape[2]
     thick = thicken(array)
     tci = interpolate(thick)[:, :, :slices]
-    fine = restore(thick)[:, :, :slices] if restore else None
+    restored = {name: network(thick)[:, :, :slices] for name, network in networks.items()}
     depth_mm = _depth_mm(knee.scan)
     result = {}
     for echo in (0, 1):
@@ -110,9 +111,9 @@ def _interpolation(knee: ComparedScan, restore: Restore | None) -> dict[str, flo
         own_tci = np.clip(tci[..., echo] / intensity_scale(array[..., [echo]]), 0, 1)
         result[f"S{echo + 1}: pSNR of TCI, one scale, dB"] = _db(squared)
         result[f"S{echo + 1}: pSNR of TCI, own scale, dB"] = _db((own - own_tci) ** 2)
-        if fine is not None:
+        for name, fine in restored.items():
             error = (truth - np.clip(fine[..., echo] / scale, 0, 1)) ** 2
-            result[f"S{echo + 1}: gain of the network over TCI, dB"] = _db(error) - _db(squared)
+            result[f"S{echo + 1}: gain of {name} over TCI, dB"] = _db(error) - _db(squared)
         shares = {
             **_shares(squared, array[..., 0] / scale, BRIGHTNESS, "at S1 of {} of the scale"),
             **_shares(squared, depth_mm, DEPTHS_MM, "{}"),

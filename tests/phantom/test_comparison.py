@@ -45,7 +45,7 @@ def test_signals_are_relative_to_cartilage(leg):
 
 def test_the_shares_of_an_error_add_up_and_lie_where_the_error_is(leg):
     leg[:, 30, ::2] += 60  # alternating slices, 7 mm below the skin
-    result = figures._interpolation(compared(leg), None)
+    result = figures._interpolation(compared(leg), {})
     for text in ("of the scale", "skin"):
         shares = [v for name, v in result.items() if name.startswith("S1: share") and text in name]
         assert sum(shares) == pytest.approx(100)
@@ -56,8 +56,8 @@ def test_a_restoration_without_error_gains_without_limit(leg):
     smooth = np.repeat(leg[:, :, :1], SHAPE[2], axis=2)
     smooth[:, :, ::2] += 5
     knee = compared(smooth)
-    result = figures._interpolation(knee, lambda thick: knee.scan.array + 1e-3)
-    assert result["S1: gain of the network over TCI, dB"] > 40
+    result = figures._interpolation(knee, {"magic": lambda thick: knee.scan.array + 1e-3})
+    assert result["S1: gain of magic over TCI, dB"] > 40
 
 
 def test_texture_of_one_frequency_is_in_its_band_with_its_amplitude():
@@ -98,7 +98,7 @@ def cells(line):
 
 def test_a_scan_is_compared_with_itself_at_a_ratio_of_one(leg):
     knee = compared(leg)
-    *table, _, end = figures.comparison_table(knee, [knee]).splitlines()
+    *table, _, end = figures.comparison_table(knee, [knee], {}).splitlines()
     rows = [cells(line) for line in table[2:]]
     for name, real, mean, low, high, ratio in rows:
         if "Wasserstein" in name:
@@ -114,7 +114,7 @@ def test_phantoms_stand_with_their_mean_and_range(leg):
     real, *phantoms = (compared(leg.copy()) for _ in range(3))
     for knee, factor in zip(phantoms, (0.5, 0.9), strict=True):
         knee.scan.array[16:24, 16:48] *= factor  # marrow
-    table = figures.comparison_table(real, iter(phantoms)).splitlines()
+    table = figures.comparison_table(real, iter(phantoms), {}).splitlines()
     (row,) = (cells(line) for line in table if "S1 of marrow over" in line)
     assert [float(cell) for cell in row[1:]] == pytest.approx([1, 0.7, 0.5, 0.9, 0.7], abs=0.01)
     within, total = (int(word) for word in table[-1].split() if word.isdigit())
