@@ -25,6 +25,9 @@ def folder(tmp_path_factory):
     for seed in range(3):
         scan = make_scan((33, 32, 34), spacing_mm=(0.4, 0.4, 0.7), seed=seed)
         write_nifti(scan, folder / "knees" / f"knee_{seed}.nii.gz")
+    for seed, name in enumerate(("head", "fruit")):
+        volume = make_scan((56, 54, 58), spacing_mm=(1, 1, 1), echoes=1, seed=seed)
+        write_nifti(volume, folder / f"{name}.nii.gz")
     (folder / "patients.csv").write_text("subject,patient\nknee_0,a\nknee_1,b\nknee_2,a\n")
     return folder
 
