@@ -10,6 +10,7 @@ not fitted to the real knee.
 The pictures show a real person's knee: do not publish them.
 """
 
+import itertools
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -50,10 +51,11 @@ def main() -> None:
     )
     with output as folder:
         real = real_knee(read_series(FLAGS.real))
-        phantoms = (phantom_like(real.scan, n, FLAGS.seed) for n in range(FLAGS.phantoms))
-        table = comparison_table(real, phantoms, networks)
+        first = phantom_like(real.scan, 0, FLAGS.seed)
+        draw_planes(real, first, folder / "planes.png")
+        others = (phantom_like(real.scan, n, FLAGS.seed) for n in range(1, FLAGS.phantoms))
+        table = comparison_table(real, itertools.chain([first], others), networks)
         (folder / "figures.md").write_text(table, encoding="utf-8")
-        draw_planes(real, phantom_like(real.scan, 0, FLAGS.seed), folder / "planes.png")
     print(table)
 
 

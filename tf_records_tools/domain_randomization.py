@@ -19,13 +19,7 @@ from scipy import fft
 from scipy.interpolate import PchipInterpolator
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.mri.reception import (
-    coil_shading,
-    fold,
-    magnitude,
-    noise_of_coils,
-    slab_profile,
-)
+from mrsr_tf.mri.reception import coil_shading, fold, magnitude, noise_of_coils, slab_profile
 from mrsr_tf.volume import Volume, intensity_scale
 
 CURVE_POINTS = 5  # of an intensity curve, including air

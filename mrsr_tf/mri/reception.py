@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
+from mrsr_tf.errors import InputError
+
 Complex = NDArray[np.complexfloating]
 
 DRAWN_COILS = 4  # see `noise_of_coils`
@@ -174,9 +176,9 @@ def noise_of_coils(
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
     """The noise of one coil and the summed power of that of all others.
 
-    Four coils are drawn, which takes longer than all else of a scan. The noise of the next four is
-    theirs moved along the rows by a part of the image, which is as good: it is independent in each
-    voxel and its neighbours.
+    At most four coils are drawn, since that takes about a second for each. The noise of every
+    further four is theirs moved along the rows by a part of the image, which is as good: it is
+    independent in each voxel and its neighbours.
 
     Args:
         coils: 1 to 4, or a multiple of 4.
@@ -184,7 +186,12 @@ def noise_of_coils(
         acquired: number of frequencies along each axis.
         rng: source of the noise.
         weights: of the filter of k-space.
+
+    Raises:
+        InputError: another number of coils.
     """
+    if coils < 1 or (coils > DRAWN_COILS and coils % DRAWN_COILS):
+        raise InputError(f"expected 1 to 4 coils or a multiple of 4, got {coils}")
     first = acquired_noise(shape, acquired, rng, weights)
     others = np.zeros(shape, np.float32)
     for _ in range(1, min(coils, DRAWN_COILS)):

@@ -48,13 +48,13 @@ def real_knee(scan: Volume) -> ComparedScan:
     """The real scan with its regions.
 
     Raises:
-        InputError: it is not the scan whose regions are known.
+        InputError: it is not the scan whose regions are known, or its header lacks its timing.
     """
-    header = scan.echo_times_ms, scan.repetition_time_ms, scan.flip_angle_deg
-    if scan.array.shape != (*REAL_SHAPE, 2) or None in header:
+    if scan.array.shape != (*REAL_SHAPE, 2):
         raise InputError(
             f"expected the real knee of 512x512x48 voxels and two echoes, got {scan.array.shape}"
         )
+    _timing(scan)
     return ComparedScan(scan, _real_regions(), REAL_PLATEAU)
 
 
@@ -66,22 +66,30 @@ def phantom_like(real: Volume, number: int, seed: int) -> ComparedScan:
         number: of the phantom; each is another knee in another scanner.
         seed: of all phantoms.
     """
-    te, tr, flip = real.echo_times_ms, real.repetition_time_ms, real.flip_angle_deg
-    assert te is not None  # see `real_knee`
-    assert tr is not None
-    assert flip is not None
+    te_ms, tr_ms, flip_deg = _timing(real)
     rows_mm, cols_mm, slices_mm = (float(d) for d in real.spacing_mm)
     protocol = replace(
         HIGH_RESOLUTION,
         spacing_mm=(rows_mm, cols_mm, slices_mm),
-        tr_ms=tr,
-        te_ms=(te[0], te[1]),
-        flip_deg=flip,
+        tr_ms=tr_ms,
+        te_ms=te_ms,
+        flip_deg=flip_deg,
         phase_fraction=320 / 512,
     )
     shape = (*REAL_SHAPE[:2], SLAB_SLICES)
     config = SimulationConfig(seed, protocol, shape, (REAL_SNR,), DIFFUSIVITY)
     return _phantom(config, number, real.affine)
+
+
+def _timing(scan: Volume) -> tuple[tuple[float, float], float, float]:
+    """Both echo times and the repetition time in ms, and the flip angle in degrees."""
+    te, tr, flip = scan.echo_times_ms, scan.repetition_time_ms, scan.flip_angle_deg
+    if te is None or len(te) != 2 or tr is None or flip is None:
+        raise InputError(
+            "expected a real knee with two echo times, repetition time and flip angle, got "
+            f"{te}, {tr} and {flip}"
+        )
+    return (te[0], te[1]), tr, flip
 
 
 def _real_regions() -> dict[str, NDArray[np.bool_]]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import fft, stats
 
+from mrsr_tf.errors import InputError
 from mrsr_tf.mri.reception import (
     acquired_noise,
     coil_shading,
@@ -142,3 +143,9 @@ def test_the_power_of_all_coils_is_chi_squared_and_independent_between_neighbour
     for axis in range(3):
         neighbour = np.roll(power, 1, axis=axis)
         assert np.corrcoef(power.ravel(), neighbour.ravel())[0, 1] == pytest.approx(0, abs=0.015)
+
+
+@pytest.mark.parametrize("coils", [0, 6])
+def test_another_number_of_coils_is_refused(coils):
+    with pytest.raises(InputError, match=f"expected 1 to 4 coils or a multiple of 4, got {coils}"):
+        noise_of_coils(coils, (4, 4, 4), (4, 4, 4), np.random.default_rng(0))

@@ -127,3 +127,9 @@ def test_only_the_scan_whose_regions_are_known_is_compared(leg):
     for boxes in REAL_BOXES.values():
         for box in boxes:
             assert all(b.stop <= n for b, n in zip(box, REAL_SHAPE, strict=True))
+
+
+def test_a_real_knee_without_its_timing_is_refused():
+    scan = Volume(np.zeros((*REAL_SHAPE, 2), np.float32), np.diag([*SPACING, 1]), (7.0, 39.0))
+    with pytest.raises(InputError, match=r"flip angle, got \(7.0, 39.0\), None"):
+        real_knee(scan)
