@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -64,6 +65,25 @@ def test_highdicom_and_pydicom_read_the_milliseconds_at_their_places(tmp_path, a
         assert apart_mm.min() < 0.01
         frame = header.pixel_array[np.argmin(apart_mm)]
         np.testing.assert_allclose(frame, t2_ms[:, :, index], rtol=1e-6)
+
+
+@pytest.mark.parametrize("affine", [SAGITTAL, FLIPPED, OBLIQUE])
+def test_the_reader_of_3d_slicer_finds_the_milliseconds_at_their_places(tmp_path, affine):
+    pytest.importorskip("dcmqi")
+    source = write_study(tmp_path / "source", make_array(), affine=affine)
+    t2_ms, fine = write_map(source, tmp_path / "t2")
+    command = [sys.executable, "-c", "import dcmqi; dcmqi.paramap2itkimage()", "-t", "nii"]
+    places = ["--inputDICOM", tmp_path / "t2/t2.dcm", "--outputDirectory", tmp_path]
+    report = subprocess.run([*command, *places], capture_output=True, text=True, check=True)
+    assert "W:" not in report.stderr
+
+    image = nibabel.load(tmp_path / "pmap.nii.gz")
+    voxels = np.indices(t2_ms.shape).reshape(3, -1)
+    xyz_mm = nibabel.affines.apply_affine(np.diag([-1, -1, 1, 1]) @ fine.affine, voxels.T)
+    indices = nibabel.affines.apply_affine(np.linalg.inv(image.affine), xyz_mm)
+    np.testing.assert_allclose(indices, indices.round(), atol=1e-3)
+    values = image.get_fdata()[tuple(indices.round().astype(int).T)]
+    np.testing.assert_allclose(values, t2_ms.ravel(), rtol=1e-6)
 
 
 def test_the_map_says_that_it_is_t2_in_ms_and_nan_invalid(source, tmp_path):

@@ -61,12 +61,12 @@ def parametric_map(
         InputError: highdicom is not installed.
     """
     check_highdicom("to write a Parametric Map")
-    # highdicom sorts frames against row direction x column direction.
-    headers, frames = headers[::-1], np.moveaxis(t2_ms, 2, 0)[::-1].astype(np.float32)
+    frames = np.moveaxis(t2_ms, 2, 0).astype(np.float32)
     dataset = _laid_out(frames, headers, uid)
     for keyword in (*PATIENT, *STUDY, *COPIED):
         if keyword in headers[0]:
             dataset[keyword] = headers[0][keyword]
+    dataset.ContentCreatorName = None  # type 2, which highdicom leaves out
     dataset.FloatPixelPaddingValue = dataset.FloatPixelPaddingRangeLimit = np.nan
     dataset.ReferencedSeriesSequence = _referenced_series(headers, source)
     _set_dimension_uid(dataset)
@@ -84,10 +84,11 @@ def _laid_out(frames: NDArray[np.float32], headers: Sequence[Dataset], uid: str)
 
     centre, width = DISPLAYED_MS
     place = _place(headers[0], frames, uid)
-    positions = [header.ImagePositionPatient for header in headers]
-    return highdicom.pm.ParametricMap(
+    # highdicom sorts frames against row direction x column direction.
+    positions = [header.ImagePositionPatient for header in headers[::-1]]
+    dataset = highdicom.pm.ParametricMap(
         source_images=[place],
-        pixel_array=frames,
+        pixel_array=frames[::-1],
         plane_positions=[highdicom.PlanePositionSequence("PATIENT", xyz) for xyz in positions],
         series_instance_uid=place.SeriesInstanceUID,
         series_number=place.SeriesNumber,
@@ -105,6 +106,11 @@ def _laid_out(frames: NDArray[np.float32], headers: Sequence[Dataset], uid: str)
         content_label="T2",
         content_description="T2 in ms; NaN is invalid",
     )
+    # In the order of the slices: 3D Slicer takes frames for slices along row x column direction,
+    # wherever they say that they are.
+    dataset.PerFrameFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[::-1]
+    dataset.FloatPixelData = frames.tobytes()
+    return dataset
 
 
 def _set_dimension_uid(dataset: Dataset) -> None:
