@@ -49,7 +49,7 @@ class Ranges:
         beyond: part of the volume beyond the slab at each end, which folds into it.
         noise: standard deviation in each channel of the receiver, in units of the intensity scale.
         noise_ratio: noise of the second echo over that of the first.
-        floor: part of the noise's mean that the scanner subtracts, where it does so.
+        floor: part of the noise's power that the scanner subtracts, where it does so.
     """
 
     pixels: tuple[float, float] = (0.8, 1.4)

@@ -224,17 +224,17 @@ def magnitude(
         others: the summed power of that of the other coils.
         coils: their number.
         deviation: by which noise is multiplied, a number or a map that broadcasts.
-        floor: part of the mean of pure noise that the scanner subtracts; what falls below 0 is 0.
+        floor: part of the mean power of pure noise that the scanner subtracts from that of the
+            image; what falls below 0 is 0. All of it leaves signal, and so T2, unbiased (McGibney
+            and Smith 1993, doi 10.1118/1.597004).
     """
     deviation = np.asarray(deviation, image.real.dtype)
     power = _power(image + deviation * noise)
     power += np.square(deviation) * others
-    result = np.sqrt(power, out=power)
     if floor:
-        mean = np.sqrt(2 * coils - 0.5)  # of a chi distribution of 2n degrees, to 1 % and better
-        result -= np.asarray(floor * mean, result.dtype) * deviation
-        np.maximum(result, 0, out=result)
-    return result
+        power -= np.asarray(floor * 2 * coils, power.dtype) * np.square(deviation)
+        np.maximum(power, 0, out=power)
+    return np.sqrt(power, out=power)
 
 
 def _power(image: Complex) -> NDArray[np.floating]:

@@ -31,7 +31,7 @@ class Imperfections:
         g_factor: noise in the middle of the phase direction over that at its ends.
         noise_ratio: noise of S2 over that of S1.
         coils: number of coils that are combined by the root of their sum of squares.
-        floor: part of the mean of pure noise that is subtracted from the magnitude, of each echo.
+        floor: part of the power of pure noise that is subtracted from that of each echo.
     """
 
     fat_excess: float

@@ -98,7 +98,7 @@ def test_the_root_of_a_sum_of_squares_is_non_central_chi(coils, signal):
 
 
 @pytest.mark.parametrize("coils", [1, 4])
-def test_a_subtracted_noise_floor_leaves_half_of_air_at_zero(coils):
+def test_a_subtracted_noise_floor_leaves_air_below_its_mean_power_at_zero(coils):
     shape = (60, 60, 20)
     deviation = np.linspace(1, 5, 60)[:, None]  # along the columns
     first, *others = white_noise((coils, *shape), seed=0)
@@ -106,8 +106,24 @@ def test_a_subtracted_noise_floor_leaves_half_of_air_at_zero(coils):
     air = np.zeros(shape, complex)
     image = magnitude(air, first, power, coils=coils, deviation=deviation, floor=1.0)
     assert image.min() == 0
+    below_mean = stats.chi2(2 * coils).cdf(2 * coils)
     for column in (slice(0, 6), slice(54, 60)):
-        assert np.mean(image[:, column] == 0) == pytest.approx(0.5, abs=0.06)
+        assert np.mean(image[:, column] == 0) == pytest.approx(below_mean, abs=0.06)
+
+
+@pytest.mark.parametrize("coils", [1, 16])
+@pytest.mark.parametrize("snr", [8.0, 20.0])
+def test_a_subtracted_noise_floor_leaves_the_mean_of_signal_as_it_is(coils, snr):
+    first, *others = white_noise((coils, 60, 60, 20), seed=1)
+    power = np.sum(np.abs(others) ** 2, axis=0)
+    uniform = np.full((60, 60, 20), snr, complex)
+    whole, subtracted = (
+        magnitude(uniform, first, power, coils=coils, deviation=1.0, floor=floor)
+        for floor in (0.0, 1.0)
+    )
+    assert np.mean(subtracted**2) == pytest.approx(snr**2, rel=2e-3)
+    assert subtracted.mean() == pytest.approx(snr, rel=0.015)
+    assert np.mean(whole**2) == pytest.approx(snr**2 + 2 * coils, rel=2e-3)
 
 
 def test_without_noise_the_magnitude_is_that_of_the_image():
