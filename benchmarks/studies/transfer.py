@@ -43,6 +43,7 @@ from mrsr_tf import cli
 from mrsr_tf.errors import AlreadyDone, InputError
 from mrsr_tf.io.scans import find_scans
 from mrsr_tf.mri.slices import interpolate, thicken
+from mrsr_tf.network.precision import Precision
 from mrsr_tf.outputs import write_json
 from mrsr_tf.volume import Volume, intensity_scale
 
@@ -69,6 +70,9 @@ SCRATCH_LEARNING_RATE = flags.DEFINE_float(
     "scratch_learning_rate", None,
     "Highest learning rate from random weights. The default is --learning_rate.",
 )  # fmt: skip
+PRECISION = flags.DEFINE_enum(
+    "precision", Precision.FLOAT32, list(Precision), "Number format of the trained convolutions."
+)
 STRIDE = flags.DEFINE_integer("stride", 32, "Stride of the patches of 32 voxels.", lower_bound=1)
 
 PATCH, WARMUP_STEPS = 32, 50
@@ -180,6 +184,7 @@ def _train(records: Path, run: Path, start: Start, seed: int) -> None:
         schedule="cosine",
         warmup_steps=WARMUP_STEPS,
         flips=True,
+        precision=Precision(PRECISION.value),
     )
     with contextlib.suppress(AlreadyDone):
         train(config, records, run, init_from=INIT_FROM.value if is_trained else None)
