@@ -19,7 +19,14 @@ from scipy import fft
 from scipy.interpolate import PchipInterpolator
 
 from mrsr_tf.errors import InputError
-from mrsr_tf.mri.reception import coil_shading, fold, magnitude, noise_of_coils, slab_profile
+from mrsr_tf.mri.reception import (
+    coil_shading,
+    fold,
+    magnitude,
+    noise_of_coils,
+    random_coils,
+    slab_profile,
+)
 from mrsr_tf.volume import Volume, intensity_scale
 
 CURVE_POINTS = 5  # of an intensity curve, including air
@@ -27,7 +34,6 @@ DARKEST_TISSUE = 0.1  # at a point of the curve, relative to the brightest
 # The second echo of a DESS scan is dark but for liquids: its ratio to the first at a point of the
 # curve, and how often it has a contrast of its own instead.
 ECHO_RATIO, OWN_CONTRAST = (0.05, 0.5), 0.3
-COILS = (1, 2, 4, 8, 16)
 COIL_FIELD_MM = 150.0  # the volume is as large as a knee in its coil
 LARGEST_ANISOTROPY = 1.5  # the longest edge of a voxel relative to the shortest
 INTERPOLATION_PROBABILITY = 0.5
@@ -101,7 +107,7 @@ def randomize_scan(
     sensitivity = coil_shading(fine.shape, COIL_FIELD_MM / np.array(fine.shape), random) * slab
     noise = _draw_factor(random, ranges.noise)
     deviations = (noise, noise * random.uniform(*ranges.noise_ratio))
-    window, coils = random.uniform(*ranges.window), int(random.choice(COILS))
+    window, coils = random.uniform(*ranges.window), random_coils(random)
     images = []
     for contrast, deviation in zip(_contrasts(fine, echoes, random), deviations, strict=False):
         image = resample(fold(contrast * sensitivity, beyond), sampled, window)

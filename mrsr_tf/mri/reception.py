@@ -15,6 +15,8 @@ from mrsr_tf.errors import InputError
 Complex = NDArray[np.complexfloating]
 
 DRAWN_COILS = 4  # see `noise_of_coils`
+# Numbers of coils that are combined, and how often: most knee coils have 8 to 18 channels, some one.
+COILS = {1: 0.1, 2: 0.1, 4: 0.1, 8: 0.3, 16: 0.4}
 
 
 def slab_profile(slices: int, beyond: int, edge: float) -> NDArray[np.float32]:
@@ -150,21 +152,38 @@ def acquired_noise(
 
     Args:
         shape: rows, columns and slices of the image.
-        acquired: number of frequencies along each axis, from 0 up.
+        acquired: number of frequencies along each axis, from 0 up, of as many as `shape`.
         rng: source of the noise.
         weights: of the filter of k-space, (1 or `acquired` of each axis); 1 by default.
 
     Returns:
-        `shape`, with a standard deviation of 1 in the real and in the imaginary part.
+        `shape`, with a standard deviation of 1 in the real and in the imaginary part, also at the
+        ends.
     """
     weights = np.ones((1, 1, 1), np.float32) if weights is None else weights
-    noise = rng.standard_normal((*acquired, 2), np.float32).view(np.complex64)[..., 0]
-    kept = np.prod(acquired) / np.prod(shape) * np.mean(np.square(weights, dtype=np.float64))
-    noise *= weights * np.float32(1 / np.sqrt(kept))
-    # White noise has a white spectrum: an axis whose frequencies are all alike needs no transform.
-    axes = [a for a in range(3) if weights.shape[a] > 1 or acquired[a] < shape[a]]
-    sizes = [shape[a] for a in axes]
-    return fft.idctn(noise, s=sizes, axes=axes, norm="ortho", workers=-1) if axes else noise
+    filtered = [a for a in range(3) if weights.shape[a] > 1 or acquired[a] < shape[a]]
+    places, kept = [], []  # along each axis: of the frequencies in the spectrum, and in the weights
+    for axis, (n, count) in enumerate(zip(shape, acquired, strict=True)):
+        # Those of a mirrored image, which the weights are of, are half as far apart.
+        number = np.minimum(2 * np.abs(np.fft.fftfreq(n, 1 / n)).astype(int), n - 1)
+        place = np.flatnonzero(number < count) if axis in filtered else np.arange(n)
+        places.append(place)
+        kept.append(number[place] if weights.shape[axis] > 1 else [0])
+    weights = weights[np.ix_(*kept)]
+    sizes = [len(place) for place in places]
+    noise = rng.standard_normal((*sizes, 2), np.float32).view(np.complex64)[..., 0]
+    if not filtered:
+        return noise
+    part = np.prod(sizes) / np.prod(shape) * np.mean(np.square(weights, dtype=np.float64))
+    noise *= weights * np.float32(1 / np.sqrt(part))
+    spectrum = np.zeros(shape, np.complex64)
+    spectrum[np.ix_(*places)] = noise
+    return fft.ifftn(spectrum, axes=filtered, norm="ortho", workers=-1, overwrite_x=True)
+
+
+def random_coils(rng: np.random.Generator) -> int:
+    """A number of coils, by the shares of `COILS`."""
+    return int(rng.choice(list(COILS), p=list(COILS.values())))
 
 
 def noise_of_coils(

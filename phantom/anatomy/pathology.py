@@ -229,6 +229,9 @@ def bodies_in_bone(
 
     The depth is 0 at the rim, and 1 from 5 mm inside.
     """
+    found = [finding for finding in findings if finding.kind == kind]
+    if not found:
+        return []
     spread, roughness = OUTLINES[kind]
     outline = random_texture(rng, (0.5, 0.5, 0.5), roughness)
 
@@ -239,5 +242,5 @@ def bodies_in_bone(
     def depth(surface: Surface, p: Points) -> Array:
         return np.clip(-p.value(surface) / 5, 0, 1)
 
-    bodies = [partial(body, finding) for finding in findings if finding.kind == kind]
+    bodies = [partial(body, finding) for finding in found]
     return [(surface, partial(depth, surface)) for surface in bodies]

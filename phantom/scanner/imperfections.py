@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mrsr_tf.mri.reception import random_coils
 from phantom.anatomy.implicit_surfaces import Array, Points, Surface, smooth_step
 from phantom.scanner.protocols import Protocol
 
@@ -86,6 +87,6 @@ def random_imperfections(rng: np.random.Generator, protocol: Protocol) -> Imperf
         fermi=bool(rng.random() < 0.7),
         g_factor=rng.uniform(1, 1.6),
         noise_ratio=rng.uniform(0.6, 1.0),
-        coils=int(rng.choice([1, 2, 4, 8, 16])),
+        coils=random_coils(rng),
         floor=(subtracts(), subtracts()),
     )

@@ -64,7 +64,7 @@ def test_air_stays_dark_and_the_echoes_differ_beyond_their_noise():
 
 
 def test_noise_is_that_of_a_magnitude_in_air(monkeypatch):
-    monkeypatch.setattr(domain_randomization, "COILS", (1,))
+    monkeypatch.setattr(domain_randomization, "random_coils", lambda random: 1)
     monkeypatch.setattr(domain_randomization, "FLOOR_PROBABILITY", 0.0)
     ranges = Ranges(
         noise=(0.02, 0.02), interpolated=(1.0, 1.0), pixels=(1.0, 1.0), noise_ratio=(0.7, 0.7)
