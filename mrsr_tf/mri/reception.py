@@ -15,7 +15,7 @@ from mrsr_tf.errors import InputError
 Complex = NDArray[np.complexfloating]
 
 DRAWN_COILS = 4  # see `noise_of_coils`
-# Numbers of coils that are combined, and how often: most knee coils have 8 to 18 channels, some one.
+# Numbers of coils that are combined, and how often: most knee coils have 8 to 18 channels.
 COILS = {1: 0.1, 2: 0.1, 4: 0.1, 8: 0.3, 16: 0.4}
 
 
