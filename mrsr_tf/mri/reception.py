@@ -152,7 +152,7 @@ def acquired_noise(
 
     Args:
         shape: rows, columns and slices of the image.
-        acquired: number of frequencies along each axis, from 0 up, of as many as `shape`.
+        acquired: number of frequencies along each axis, from 0 up, at most `shape`.
         rng: source of the noise.
         weights: of the filter of k-space, (1 or `acquired` of each axis); 1 by default.
 
@@ -166,7 +166,7 @@ def acquired_noise(
     for axis, (n, count) in enumerate(zip(shape, acquired, strict=True)):
         # Those of a mirrored image, which the weights are of, are half as far apart.
         number = np.minimum(2 * np.abs(np.fft.fftfreq(n, 1 / n)).astype(int), n - 1)
-        place = np.flatnonzero(number < count) if axis in filtered else np.arange(n)
+        place = np.flatnonzero(number < count)
         places.append(place)
         kept.append(number[place] if weights.shape[axis] > 1 else [0])
     weights = weights[np.ix_(*kept)]
