@@ -89,12 +89,19 @@ def test_ghosts_of_the_artery_lie_on_both_sides_along_the_columns():
     assert image[4, [2, 10, 18], 1] == pytest.approx([0.1, 2, 0.1])
 
 
-def test_a_leg_that_moves_before_the_scan_is_only_shifted():
+def test_a_leg_that_moves_is_imaged_where_the_truth_is():
     columns = np.arange(64)
     bump = np.exp(-((columns - 30.0) ** 2) / 18)[None, :, None].astype(np.complex64)
-    moved = reception._moved(bump, 0.5, replace(NONE, motion=((0.0, 1.0),)))
-    expected = np.exp(-((columns - 32.0) ** 2) / 18)  # 1 mm is two columns
-    assert np.abs(moved[0, :, 0]) == pytest.approx(expected, abs=1e-4)
+
+    def moved(*motion):  # places in mm, 0.5 mm a column
+        return np.abs(reception._moved(bump, 0.5, replace(NONE, motion=motion)))[0, :, 0]
+
+    assert moved((0.0, 1.0)) == pytest.approx(bump[0, :, 0].real, abs=1e-4)
+    for motion in ([(0.4, 0.4)], [(0.6, -0.4)], [(0.2, 0.1), (0.45, -0.4), (0.7, 0.4)]):
+        image = moved(*motion)
+        assert np.abs(image - bump[0, :, 0].real).max() > 0.01  # blurred, with ghosts
+        peak = image > image.max() / 2
+        assert np.average(columns[peak], weights=image[peak]) == pytest.approx(30, abs=0.1)
 
 
 def test_a_slab_folds_its_ends_and_shifts_no_slice():
