@@ -19,7 +19,7 @@ from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS
 from phantom.scanner.imperfections import Imperfections
 from phantom.scanner.partial_volume import NoiseFreeScan
 
-COARSE_PER_MM = 0.25  # highest frequency of shapes of 2 mm
+LOW_PER_MM = 0.25  # highest frequency that shapes of 2 mm, such as cartilage, depend on
 PADDING_MM = 3.0, 6.0  # nearest and farthest part of what lies behind the leg in the coil
 Signal = NDArray[np.complex64]
 ROWS, COLUMNS, SLICES = range(3)
@@ -105,8 +105,8 @@ def _add_ghosts(image: Signal, artery: NDArray[np.bool_], imperfections: Imperfe
 def _moved(image: Signal, column_mm: float, imperfections: Imperfections) -> Signal:
     """Parts of k-space are acquired while the leg lies elsewhere along the phase direction.
 
-    Places are relative to the mean place at which shapes as coarse as cartilage is thick are
-    acquired, so that the image is blurred and has ghosts, but lies where the truth is.
+    Places are relative to the mean of those at which low frequencies are acquired, so that the
+    image is blurred and has ghosts, but its shapes lie where the truth has them.
     """
     if not imperfections.motion:
         return image
@@ -114,7 +114,7 @@ def _moved(image: Signal, column_mm: float, imperfections: Imperfections) -> Sig
     order = np.argsort(np.argsort(frequency)) / len(frequency)  # lines are acquired in this order
     starts, places = zip((0.0, 0.0), *imperfections.motion, strict=True)
     place_mm = np.array(places)[np.searchsorted(starts, order, side="right") - 1]
-    place_mm -= place_mm[np.abs(frequency) <= COARSE_PER_MM].mean()
+    place_mm -= place_mm[np.abs(frequency) <= LOW_PER_MM].mean()
     ramp = np.exp(-2j * np.pi * frequency * place_mm).astype(np.complex64)
     spectrum = fft.fft(image, axis=COLUMNS, workers=-1)
     spectrum *= ramp[:, None]
