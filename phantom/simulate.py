@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 # Memory of one process, as measured at 416x416x160.
-BYTES, BYTES_PER_VOXEL = 400_000_000, 60
+BYTES, BYTES_PER_VOXEL = 400_000_000, 85
 HIGHEST_DIFFUSIVITY = 1e-8  # m^2/s; free water at 37 degrees has 3e-9
 
 
