@@ -19,26 +19,27 @@ root mean square of the difference in T2 of cartilage (analytic) from the fine s
 tell cartilage. The same call goes on after an interruption. The output is a table of the means.
 """
 
-import csv
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from absl import flags
 from numpy.typing import NDArray
 
+from benchmarks.studies.adaptation_rows import Restored, Row, read_rows, table, write_rows
 from mrsr_tf import cli
-from mrsr_tf.errors import InputError
+from mrsr_tf.errors import InputError, naming
 from mrsr_tf.inference.data_consistency import enforce_data_consistency
-from mrsr_tf.inference.upsampling import Method, wrap
+from mrsr_tf.inference.upsampling import Method, Upsampler, wrap
+from mrsr_tf.io.json_object import read_object
 from mrsr_tf.io.scans import Scan, find_scans
 from mrsr_tf.mri.slices import interpolate, thicken
 from mrsr_tf.network.precision import Precision
+from mrsr_tf.outputs import check_configuration, write_json
 from mrsr_tf.volume import Volume, intensity_scale
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ START_FROM = flags.DEFINE_string(
     "start_from", None, "A folder of two-echo scans on which the second network is taught before. "
     "Without, it starts from random weights.",
 )  # fmt: skip
-START_MINUTES = flags.DEFINE_float("start_minutes", 4, "For how long.", lower_bound=0)
+START_MINUTES = flags.DEFINE_float(
+    "start_minutes", 4, "Minutes for which it is taught.", lower_bound=0.001
+)
 SLICES = flags.DEFINE_integer(
     "slices",
     None,
@@ -62,41 +65,18 @@ TIMES = flags.DEFINE_float("times", 1, "Factor on the time of the second network
 SEEDS = flags.DEFINE_integer("seeds", 3, "Repetitions of the second network.", lower_bound=1)
 FILTERS = flags.DEFINE_integer("filters", 64, "Its feature maps.", lower_bound=1)
 LAYERS = flags.DEFINE_integer("layers", 7, "Its convolutions.", lower_bound=2)
-LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Its highest learning rate.")
+LEARNING_RATE = flags.DEFINE_float(
+    "learning_rate", 1e-3, "Its highest learning rate.", lower_bound=1e-9
+)
 PRECISION = flags.DEFINE_enum(
     "precision", Precision.FLOAT32, list(Precision), "Number format of all convolutions."
 )
 
-Statistic = Callable[[Sequence[float]], Any]
-
-
-class Restored(StrEnum):
-    """The methods that are compared."""
-
-    NETWORK = "network"
-    CONSISTENT = "network, consistent"
-    ENSEMBLE = "network, ensemble and consistent"
-    SELF_TRAINED = "self-trained"
-    SELF_TRAINED_CONSISTENT = "self-trained, consistent"
-    MEAN = "mean of network and self-trained"
-    MEAN_CONSISTENT = "mean, consistent"
-
-
-class Row(NamedTuple):
-    """A method's result on one echo of a scan; T2 is of both echoes and NaN without labels."""
-
-    data: str
-    scan: str
-    method: str
-    seed: int
-    echo: int
-    gain_db: float
-    worst_slice_gain_db: float
-    air_rmse_over_tci: float
-    t2_difference_ms: float
-    t2_rmse_ms: float
-    seconds: float
-    steps: int
+# With others OUTPUT would hold a mixture.
+SETTINGS = (
+    "model", "start_from", "start_minutes", "slices", "times", "seeds", "filters", "layers",
+    "learning_rate", "precision",
+)  # fmt: skip
 
 
 class Result(NamedTuple):
@@ -111,26 +91,41 @@ class Result(NamedTuple):
 
 def main() -> None:
     """Measures each method on each scan that is not measured yet."""
+    from mrsr_tf.inference.methods import choose_upsampler
+
+    scans = {data: find_scans(data) for data in dict.fromkeys(DATA.value)}
     output = Path(OUTPUT.value)
-    output.mkdir(parents=True, exist_ok=True)
+    _check_settings(output)
     path = output / "rows.csv"
-    rows = _read(path)
+    rows = read_rows(path)
     measured = {(row.data, row.scan) for row in rows}
+    network = choose_upsampler(
+        Method.MRSR, model=MODEL.value, slice_factor=2, precision=PRECISION.value
+    )
     start = _start(output)
-    for data in DATA.value:
-        for name, scan in find_scans(data).items():
+    for data, of_data in scans.items():
+        for name, scan in of_data.items():
             if (data, name) in measured:
                 continue
             try:
-                rows += _measure(data, name, scan, start)
+                rows += _measure(data, name, scan, network, start)
             except InputError as error:
                 print(f"{name} left out: {error}", flush=True)
                 continue
-            _write(path, rows)
+            write_rows(path, rows)
             print(f"{name} measured", flush=True)
-    for data in DATA.value:
+    for data in scans:
         print(f"\n{data}\n")
         print("\n".join(table([row for row in rows if row.data == data])))
+
+
+def _check_settings(output: Path) -> None:
+    """Raises `InputError` if OUTPUT holds results of other settings; notes them in a new one."""
+    settings = {name: flags.FLAGS[name].value for name in SETTINGS}
+    path = output / "settings.json"
+    if path.exists():
+        check_configuration(output, read_object(path), settings)
+    write_json(path, settings)
 
 
 def _start(output: Path) -> "PlaneNetwork | None":
@@ -145,10 +140,13 @@ def _start(output: Path) -> "PlaneNetwork | None":
         examples = []
         for scan in find_scans(START_FROM.value).values():
             thick = _thickened(_cropped(scan.read()))
-            examples += find_examples(thick.array, thick.spacing_mm)
+            with naming(scan.subject):
+                examples += find_examples(thick.array, thick.spacing_mm)
         steps = network.learn(examples, 60 * START_MINUTES.value)
         print(f"taught on {START_FROM.value} for {steps} steps", flush=True)
-        network.model.save_weights(weights)
+        partial = output / "partial.weights.h5"
+        network.model.save_weights(partial)
+        partial.replace(weights)
     network.model.load_weights(weights)
     return network
 
@@ -179,24 +177,24 @@ def _thickened(truth: Volume) -> Volume:
     return truth.resliced(thicken(truth.array), 1 / 2)
 
 
-def _measure(data: str, name: str, scan: Scan, start: "PlaneNetwork | None") -> list[Row]:
+def _measure(
+    data: str, name: str, scan: Scan, network: Upsampler, start: "PlaneNetwork | None"
+) -> list[Row]:
     whole = scan.read()
     truth = _cropped(whole)
     score = _scorer(truth, _cartilage(scan, whole))
     return [
         Row(data, name, result.method, result.seed, echo, *scores, result.seconds, result.steps)
-        for result in _results(_thickened(truth), start)
+        for result in _results(_thickened(truth), network, start)
         for echo, scores in enumerate(score(result.image), 1)
     ]
 
 
-def _results(thick: Volume, start: "PlaneNetwork | None") -> Iterator[Result]:
+def _results(thick: Volume, network: Upsampler, start: "PlaneNetwork | None") -> Iterator[Result]:
     """Each method's result on a thick scan."""
     from benchmarks.studies.self_training import PlaneNetwork, find_examples
-    from mrsr_tf.inference.methods import choose_upsampler
 
     examples = find_examples(thick.array, thick.spacing_mm)
-    network = choose_upsampler(Method.MRSR, model=MODEL.value, precision=PRECISION.value)
 
     def consistent(image: NDArray[np.floating]) -> NDArray[np.floating]:
         return enforce_data_consistency(image, thick.array, profile=network.profile)
@@ -217,6 +215,8 @@ def _results(thick: Volume, start: "PlaneNetwork | None") -> Iterator[Result]:
         own_seconds = TIMES.value * (ensemble_seconds - seconds)
         steps = own.learn(examples, max(own_seconds - restoring, 1))
         taught = own.super_resolve(thick.array)
+        if not np.isfinite(taught).all():
+            raise InputError("expected a training that converges, got values that are not finite")
         spent = time.monotonic() - begin
         mean = (once + taught) / 2
         yield Result(Restored.SELF_TRAINED, seed, taught, spent, steps)
@@ -284,51 +284,6 @@ def _t2_errors(
     )
     difference = (found - true)[np.isfinite(found) & np.isfinite(true)]
     return float(difference.mean()), float(np.sqrt(np.mean(np.square(difference))))
-
-
-def table(rows: Sequence[Row]) -> Iterator[str]:
-    """A Markdown table: means over scans by method and seed, and the worst slice of all scans."""
-    yield "| method | gain, dB | worst slice, dB | air, of TCI's | T2, ms | T2, RMSE | time, s |"
-    yield "|---|---|---|---|---|---|---|"
-    for method in Restored:
-        of_method = [row for row in rows if row.method == method]
-        for seed in sorted({row.seed for row in of_method}):
-            chosen = [row for row in of_method if row.seed == seed]
-            cells = [
-                f"{method}, seed {seed + 1}" if chosen[0].steps else str(method),
-                _both_echoes(chosen, "gain_db", np.mean, "+.2f"),
-                _both_echoes(chosen, "worst_slice_gain_db", min, "+.2f"),
-                _both_echoes(chosen, "air_rmse_over_tci", np.mean, ".2f"),
-                _summary(chosen, "t2_difference_ms", np.mean, "+.2f"),
-                _summary(chosen, "t2_rmse_ms", np.mean, ".2f"),
-                _summary(chosen, "seconds", np.mean, ".0f"),
-            ]
-            yield f"| {' | '.join(cells)} |"
-
-
-def _both_echoes(rows: Sequence[Row], column: str, statistic: Statistic, style: str) -> str:
-    echoes = ([row for row in rows if row.echo == echo] for echo in (1, 2))
-    return " / ".join(_summary(echo, column, statistic, style) for echo in echoes)
-
-
-def _summary(rows: Sequence[Row], column: str, statistic: Statistic, style: str) -> str:
-    """The statistic of the scans that have such a value; a dash if none has."""
-    values = [getattr(row, column) for row in rows if not math.isnan(getattr(row, column))]
-    return format(float(statistic(values)), style) if values else "-"
-
-
-def _read(path: Path) -> list[Row]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    kinds = Row.__annotations__
-    return [Row(**{name: kinds[name](value) for name, value in row.items()}) for row in rows]
-
-
-def _write(path: Path, rows: Sequence[Row]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([Row._fields, *rows])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 from scipy import ndimage
 from small_runs import make_run
 
-from benchmarks.studies.adaptation import Restored, Row, table
+from benchmarks.studies.adaptation_rows import Restored, Row, read_rows, table, write_rows
 from benchmarks.studies.self_training import PlaneNetwork, Settings, find_examples
 from mrsr_tf.errors import InputError
 from mrsr_tf.io.nifti import write_nifti
@@ -109,6 +109,16 @@ def test_the_table_has_means_over_scans_the_worst_slice_of_all_and_skips_missing
     assert line == f"| {name} | +1.50 / +3.25 | -0.50 / +0.20 | 0.80 / 1.20 | +0.50 | 0.50 | 10 |"
 
 
+def test_rows_are_read_as_they_were_written_and_a_cut_file_is_refused(tmp_path):
+    row = Row("knees", "a", Restored.MEAN, 1, 2, 0.5, -0.1, float("inf"), 0.1, 0.2, 10.0, 7)
+    path = tmp_path / "rows.csv"
+    write_rows(path, [row, row])
+    assert read_rows(path) == [row, row]
+    path.write_text(path.read_text()[:-8])
+    with pytest.raises(InputError, match=r"expected the columns .*rows.csv"):
+        read_rows(path)
+
+
 @pytest.mark.slow
 def test_the_study_measures_each_method_of_each_scan_and_goes_on_where_it_was(tmp_path):
     make_run(tmp_path / "dual", echoes=2)
@@ -133,3 +143,8 @@ def test_the_study_measures_each_method_of_each_scan_and_goes_on_where_it_was(tm
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "fine measured" not in again.stdout
     assert again.stdout.splitlines()[-11:] == first.stdout.splitlines()[-11:]
+    other = subprocess.run(
+        [*command, "--times=2"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert other.returncode == 1
+    assert "times 1.0 -> 2.0" in other.stderr
