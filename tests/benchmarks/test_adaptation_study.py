@@ -74,12 +74,25 @@ def test_a_network_that_learned_nothing_interpolates(shape):
     np.testing.assert_allclose(fine, interpolate(thick), rtol=1e-4, atol=1)
 
 
+def test_rows_and_columns_count_alike_and_so_does_brightness():
+    network = PlaneNetwork(2, SMALL)
+    random = np.random.default_rng(0)
+    network.model.set_weights([random.normal(0, 0.1, w.shape) for w in network.model.get_weights()])
+    thick = texture((20, 24, 8, 2))
+    fine = network.super_resolve(thick)
+    assert not np.allclose(fine, interpolate(thick), rtol=1e-2)
+    swapped = network.super_resolve(thick.transpose(1, 0, 2, 3)).transpose(1, 0, 2, 3)
+    np.testing.assert_allclose(swapped, fine, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(network.super_resolve(500 * thick), 500 * fine, rtol=1e-3, atol=0.5)
+
+
 def test_what_a_network_learned_brings_its_examples_nearer_to_their_truth():
     noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(64, 64, 8)), (3, 3, 1))
     tissues = 1 + 3 * (noise > 0)  # two, with sharp edges that interpolation blurs
     examples = find_examples(np.stack([tissues, tissues], 3).astype(np.float32), (1.0, 1.0, 2.0))
     network = PlaneNetwork(2, replace(SMALL, learning_rate=3e-3))
     assert network.learn(examples, 300, clock=ticks()) == 300
+    assert float(network.model.optimizer.learning_rate) < 1e-5  # the steps end at rest
     for interpolated, truth in examples:
         restored = network.model.predict(interpolated, verbose=0)
         assert np.mean((restored - truth) ** 2) < 0.8 * np.mean((interpolated - truth) ** 2)
