@@ -39,7 +39,7 @@ from mrsr_tf.io.json_object import read_object
 from mrsr_tf.io.scans import Scan, find_scans
 from mrsr_tf.mri.slices import interpolate, thicken
 from mrsr_tf.network.precision import Precision
-from mrsr_tf.outputs import check_configuration, write_json
+from mrsr_tf.outputs import write_json
 from mrsr_tf.volume import Volume, intensity_scale
 
 if TYPE_CHECKING:
@@ -123,8 +123,14 @@ def _check_settings(output: Path) -> None:
     """Raises `InputError` if OUTPUT holds results of other settings; notes them in a new one."""
     settings = {name: flags.FLAGS[name].value for name in SETTINGS}
     path = output / "settings.json"
-    if path.exists():
-        check_configuration(output, read_object(path), settings)
+    found = read_object(path) if path.exists() else settings
+    changes = [
+        f"{key} {found.get(key)} -> {new}" for key, new in settings.items() if found.get(key) != new
+    ]
+    if changes:
+        raise InputError(
+            f"expected the settings of {path}, or another --output, got {', '.join(changes)}"
+        )
     write_json(path, settings)
 
 
