@@ -50,6 +50,10 @@ def _define_flags() -> None:
         "snr", None, "Range from which the S1 signal-to-noise ratio of cartilage is sampled. With "
         "0 there is no noise. The default is the protocol's range.",
     )  # fmt: skip
+    flags.DEFINE_list(
+        "fat_t2", ["1"], "Range from which the T2 of fat and marrow is sampled, relative to that "
+        "of the literature. The lower it is, the darker is fat in S2.",
+    )  # fmt: skip
     flags.DEFINE_bool(
         "truncate", True, "Sample k-space as a scanner does, which causes ringing. Otherwise "
         "voxels are plain averages.",
@@ -97,12 +101,15 @@ def _config() -> "SimulationConfig":
     protocol = PROTOCOLS[FLAGS.protocol]
     shape = protocol.shape if FLAGS.shape is None else _numbers("shape", int)
     snr = protocol.snr if FLAGS.snr is None else _numbers("snr", float)
+    fat_t2 = _numbers("fat_t2", float)
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(f"expected --shape=ROWS,COLUMNS,SLICES of 1 or more, got {FLAGS.shape}")
     if len(snr) not in (1, 2) or not (0 < snr[0] <= snr[-1] < math.inf or set(snr) == {0}):
         raise InputError(
             f"expected --snr=LOWEST,HIGHEST above 0, or 0 for no noise, got {FLAGS.snr}"
         )
+    if len(fat_t2) not in (1, 2) or not 0 < fat_t2[0] <= fat_t2[-1] < math.inf:
+        raise InputError(f"expected --fat_t2=LOWEST,HIGHEST above 0, got {FLAGS.fat_t2}")
     return SimulationConfig(
         seed=FLAGS.seed,
         protocol=protocol,
@@ -110,6 +117,7 @@ def _config() -> "SimulationConfig":
         snr=snr,
         diffusivity_m2_per_s=FLAGS.diffusivity,
         truncate=FLAGS.truncate,
+        fat_t2=fat_t2,
     )
 
 

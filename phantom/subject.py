@@ -40,6 +40,7 @@ class SimulationConfig:
         snr: range from which the S1 signal-to-noise ratio of cartilage is sampled; 0 is no noise.
         diffusivity_m2_per_s: of all but liquids, which diffuse twice as fast; 0 is no diffusion.
         truncate: sample k-space as a scanner does; otherwise voxels are plain averages.
+        fat_t2: range from which the T2 of fat, relative to that of `anatomy.tissues`, is sampled.
     """
 
     seed: int
@@ -48,6 +49,7 @@ class SimulationConfig:
     snr: tuple[float, ...]
     diffusivity_m2_per_s: float = 0.0
     truncate: bool = True
+    fat_t2: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,7 @@ class Subject:
 
 def make_subject(number: int, config: SimulationConfig, threads: int = 1) -> Subject:
     """Simulates subject `number` of a set. The result does not depend on the number of threads."""
-    knee = Knee(np.random.default_rng([config.seed, number, 0]))
+    knee = Knee(np.random.default_rng([config.seed, number, 0]), config.fat_t2)
     rng = np.random.default_rng([config.seed, number, 1])
     laterality = "LR"[int(rng.integers(2))]
     affine, to_knee = _random_position(config.protocol, config.shape, laterality, rng)
@@ -90,13 +92,14 @@ def make_subject(number: int, config: SimulationConfig, threads: int = 1) -> Sub
         "flexion_deg": round(knee.flexion_deg, 1),
         "joint_fluid_ml": round(knee.joint_fluid_ml, 1),
         "cartilage_t2_level": knee.cartilage_t2,
+        "fat_t2_level": knee.fat_t2,
         "pathology": [_finding_entry(finding, knee, to_knee) for finding in knee.findings],
         "labels": LABELS,
     }
     header = Header(
         uid_seed=(
             f"mrsr-tf phantom {config.seed} {number} {config.protocol} {config.shape} {config.snr} "
-            f"{config.diffusivity_m2_per_s} {config.truncate}"
+            f"{config.diffusivity_m2_per_s} {config.truncate} {config.fat_t2}"
         ),
         patient=f"{config.seed}-{number:03d}",
         protocol=config.protocol,

@@ -50,16 +50,21 @@ class Material:
 class Knee:
     """A random knee; the same generator state gives the same knee.
 
+    Args:
+        rng: source of all that is random.
+        fat_t2: range from which the T2 of fat, relative to the reference knee's, is drawn.
+
     Attributes:
         size: relative to the reference knee.
         flexion_deg: of the leg below the joint, which bends backwards.
         cartilage_t2: T2 of all its cartilage relative to the reference knee's.
+        fat_t2: the same of fat and marrow.
         structures: in painting order.
         findings: the findings that changed its anatomy.
         joint_fluid_ml: volume of the fluid in the joint.
     """
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, fat_t2: tuple[float, ...] = (1.0,)) -> None:
         self.size = float(np.clip(rng.normal(1.0, 0.06), 0.87, 1.13))
         self.flexion_deg = float(rng.uniform(0, LARGEST_FLEXION_DEG))
         self._waves = _random_waves(rng)
@@ -68,6 +73,7 @@ class Knee:
         self.joint_fluid_ml = anatomy.joint_fluid_ml * self.size**3
         self._textures = TissueTextures(rng)
         self.cartilage_t2 = float(np.clip(rng.normal(1, CARTILAGE_T2_SPREAD), 0.75, 1.3))
+        self.fat_t2 = float(rng.uniform(fat_t2[0], fat_t2[-1]))
 
     def to_reference(self, x: Array, y: Array, z: Array) -> Points:
         """The positions in the reference knee of positions in this knee (mm, knee axes)."""
@@ -108,6 +114,7 @@ class Knee:
             values_by_label(name)[label] for name in ("t1_ms", "t2_ms", "m0", "t2_prime_ms")
         )
         t2 *= self._textures.relative_t2(points)
+        t2[values_by_label("fat")[label] > 0] *= np.float32(self.fat_t2)
         for number in np.flatnonzero(np.bincount(owner)):
             if number:
                 structure, indices = structures[int(number) - 1], np.flatnonzero(owner == number)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -18,7 +19,7 @@ from knee_grids import knee_of
 from mrsr_tf.io.dicom import read_series
 from mrsr_tf.io.nifti import read_map
 from mrsr_tf.mri.dess import dess_signals, t2_map
-from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS
+from phantom.anatomy.tissues import FIRST_CARTILAGE, LABELS, values_by_label
 from phantom.scanner.protocols import PROTOCOLS
 from phantom.subject import SimulationConfig, make_subject, write_subject
 
@@ -38,7 +39,7 @@ def write_knee(
     config = SimulationConfig(seed=0, protocol=PROTOCOLS[protocol], **settings)
     path = folder / f"subject_{number}"
     knee = knee_of(0, number if anatomy is None else anatomy, 0)
-    with patch("phantom.subject.Knee", lambda rng: knee):
+    with patch("phantom.subject.Knee", lambda rng, fat_t2: knee):
         write_subject(make_subject(number, config), path)
     return path
 
@@ -132,9 +133,10 @@ def test_the_same_call_goes_on_at_once_where_only_its_parent_process_was_killed(
 @pytest.mark.parametrize(
     "flag",
     [f"--shape={value}" for value in ("1,2", "0,8,8", "a,b,c", "")]
-    + [f"--snr={value}" for value in ("9,1", "0,30", "nan", "inf", "x", "")],
+    + [f"--snr={value}" for value in ("9,1", "0,30", "nan", "inf", "x", "")]
+    + [f"--fat_t2={value}" for value in ("2,1", "0", "nan", "inf", "x", "1,2,3", "")],
 )
-def test_a_wrong_shape_or_snr_is_one_line(tmp_path, flag):
+def test_a_wrong_shape_or_range_is_one_line(tmp_path, flag):
     result = simulate(f"--output={tmp_path / 'x'}", "--subjects=1", flag)
     assert result.returncode == 1
     assert result.stderr.startswith("error: expected --") or "expected numbers" in result.stderr
@@ -269,6 +271,21 @@ def test_diffusing_spins_give_their_t2_with_the_spoiler_of_the_header(diffusing)
     bias = t2[cartilage] / truth[cartilage] - 1
     assert bias.min() > -0.005
     assert bias.max() < 0.055
+
+
+def test_t2_of_fat_and_marrow_alone_has_the_level_asked_for():
+    config = SimulationConfig(0, PROTOCOLS["high_resolution"], (40, 44, 24), (0.0,), truncate=False)
+    usual, short = (
+        make_subject(0, replace(config, fat_t2=level)).truth for level in ((1.0,), (0.5, 0.5))
+    )
+    np.testing.assert_array_equal(short.label, usual.label)
+    fat = values_by_label("fat")[usual.label] > 0
+    assert 0.05 < fat.mean() < 0.95
+    np.testing.assert_allclose(short.t2_ms[fat], usual.t2_ms[fat] / 2, atol=1 / 64)
+    np.testing.assert_array_equal(short.t2_ms[~fat], usual.t2_ms[~fat])
+    s1, s2 = np.moveaxis(np.abs(short.signal[fat]) / np.abs(usual.signal[fat]), -1, 0)
+    assert np.median(s2) < 0.6
+    assert np.median(s2) < 0.7 * np.median(s1)
 
 
 def test_cartilage_has_the_snr_asked_for(tmp_path):
