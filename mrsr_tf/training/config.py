@@ -121,12 +121,6 @@ class TrainingConfig:
     gain: float = _setting(
         0.0, "Brighten or darken patches at random by up to this fraction.", lower_bound=0
     )
-    echo_gain: float = _setting(
-        0.0,
-        "Brighten or darken the second echo alone at random by up to this fraction, so that the "
-        "network relies less on the S2/S1 that its training scans have in common.",
-        lower_bound=0,
-    )
     precision: Precision = _setting(  # noqa: RUF009
         Precision.FLOAT32, "Number format of the convolutions."
     )

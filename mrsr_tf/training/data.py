@@ -65,7 +65,6 @@ class TrainingData:
                 patches,
                 flips=config.flips,
                 gain=config.gain,
-                echo_gain=config.echo_gain,
                 seed=config.seed,
                 first_step=first_step,
                 batch_size=config.batch_size,
