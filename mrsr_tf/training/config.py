@@ -22,6 +22,7 @@ class Loss(StrEnum):
 
     L2 = "l2"
     L1 = "l1"
+    LOG_L2 = "log_l2"
     SSIM_L1 = "ssim_l1"
 
 
@@ -91,7 +92,8 @@ class TrainingConfig:
     )
     loss: Loss = _setting(  # noqa: RUF009
         Loss.L2,
-        "Training loss: squared error (the paper's), absolute error, or absolute error and SSIM.",
+        "Training loss: squared error (the paper's), absolute error, the logarithm of the squared "
+        "error of each slice and echo, or absolute error and SSIM.",
     )
     t2_weight: float = _setting(
         0.0, "Weight of the squared error of ln(S2/S1), which is added to the loss.", lower_bound=0

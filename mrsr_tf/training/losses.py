@@ -17,6 +17,8 @@ SSIM_WEIGHT = 0.84
 SSIM_WINDOW = 11
 # In units of the subject's scale. Below it is air or bone, where a ratio of echoes is noise.
 SIGNAL_THRESHOLD = 0.05
+# Squared: a thousandth of the subject's scale.
+NEGLIGIBLE_ERROR = 1e-6
 
 
 def l2(targets: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
@@ -35,7 +37,21 @@ def ssim_l1(targets: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
     return SSIM_WEIGHT * dissimilarity + (1 - SSIM_WEIGHT) * l1(targets, predictions)
 
 
-FUNCTIONS: dict[Loss, LossFunction] = {Loss.L2: l2, Loss.L1: l1, Loss.SSIM_L1: ssim_l1}
+def log_l2(targets: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
+    """Mean of ln(1 + e / 1e-6), where e is the mean squared difference of a slice of an echo.
+
+    A decibel counts alike in every slice and echo, however dark, unless its error is negligible.
+    """
+    by_slice = tf.reduce_mean((targets - predictions) ** 2, axis=[1, 2])
+    return tf.reduce_mean(tf.math.log1p(by_slice / NEGLIGIBLE_ERROR), axis=[1, 2])
+
+
+FUNCTIONS: dict[Loss, LossFunction] = {
+    Loss.L2: l2,
+    Loss.L1: l1,
+    Loss.LOG_L2: log_l2,
+    Loss.SSIM_L1: ssim_l1,
+}
 
 
 def make_loss(name: Loss, t2_weight: float = 0.0) -> LossFunction:

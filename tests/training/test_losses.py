@@ -32,6 +32,19 @@ def test_l1_and_l2_are_their_formulas():
     np.testing.assert_allclose(losses.l2(truth, other), (d**2).mean(axes), rtol=1e-5)
 
 
+def test_log_l2_counts_a_decibel_alike_in_each_slice_and_echo():
+    truth, noise = patches(), np.random.default_rng(2).normal(0, 0.1, (3, 12, 12, 4, 2))
+    noise[..., 1] /= 10
+    before = losses.log_l2(truth, (truth + noise).astype(np.float32)).numpy()
+    squares = np.square(noise).mean((1, 2))
+    np.testing.assert_allclose(before, np.log1p(squares / 1e-6).mean((1, 2)), rtol=1e-4)
+    for part in (np.s_[..., 0], np.s_[..., 1], np.s_[:, :, :, :2]):  # an echo, or half the slices
+        halved = noise.copy()
+        halved[part] /= 2
+        after = losses.log_l2(truth, (truth + halved).astype(np.float32)).numpy()
+        np.testing.assert_allclose(before - after, np.log(4) / 2, rtol=0.03)
+
+
 def test_the_t2_term_is_the_error_of_1_over_t2_and_blind_to_brightness():
     """ln(S2/S1) = const - 2 (TR - TE) / T2 nearly, by the analytic formula of T2."""
     truth = np.stack(dess_signals(1.0, 1200.0, 35.0, **SEQUENCE))
