@@ -100,25 +100,30 @@ def _config() -> "SimulationConfig":
 
     protocol = PROTOCOLS[FLAGS.protocol]
     shape = protocol.shape if FLAGS.shape is None else _numbers("shape", int)
-    snr = protocol.snr if FLAGS.snr is None else _numbers("snr", float)
-    fat_t2 = _numbers("fat_t2", float)
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(f"expected --shape=ROWS,COLUMNS,SLICES of 1 or more, got {FLAGS.shape}")
-    if len(snr) not in (1, 2) or not (0 < snr[0] <= snr[-1] < math.inf or set(snr) == {0}):
-        raise InputError(
-            f"expected --snr=LOWEST,HIGHEST above 0, or 0 for no noise, got {FLAGS.snr}"
-        )
-    if len(fat_t2) not in (1, 2) or not 0 < fat_t2[0] <= fat_t2[-1] < math.inf:
-        raise InputError(f"expected --fat_t2=LOWEST,HIGHEST above 0, got {FLAGS.fat_t2}")
     return SimulationConfig(
         seed=FLAGS.seed,
         protocol=protocol,
         shape=shape,
-        snr=snr,
+        snr=protocol.snr if FLAGS.snr is None else _range("snr", zero="no noise"),
         diffusivity_m2_per_s=FLAGS.diffusivity,
         truncate=FLAGS.truncate,
-        fat_t2=fat_t2,
+        fat_t2=_range("fat_t2"),
     )
+
+
+def _range(flag: str, zero: str | None = None) -> tuple[float, ...]:
+    """One value or two of a flag, above 0; where `zero` says what 0 means, 0 as well."""
+    values = _numbers(flag, float)
+    if len(values) not in (1, 2) or not (
+        0 < values[0] <= values[-1] < math.inf or (zero and set(values) == {0})
+    ):
+        either = f", or 0 for {zero}" if zero else ""
+        raise InputError(
+            f"expected --{flag}=LOWEST,HIGHEST above 0{either}, got {FLAGS[flag].value}"
+        )
+    return values
 
 
 def _numbers(flag: str, number_type: Callable[[str], Any]) -> tuple[Any, ...]:
